@@ -1,0 +1,48 @@
+//! One cell of a maintained figure (`commerce.metrics.v1`, compacted).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EventTime, ReceivedTime, WorkspaceId};
+
+/// One record per (workspace, metric, window, dimensions).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Metric {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// The name of the figure: `revenue`, `outcomes`, …
+    pub metric: String,
+    /// `day`, `hour` or `all`.
+    pub window: String,
+    /// The window in the workspace's zone: `2026-01-31`, `2026-01-31T15`, empty for `all`.
+    pub window_start: String,
+    /// What it is cut by: `currency`, `source`, …
+    pub dimensions: BTreeMap<String, String>,
+    /// The figures by name; amounts in minor units of the cell's `currency`.
+    pub values: BTreeMap<String, i64>,
+    /// Rises with every change of the cell after its window had closed.
+    pub revision: i32,
+    /// True once a closed window changed.
+    pub corrected: bool,
+    /// The newest arrival that the cell contains.
+    pub as_of: ReceivedTime,
+    /// End of the window, exclusive; absent for `all`.
+    pub window_end_at: Option<EventTime>,
+}
+
+impl Metric {
+    /// The record key: `workspace:metric:window:start:dimension=value,…`.
+    pub fn key(&self) -> String {
+        let mut key = format!("{}:{}:{}:{}:", self.workspace, self.metric, self.window, self.window_start);
+        for (i, (name, value)) in self.dimensions.iter().enumerate() {
+            if i > 0 {
+                key.push(',');
+            }
+            key.push_str(name);
+            key.push('=');
+            key.push_str(value);
+        }
+        key
+    }
+}

@@ -1,0 +1,22 @@
+//! One order: the join of everything that was said about it, the view that everybody sees, and the facts between
+//! two views.
+//!
+//! ```text
+//! Event ─▶ State::observe ─▶ State ─▶ view(policy) ─▶ View ─▶ facts(before, after)
+//! ```
+//!
+//! [`State::merge`] is commutative, associative and idempotent: any permutation and any repetition of the same
+//! deliveries ends in the same state, and so in the same view.
+
+mod register;
+mod state;
+mod steps;
+mod view;
+
+pub use register::{Register, Version};
+pub use state::{Observed, SourceOrder, Space, State};
+pub use steps::{Step, steps};
+pub use view::{Policy, View};
+
+#[cfg(test)]
+mod tests;

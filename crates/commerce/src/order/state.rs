@@ -1,0 +1,298 @@
+//! The joined state of one order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::register::{Join, Register, Version, Versions, prune};
+use super::view::View;
+use crate::event::{Campaign, Event, FinancialStatus, FulfillmentStatus, Item, OrderObservation};
+use crate::id::Stamp;
+use crate::person::{Identifier, Kind};
+use crate::{DuplicateLevel, EventTime, Mark, Money, Outcome, Source};
+
+/// How many deliveries an order remembers, to say at which level a repetition was caught. Repetitions older than
+/// that are still without effect: the join itself has nothing to learn from them.
+const REMEMBERED: usize = 16;
+
+/// An id space: one shop of one source. Orders of one source never link with each other.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Space {
+    /// The family of the source.
+    pub source: Source,
+    /// The shop or system.
+    pub space: String,
+}
+
+/// What one source knows of the order.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct SourceOrder {
+    versions: Versions,
+    pub(super) financial_status: Register<FinancialStatus>,
+    pub(super) fulfillment_status: Register<FulfillmentStatus>,
+    pub(super) total: Register<Money>,
+    pub(super) subtotal: Register<Money>,
+    pub(super) discount_total: Register<Money>,
+    pub(super) shipping_total: Register<Money>,
+    pub(super) tax_total: Register<Money>,
+    pub(super) item_count: Register<i64>,
+    pub(super) items: Register<Vec<Item>>,
+    pub(super) refunded_rest: Register<bool>,
+    pub(super) coupon_codes: Register<Vec<String>>,
+    pub(super) tags: Register<Vec<String>>,
+    pub(super) campaign: Register<Campaign>,
+    pub(super) country: Register<String>,
+    /// Identifiers of the buyer by kind and space: an update without an e-mail doesn't take the e-mail away.
+    identifiers: BTreeMap<(Kind, String), (u16, String)>,
+    /// Refunds by id: amount and instant.
+    pub(super) refunds: BTreeMap<String, (u16, (Money, EventTime))>,
+    /// Earliest evidence of each instant, also from versions that lost.
+    pub(super) placed_at: Option<EventTime>,
+    pub(super) paid_at: Option<EventTime>,
+    /// As `paid_at`, but a claim from the far future is replaced by the arrival: decides the window.
+    pub(super) counted_at: Option<EventTime>,
+    pub(super) partially_fulfilled_at: Option<EventTime>,
+    pub(super) fulfilled_at: Option<EventTime>,
+    pub(super) cancelled_at: Option<EventTime>,
+    /// Test traffic, as soon as one delivery says so.
+    pub(super) qa: bool,
+    /// Other ids and display numbers.
+    pub(super) aliases: BTreeSet<String>,
+}
+
+impl SourceOrder {
+    /// What a single delivery says.
+    fn from_event(event: &Event, order: &OrderObservation, version: Version) -> Self {
+        fn at<T: Clone>(value: &Option<T>) -> Register<T> {
+            value.clone().map(|value| (0, value))
+        }
+        let identifiers = event.person.iter().flat_map(|person| &person.identifiers);
+        Self {
+            versions: Versions::of(version),
+            financial_status: at(&order.financial_status),
+            fulfillment_status: at(&order.fulfillment_status),
+            total: at(&order.total),
+            subtotal: at(&order.subtotal),
+            discount_total: at(&order.discount_total),
+            shipping_total: at(&order.shipping_total),
+            tax_total: at(&order.tax_total),
+            item_count: at(&order.item_count),
+            items: at(&order.items),
+            refunded_rest: at(&order.refunded_rest),
+            coupon_codes: at(&order.coupon_codes),
+            tags: at(&order.tags),
+            campaign: at(&order.campaign),
+            country: at(&order.country),
+            identifiers: identifiers.map(|id| ((id.kind, id.space.clone()), (0, id.value.clone()))).collect(),
+            refunds: order.refunds.iter().map(|r| (r.id.clone(), (0, (r.amount, r.at)))).collect(),
+            placed_at: order.placed_at,
+            paid_at: order.paid_at,
+            counted_at: order.paid_at.map(|at| at.for_window(event.received_at)),
+            partially_fulfilled_at: order.partially_fulfilled_at,
+            fulfilled_at: order.fulfilled_at,
+            cancelled_at: order.cancelled_at,
+            qa: event.qa,
+            aliases: event.entity.aliases.iter().cloned().collect(),
+        }
+    }
+
+    /// The join of two.
+    fn merge(&self, other: &Self) -> Self {
+        let union = self.versions.union(&other.versions);
+        let join = Join { left: &self.versions, right: &other.versions, union: &union };
+        let mut merged = Self {
+            financial_status: join.register(&self.financial_status, &other.financial_status),
+            fulfillment_status: join.register(&self.fulfillment_status, &other.fulfillment_status),
+            total: join.register(&self.total, &other.total),
+            subtotal: join.register(&self.subtotal, &other.subtotal),
+            discount_total: join.register(&self.discount_total, &other.discount_total),
+            shipping_total: join.register(&self.shipping_total, &other.shipping_total),
+            tax_total: join.register(&self.tax_total, &other.tax_total),
+            item_count: join.register(&self.item_count, &other.item_count),
+            items: join.register(&self.items, &other.items),
+            refunded_rest: join.register(&self.refunded_rest, &other.refunded_rest),
+            coupon_codes: join.register(&self.coupon_codes, &other.coupon_codes),
+            tags: join.register(&self.tags, &other.tags),
+            campaign: join.register(&self.campaign, &other.campaign),
+            country: join.register(&self.country, &other.country),
+            identifiers: join.map(&self.identifiers, &other.identifiers),
+            refunds: join.map(&self.refunds, &other.refunds),
+            placed_at: earliest(self.placed_at, other.placed_at),
+            paid_at: earliest(self.paid_at, other.paid_at),
+            counted_at: earliest(self.counted_at, other.counted_at),
+            partially_fulfilled_at: earliest(self.partially_fulfilled_at, other.partially_fulfilled_at),
+            fulfilled_at: earliest(self.fulfilled_at, other.fulfilled_at),
+            cancelled_at: earliest(self.cancelled_at, other.cancelled_at),
+            qa: self.qa || other.qa,
+            aliases: self.aliases.union(&other.aliases).cloned().collect(),
+            versions: Versions::default(),
+        };
+        merged.versions = union;
+        merged.prune();
+        merged
+    }
+
+    fn prune(&mut self) {
+        let mut versions = std::mem::take(&mut self.versions);
+        prune(&mut versions, |visit| {
+            let mut visit_register = |index: Option<&mut u16>| {
+                if let Some(index) = index {
+                    visit(index);
+                }
+            };
+            visit_register(self.financial_status.as_mut().map(|r| &mut r.0));
+            visit_register(self.fulfillment_status.as_mut().map(|r| &mut r.0));
+            visit_register(self.total.as_mut().map(|r| &mut r.0));
+            visit_register(self.subtotal.as_mut().map(|r| &mut r.0));
+            visit_register(self.discount_total.as_mut().map(|r| &mut r.0));
+            visit_register(self.shipping_total.as_mut().map(|r| &mut r.0));
+            visit_register(self.tax_total.as_mut().map(|r| &mut r.0));
+            visit_register(self.item_count.as_mut().map(|r| &mut r.0));
+            visit_register(self.items.as_mut().map(|r| &mut r.0));
+            visit_register(self.refunded_rest.as_mut().map(|r| &mut r.0));
+            visit_register(self.coupon_codes.as_mut().map(|r| &mut r.0));
+            visit_register(self.tags.as_mut().map(|r| &mut r.0));
+            visit_register(self.campaign.as_mut().map(|r| &mut r.0));
+            visit_register(self.country.as_mut().map(|r| &mut r.0));
+            for register in self.identifiers.values_mut() {
+                visit_register(Some(&mut register.0));
+            }
+            for register in self.refunds.values_mut() {
+                visit_register(Some(&mut register.0));
+            }
+        });
+        self.versions = versions;
+    }
+
+    /// The greatest version that was seen.
+    pub(super) fn version(&self) -> Option<Version> {
+        self.versions.greatest()
+    }
+
+    /// The instant of the version that a register holds.
+    pub(super) fn version_of<T>(&self, register: &Register<T>) -> Option<EventTime> {
+        register.as_ref().and_then(|(i, _)| self.versions.get(*i)).map(|version| version.at)
+    }
+
+    /// Identifiers of the buyer.
+    pub fn identifiers(&self) -> Vec<Identifier> {
+        self.identifiers
+            .iter()
+            .map(|((kind, space), (_, value))| Identifier {
+                kind: *kind,
+                space: space.clone(),
+                value: value.clone(),
+            })
+            .collect()
+    }
+}
+
+fn earliest(a: Option<EventTime>, b: Option<EventTime>) -> Option<EventTime> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Everything that is known of one order.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    /// What each source knows.
+    pub sources: BTreeMap<Space, SourceOrder>,
+    /// The smallest stamp of all deliveries, and the id that it used.
+    pub first: Option<(Stamp, String)>,
+    /// Transport and semantic marks of the last deliveries. History, outside the claim.
+    remembered: Vec<(u64, u64)>,
+    /// The view that was published last. Facts are the difference to it, never to something recomputed, so that a
+    /// changed policy can't make totals drift.
+    pub published: Option<View>,
+}
+
+/// What a delivery did to the state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Observed {
+    /// The outcome of the item at this stage.
+    pub outcome: Outcome,
+    /// True when it is a version of the order that wasn't known, be it old or new.
+    pub new_version: bool,
+}
+
+impl State {
+    /// Joins one delivery in. An event without an order part changes nothing.
+    pub fn observe(&mut self, event: &Event) -> Observed {
+        let Some(order) = &event.payload.order else {
+            return Observed { outcome: Outcome::Duplicate(DuplicateLevel::Entity), new_version: false };
+        };
+        let marks = (mark(&event.keys.transport), mark(&event.keys.semantic));
+        let version = Version {
+            at: order.version,
+            rank: order.financial_status.map_or(0, FinancialStatus::rank),
+            hash: content(order),
+        };
+        let space = Space { source: event.source, space: event.source_space.clone() };
+        let said = SourceOrder::from_event(event, order, version);
+        let first = (event.stamp(), event.entity.id.clone());
+
+        let seen_transport = self.remembered.iter().any(|(transport, _)| *transport == marks.0);
+        let seen_semantic = self.remembered.iter().any(|(_, semantic)| *semantic == marks.1);
+        let known = self.sources.get(&space);
+        let newest = known.and_then(SourceOrder::version);
+        let merged = known.map_or_else(|| said.clone(), |known| known.merge(&said));
+        let learned = known != Some(&merged);
+        if learned {
+            self.sources.insert(space, merged);
+        }
+        if self.first.as_ref().is_none_or(|known| first < *known) {
+            self.first = Some(first);
+        }
+        if !(seen_transport && seen_semantic) {
+            if self.remembered.len() == REMEMBERED {
+                self.remembered.remove(0);
+            }
+            self.remembered.push(marks);
+        }
+
+        let stale = newest.is_some_and(|newest| version < newest);
+        let outcome = match (learned, seen_transport, seen_semantic) {
+            (true, _, _) if stale => Outcome::Stale,
+            (true, _, _) => Outcome::Published,
+            (false, true, _) => Outcome::Duplicate(DuplicateLevel::Transport),
+            (false, false, true) => Outcome::Duplicate(DuplicateLevel::Semantic),
+            // Nothing to learn, but a version that wasn't seen: history, not a repetition.
+            (false, false, false) if stale => Outcome::Stale,
+            (false, false, false) => Outcome::Duplicate(DuplicateLevel::Entity),
+        };
+        let new_version = !seen_transport && !seen_semantic && !matches!(outcome, Outcome::Duplicate(_));
+        Observed { outcome, new_version }
+    }
+
+    /// Joins two states of one order: commutative, associative, idempotent.
+    #[must_use]
+    pub fn merge(&self, other: &Self) -> Self {
+        let mut sources = self.sources.clone();
+        for (space, theirs) in &other.sources {
+            let merged = sources.get(space).map_or_else(|| theirs.clone(), |ours| ours.merge(theirs));
+            sources.insert(space.clone(), merged);
+        }
+        let first = match (&self.first, &other.first) {
+            (Some(a), Some(b)) => Some(a.min(b).clone()),
+            (a, b) => a.as_ref().or(b.as_ref()).cloned(),
+        };
+        Self { sources, first, remembered: Vec::new(), published: None }
+    }
+
+    /// True when both are joined from the same set of deliveries.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.sources == other.sources && self.first == other.first
+    }
+}
+
+/// The content of an observation as 64 bits, for ties between versions: from the canonical content and not from the
+/// bytes, so that two encodings of one content are one version.
+fn content(order: &OrderObservation) -> u64 {
+    postcard::to_allocvec(order).map_or(0, |bytes| Mark::of(&[&bytes]).high())
+}
+
+fn mark(hex: &str) -> u64 {
+    Mark::from_hex(hex).map_or_else(|| Mark::of(&[hex.as_bytes()]).high(), Mark::high)
+}

@@ -1,0 +1,267 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::*;
+use crate::person::{Identifier, Kind};
+use crate::time::{DAY, SECOND};
+use crate::*;
+
+const BASE: i64 = 1_767_225_600 * SECOND;
+
+fn usd(minor: i64) -> Money {
+    Money::new(minor, Currency::USD)
+}
+
+/// A delivery of version `t` seconds with a payment state and refunds.
+fn delivery(t: i64, status: FinancialStatus, refunds: &[(&str, i64)]) -> Event {
+    let at = EventTime(BASE + t * SECOND);
+    let order = OrderObservation {
+        version: at,
+        currency: Some(Currency::USD),
+        financial_status: Some(status),
+        fulfillment_status: None,
+        placed_at: Some(EventTime(BASE)),
+        paid_at: status.implies_payment().then_some(at),
+        partially_fulfilled_at: None,
+        fulfilled_at: None,
+        cancelled_at: None,
+        total: Some(usd(10_000)),
+        subtotal: None,
+        discount_total: None,
+        shipping_total: None,
+        tax_total: None,
+        item_count: Some(1),
+        items: None,
+        refunds: refunds
+            .iter()
+            .map(|(id, minor)| Refund { id: (*id).to_owned(), amount: usd(*minor), at })
+            .collect(),
+        refunded_rest: None,
+        coupon_codes: None,
+        tags: None,
+        campaign: None,
+        country: None,
+        links: vec![],
+    };
+    let content = Mark::of(&[&postcard::to_allocvec(&order).unwrap()]);
+    Event {
+        event_id: String::new(),
+        event: if t == 0 { EventName::OrderPlaced } else { EventName::OrderUpdated },
+        schema_version: 1,
+        workspace: WorkspaceId::try_new("demo").unwrap(),
+        environment: "production".into(),
+        source: Source::Shopify,
+        source_space: "shop".into(),
+        source_event: "orders/updated".into(),
+        occurred_at: at,
+        received_at: ReceivedTime(BASE + DAY),
+        raw_partition: 0,
+        raw_offset: t,
+        raw_item: 0,
+        entity: Entity { r#type: "order".into(), id: "1".into(), aliases: vec![] },
+        person: Some(Person {
+            identifiers: vec![Identifier::plain(Kind::Email, "a@example.com")],
+            ..Person::default()
+        }),
+        payload: Payload { order: Some(order) },
+        keys: Keys { transport: content.to_hex(), semantic: content.to_hex() },
+        flags: vec![],
+        origin: Origin::live(),
+        trigger_eligible: true,
+        qa: false,
+        fraud: None,
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        workspace: WorkspaceId::try_new("demo").unwrap(),
+        precedence: Source::ALL.to_vec(),
+        person_key: "k".into(),
+    }
+}
+
+fn join(events: &[Event]) -> State {
+    let mut state = State::default();
+    for event in events {
+        let _ = state.observe(event);
+    }
+    state
+}
+
+#[test]
+fn a_refund_that_arrives_before_its_order_lands_in_the_same_state() {
+    let create = delivery(0, FinancialStatus::Paid, &[]);
+    let refund = delivery(9, FinancialStatus::PartiallyRefunded, &[("r1", 2500)]);
+    let late = join(&[refund.clone(), create.clone()]).view(&policy()).unwrap();
+    let view = join(&[create, refund]).view(&policy()).unwrap();
+    assert_eq!(view, late);
+    assert_eq!(view.net, Some(usd(7500)));
+    assert_eq!(view.paid_at, Some(EventTime(BASE)));
+}
+
+#[test]
+fn a_stale_version_changes_no_description_but_its_refunds_and_instants_count() {
+    let new = delivery(9, FinancialStatus::Refunded, &[("r2", 4000)]);
+    let old = delivery(5, FinancialStatus::PartiallyRefunded, &[("r1", 6000)]);
+    let mut state = join(&[new]);
+    assert_eq!(state.observe(&old).outcome, Outcome::Stale);
+    let view = state.view(&policy()).unwrap();
+    assert_eq!(view.financial_status, Some(FinancialStatus::Refunded));
+    assert_eq!(view.refunded_total, Some(usd(10_000)));
+    assert_eq!(view.paid_at, Some(EventTime(BASE + 5 * SECOND)));
+}
+
+#[test]
+fn refunds_beyond_the_total_are_cut_and_flagged() {
+    let view =
+        join(&[delivery(1, FinancialStatus::Refunded, &[("a", 7000), ("b", 7000)])]).view(&policy()).unwrap();
+    assert_eq!(view.refunded_total, Some(usd(10_000)));
+    assert_eq!(view.refunds["b"], usd(3000));
+    assert_eq!(view.flags, ["refund_exceeds_order"]);
+}
+
+#[test]
+fn a_repetition_is_a_duplicate_at_the_level_that_caught_it() {
+    let first = delivery(0, FinancialStatus::Paid, &[]);
+    let mut again = first.clone();
+    again.keys.transport = "other".into();
+    let mut third = again.clone();
+    third.keys = Keys { transport: "new".into(), semantic: "new".into() };
+    let mut state = join(std::slice::from_ref(&first));
+    assert_eq!(state.observe(&first).outcome, Outcome::Duplicate(DuplicateLevel::Transport));
+    assert_eq!(state.observe(&again).outcome, Outcome::Duplicate(DuplicateLevel::Semantic));
+    assert_eq!(state.observe(&third).outcome, Outcome::Duplicate(DuplicateLevel::Entity));
+}
+
+#[test]
+fn a_claim_from_the_far_future_counts_on_the_day_of_its_arrival() {
+    let mut event = delivery(0, FinancialStatus::Paid, &[]);
+    event.payload.order.as_mut().unwrap().paid_at = Some(EventTime(BASE + 1000 * DAY));
+    let view = join(&[event]).view(&policy()).unwrap();
+    assert_eq!(view.paid_at, Some(EventTime(BASE + 1000 * DAY)));
+    assert_eq!(view.counted_at, Some(EventTime(BASE + DAY)));
+}
+
+#[test]
+fn a_paid_create_is_placed_and_then_paid() {
+    let event = delivery(0, FinancialStatus::Paid, &[]);
+    let view = join(&[event]).view(&policy()).unwrap();
+    let steps = steps(None, &view, false);
+    let names: Vec<_> = steps.iter().map(|s| s.name).collect();
+    assert_eq!(names, [EventName::OrderPlaced, EventName::OrderPaid]);
+    assert!(!steps[0].after.counted);
+    assert_eq!(steps[1].after, view);
+}
+
+fn deliveries() -> impl Strategy<Value = Vec<Event>> {
+    let status = prop::sample::select(vec![
+        FinancialStatus::Pending,
+        FinancialStatus::Authorized,
+        FinancialStatus::Paid,
+        FinancialStatus::PartiallyRefunded,
+        FinancialStatus::Refunded,
+        FinancialStatus::Voided,
+    ]);
+    let refunds = prop::collection::vec((prop::sample::select(vec!["a", "b", "c"]), 0_i64..8000), 0..3);
+    let one = (0_i64..6, status, refunds, any::<[bool; 6]>(), 0_i64..3, 0_i64..4);
+    prop::collection::vec(one, 1..7).prop_map(|list| {
+        let mut events: Vec<Event> = list
+            .into_iter()
+            .map(|(t, status, refunds, drop, source, n)| {
+                let mut event = delivery(t, status, &refunds);
+                let order = event.payload.order.as_mut().unwrap();
+                if drop[0] {
+                    order.total = None;
+                }
+                if drop[1] {
+                    order.placed_at = None;
+                }
+                if drop[2] {
+                    event.person = None;
+                }
+                if drop[3] {
+                    order.cancelled_at = Some(order.version);
+                }
+                if drop[4] {
+                    order.fulfilled_at = Some(order.version);
+                }
+                order.item_count = Some(n);
+                order.refunded_rest = drop[5].then_some(n % 2 == 0);
+                event.source = Source::ALL[usize::try_from(source).unwrap()];
+                event.entity.aliases = vec![format!("number:{n}")];
+                event
+            })
+            .collect();
+        for (i, event) in events.iter_mut().enumerate() {
+            event.raw_offset = i64::try_from(i).unwrap();
+        }
+        events
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_permutation_and_repetition_gives_the_same_state_and_view(
+        (events, shuffled) in deliveries().prop_flat_map(|events| {
+            let twice: Vec<Event> = events.iter().chain(&events).cloned().collect();
+            (Just(events), Just(twice).prop_shuffle())
+        })
+    ) {
+        let (a, b) = (join(&events), join(&shuffled));
+        prop_assert!(a.same_as(&b));
+        prop_assert_eq!(a.view(&policy()), b.view(&policy()));
+    }
+
+    #[test]
+    fn merging_is_commutative_associative_and_idempotent(events in deliveries(), cut in 0_usize..7, cut2 in 0_usize..7) {
+        let (i, j) = (cut.min(cut2).min(events.len()), cut.max(cut2).min(events.len()));
+        let (a, b, c) = (join(&events[..i]), join(&events[i..j]), join(&events[j..]));
+        prop_assert!(a.merge(&b).same_as(&b.merge(&a)));
+        prop_assert!(a.merge(&b).merge(&c).same_as(&a.merge(&b.merge(&c))));
+        prop_assert!(a.merge(&a).same_as(&a));
+        prop_assert!(a.merge(&b).merge(&c).same_as(&join(&events)));
+    }
+
+    #[test]
+    fn the_sum_over_all_facts_is_the_final_view(events in deliveries()) {
+        let mut state = State::default();
+        let (mut gross, mut refunded) = (0, 0);
+        let mut last: Option<View> = None;
+        let worth = |v: &View| (
+            if v.counted { v.total.map_or(0, |m| m.minor) } else { 0 },
+            v.refunds.values().map(|m| m.minor).sum::<i64>(),
+        );
+        let mut named = std::collections::BTreeMap::new();
+        for event in &events {
+            let observed = state.observe(event);
+            let view = state.view(&policy()).unwrap();
+            let mut before = last.clone();
+            for step in steps(last.as_ref(), &view, observed.new_version) {
+                let (g, r) = worth(&step.after);
+                let (g0, r0) = before.as_ref().map_or((0, 0), &worth);
+                gross += g - g0;
+                refunded += r - r0;
+                *named.entry((step.name, step.refund.clone())).or_insert(0) += 1;
+                before = Some(step.after);
+            }
+            prop_assert_eq!(before.as_ref(), Some(&view));
+            last = Some(view);
+        }
+        let view = last.unwrap();
+        prop_assert_eq!((gross, refunded), worth(&view));
+        for name in [EventName::OrderPlaced, EventName::OrderPaid, EventName::OrderFulfilled, EventName::OrderCancelled] {
+            prop_assert!(named.get(&(name, None)).copied().unwrap_or(0) <= 1);
+        }
+        prop_assert_eq!(named.contains_key(&(EventName::OrderPaid, None)), view.paid_at.is_some());
+    }
+
+    #[test]
+    fn the_state_survives_storing(events in deliveries()) {
+        let mut state = join(&events);
+        state.published = state.view(&policy());
+        let bytes = postcard::to_allocvec(&state).unwrap();
+        let back: State = postcard::from_bytes(&bytes).unwrap();
+        prop_assert_eq!(back, state);
+    }
+}

@@ -1,0 +1,226 @@
+//! The view: one order as everybody sees it, a pure function of the joined state and the policy.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::register::Register;
+use super::state::{SourceOrder, Space, State};
+use crate::event::{Campaign, FinancialStatus, FulfillmentStatus, Item};
+use crate::person::{Identifier, representative};
+use crate::{EventTime, Money, PersonId, Source, WorkspaceId};
+
+/// What the workspace has settled. A change of it is a versioned step, never a silent reload.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// Whose word counts where sources disagree, best first.
+    pub precedence: Vec<Source>,
+    /// The deployment's secret for person ids.
+    pub person_key: String,
+}
+
+/// One order (`commerce.orders.v1`, and `before` and `after` of every order fact).
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct View {
+    /// The id by which it was seen first.
+    pub id: String,
+    /// Other ids and display numbers.
+    pub aliases: Vec<String>,
+    /// The source whose word counts.
+    pub source: Option<Source>,
+    /// Every source that speaks of it.
+    pub sources: Vec<Source>,
+    /// Whose order it is, absent for a guest.
+    pub person_id: Option<PersonId>,
+    /// The version of the source whose word counts.
+    pub updated_at: Option<EventTime>,
+    /// Payment state.
+    pub financial_status: Option<FinancialStatus>,
+    /// Delivery state.
+    pub fulfillment_status: Option<FulfillmentStatus>,
+    /// When it was placed.
+    pub placed_at: Option<EventTime>,
+    /// First evidence of full payment.
+    pub paid_at: Option<EventTime>,
+    /// First evidence of a partial hand-over.
+    pub partially_fulfilled_at: Option<EventTime>,
+    /// First evidence that all was handed over.
+    pub fulfilled_at: Option<EventTime>,
+    /// First evidence of a cancellation.
+    pub cancelled_at: Option<EventTime>,
+    /// True when it counts as a purchase: paid, and no test.
+    pub counted: bool,
+    /// The instant whose day it counts in.
+    pub counted_at: Option<EventTime>,
+    /// Grand total.
+    pub total: Option<Money>,
+    /// After discounts, without tax and shipping.
+    pub subtotal: Option<Money>,
+    /// Taken off.
+    pub discount_total: Option<Money>,
+    /// Shipping.
+    pub shipping_total: Option<Money>,
+    /// Tax.
+    pub tax_total: Option<Money>,
+    /// What went back, by refund id; together never more than the total.
+    pub refunds: BTreeMap<String, Money>,
+    /// When, by refund id.
+    pub refund_times: BTreeMap<String, EventTime>,
+    /// Sum of the refunds.
+    pub refunded_total: Option<Money>,
+    /// Total less refunds.
+    pub net: Option<Money>,
+    /// Sum of quantities.
+    pub item_count: i64,
+    /// The lines.
+    pub items: Vec<Item>,
+    /// Coupon codes, in order.
+    pub coupon_codes: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Where the shopper came from.
+    pub campaign: Option<Campaign>,
+    /// ISO 3166 alpha-2.
+    pub country: Option<String>,
+    /// Test traffic.
+    pub qa: bool,
+    /// Remarks: `refund_exceeds_order`, `refunded_rest`, `currency_conflict`.
+    pub flags: Vec<String>,
+}
+
+/// The id of the refund that stands for "the rest of the total went back" when no amounts were given.
+const REST: &str = "rest";
+
+impl State {
+    /// The order as everybody sees it. `None` before any delivery.
+    pub fn view(&self, policy: &Policy) -> Option<View> {
+        let (_, id) = self.first.as_ref()?;
+        let mut ranked: Vec<(&Space, &SourceOrder)> = self.sources.iter().collect();
+        let rank = |source: Source| {
+            policy.precedence.iter().position(|s| *s == source).unwrap_or(policy.precedence.len())
+        };
+        // The map is sorted, so equal ranks keep a fixed order.
+        ranked.sort_by_key(|(space, _)| (rank(space.source), space.source));
+        let orders: Vec<&SourceOrder> = ranked.iter().map(|(_, order)| *order).collect();
+        let leader = *orders.first()?;
+
+        let mut flags = Vec::new();
+        let total = pick(&orders, |o| &o.total);
+        let (refunds, refund_times) = refunds(&orders, total, &mut flags);
+        let refunded = refunds.values().try_fold(0_i64, |sum, money| sum.checked_add(money.minor));
+        let currency = total.map(|t| t.currency).or_else(|| refunds.values().next().map(|m| m.currency));
+        let refunded_total = currency.map(|currency| Money::new(refunded.unwrap_or(i64::MAX), currency));
+        let net =
+            total.zip(refunded_total).map(|(t, r)| Money::new(t.minor.saturating_sub(r.minor), t.currency));
+        let in_currency = |money: Option<Money>, flags: &mut Vec<String>| match (money, total) {
+            (Some(money), Some(total)) if money.currency != total.currency => {
+                flag(flags, "currency_conflict");
+                None
+            }
+            (money, _) => money,
+        };
+        let qa = orders.iter().any(|o| o.qa);
+        let instant = |get: fn(&SourceOrder) -> Option<EventTime>| orders.iter().filter_map(|o| get(o)).min();
+        let counted_at = instant(|o| o.counted_at);
+        let mut sources: Vec<Source> = ranked.iter().map(|(space, _)| space.source).collect();
+        sources.dedup();
+        let mut aliases: Vec<String> = orders.iter().flat_map(|o| o.aliases.iter().cloned()).collect();
+        aliases.sort_unstable();
+        aliases.dedup();
+        let items = pick(&orders, |o| &o.items).unwrap_or_default();
+        Some(View {
+            id: id.clone(),
+            aliases,
+            source: sources.first().copied(),
+            sources,
+            person_id: person(&orders, policy),
+            updated_at: leader.version().map(|version| version.at),
+            financial_status: pick(&orders, |o| &o.financial_status),
+            fulfillment_status: pick(&orders, |o| &o.fulfillment_status),
+            placed_at: instant(|o| o.placed_at),
+            paid_at: instant(|o| o.paid_at),
+            partially_fulfilled_at: instant(|o| o.partially_fulfilled_at),
+            fulfilled_at: instant(|o| o.fulfilled_at),
+            cancelled_at: instant(|o| o.cancelled_at),
+            counted: counted_at.is_some() && !qa,
+            counted_at,
+            total,
+            subtotal: in_currency(pick(&orders, |o| &o.subtotal), &mut flags),
+            discount_total: in_currency(pick(&orders, |o| &o.discount_total), &mut flags),
+            shipping_total: in_currency(pick(&orders, |o| &o.shipping_total), &mut flags),
+            tax_total: in_currency(pick(&orders, |o| &o.tax_total), &mut flags),
+            refunds,
+            refund_times,
+            refunded_total,
+            net,
+            item_count: pick(&orders, |o| &o.item_count)
+                .unwrap_or_else(|| items.iter().fold(0, |sum, item| item.quantity.saturating_add(sum))),
+            items,
+            coupon_codes: pick(&orders, |o| &o.coupon_codes).unwrap_or_default(),
+            tags: pick(&orders, |o| &o.tags).unwrap_or_default(),
+            campaign: pick(&orders, |o| &o.campaign),
+            country: pick(&orders, |o| &o.country),
+            qa,
+            flags,
+        })
+    }
+}
+
+/// The value of the best source that has one.
+fn pick<T: Clone>(orders: &[&SourceOrder], get: impl Fn(&SourceOrder) -> &Register<T>) -> Option<T> {
+    orders.iter().find_map(|order| get(order).as_ref().map(|(_, value)| value.clone()))
+}
+
+fn person(orders: &[&SourceOrder], policy: &Policy) -> Option<PersonId> {
+    let identifiers: Vec<Identifier> = orders.iter().flat_map(|order| order.identifiers()).collect();
+    let identifier = representative(&identifiers)?;
+    Some(PersonId::derive(&policy.person_key, &policy.workspace, identifier))
+}
+
+type Refunds = (BTreeMap<String, Money>, BTreeMap<String, EventTime>);
+
+/// The refunds of the best source that lists any, in order of time, cut where they exceed the total (R4.3). A refund
+/// in another currency than the order's can't be subtracted: it is left out and flagged.
+fn refunds(orders: &[&SourceOrder], total: Option<Money>, flags: &mut Vec<String>) -> Refunds {
+    let speaks = |o: &&&SourceOrder| !o.refunds.is_empty() || matches!(o.refunded_rest, Some((_, true)));
+    let Some(order) = orders.iter().find(speaks) else { return Refunds::default() };
+    let mut listed: Vec<(EventTime, &String, Money)> =
+        order.refunds.iter().map(|(id, (_, (amount, at)))| (*at, id, *amount)).collect();
+    listed.sort_unstable();
+    let currency = total.map(|t| t.currency).or_else(|| listed.first().map(|(_, _, m)| m.currency));
+    let (mut amounts, mut times) = Refunds::default();
+    let mut left = total.map(|t| t.minor.max(0));
+    for (at, id, amount) in listed {
+        if Some(amount.currency) != currency {
+            flag(flags, "currency_conflict");
+            continue;
+        }
+        let mut minor = amount.minor.max(0);
+        if let Some(left) = &mut left {
+            if minor > *left {
+                flag(flags, "refund_exceeds_order");
+                minor = *left;
+            }
+            *left -= minor;
+        }
+        amounts.insert(id.clone(), Money::new(minor, amount.currency));
+        times.insert(id.clone(), at);
+    }
+    let rest = matches!(order.refunded_rest, Some((_, true)));
+    if let (true, Some(left @ 1..), Some(currency), Some(at)) =
+        (rest, left, currency, order.version_of(&order.refunded_rest))
+    {
+        flag(flags, "refunded_rest");
+        amounts.insert(REST.to_owned(), Money::new(left, currency));
+        times.insert(REST.to_owned(), at);
+    }
+    (amounts, times)
+}
+
+fn flag(flags: &mut Vec<String>, name: &str) {
+    if !flags.iter().any(|f| f == name) {
+        flags.push(name.to_owned());
+    }
+}

@@ -1,0 +1,164 @@
+//! People: identifiers, and the id under which a person is published.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::{Mark, WorkspaceId};
+
+/// What kind of identifier it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The canonical person id of the workspace (Customer.io id, analytics `user_id`, Sequenzy `externalId`).
+    User,
+    /// E-mail, normalised.
+    Email,
+    /// Customer id of a shop; the space is the shop.
+    ShopifyCustomer,
+    /// Customer id of a custom backend; the space is the source name.
+    BackendCustomer,
+    /// Customer id at Stripe.
+    StripeCustomer,
+    /// Phone in E.164.
+    Phone,
+    /// Browser or device.
+    Anonymous,
+    /// Cart.
+    Cart,
+}
+
+impl Kind {
+    /// The word used in topics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Email => "email",
+            Self::ShopifyCustomer => "shopify_customer",
+            Self::BackendCustomer => "backend_customer",
+            Self::StripeCustomer => "stripe_customer",
+            Self::Phone => "phone",
+            Self::Anonymous => "anonymous",
+            Self::Cart => "cart",
+        }
+    }
+}
+
+/// One identifier of a person.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Identifier {
+    /// Its kind. The order of the kinds says which one stands for the person.
+    pub kind: Kind,
+    /// The id space it belongs to, empty where it is unique in the workspace.
+    pub space: String,
+    /// Its normalised value.
+    pub value: String,
+}
+
+impl Identifier {
+    /// An identifier that is unique in the workspace.
+    pub fn plain(kind: Kind, value: impl Into<String>) -> Self {
+        Self { kind, space: String::new(), value: value.into() }
+    }
+}
+
+/// The published id of a person: a keyed hash of the identifier that stands for them, so that topics and addresses
+/// don't carry e-mails.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PersonId(pub u128);
+
+impl PersonId {
+    /// Derives the id of `identifier` in a workspace. `key` is the deployment's secret.
+    pub fn derive(key: &str, workspace: &WorkspaceId, identifier: &Identifier) -> Self {
+        let mark = Mark::of(&[
+            b"person",
+            key.as_bytes(),
+            workspace.as_str().as_bytes(),
+            identifier.kind.as_str().as_bytes(),
+            identifier.space.as_bytes(),
+            identifier.value.as_bytes(),
+        ]);
+        Self(mark.0)
+    }
+
+    /// Reads `p_` and 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        Mark::from_hex(text.strip_prefix("p_")?).map(|mark| Self(mark.0))
+    }
+}
+
+impl Serialize for PersonId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PersonId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = PersonId;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("p_ and 32 hexadecimal digits")
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<PersonId, E> {
+                PersonId::parse(v).ok_or_else(|| E::invalid_value(de::Unexpected::Str(v), &self))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl fmt::Display for PersonId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p_{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for PersonId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p_{:032x}", self.0)
+    }
+}
+
+/// The identifier that stands for a person: the smallest by kind, then space, then value.
+pub fn representative(identifiers: &[Identifier]) -> Option<&Identifier> {
+    identifiers.iter().filter(|identifier| identifier.kind <= Kind::Phone).min()
+}
+
+/// Normalises an e-mail (R7.2): trimmed, lower-cased, one `@` with text on both sides, no inner white space, at most
+/// 254 bytes. `None`: it is no identifier.
+pub fn email(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let (local, domain) = text.split_once('@')?;
+    let fine = !local.is_empty()
+        && !domain.is_empty()
+        && !domain.contains('@')
+        && text.len() <= 254
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    fine.then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_email_is_normalised_and_a_masked_one_is_none() {
+        assert_eq!(email(" Jane.Doe@Example.COM ").unwrap(), "jane.doe@example.com");
+        for text in ["", "@", "a@", "@b", "a@b@c", "[email protected]", "a b@c.d", "a@b\u{0}"] {
+            assert_eq!(email(text), None, "{text}");
+        }
+        assert_eq!(email(&format!("{}@b.c", "a".repeat(251))), None);
+    }
+
+    #[test]
+    fn the_email_stands_before_the_shops_customer_id() {
+        let ids = [
+            Identifier { kind: Kind::ShopifyCustomer, space: "s".into(), value: "1".into() },
+            Identifier::plain(Kind::Email, "a@b.c"),
+        ];
+        assert_eq!(representative(&ids).unwrap().kind, Kind::Email);
+        assert_eq!(representative(&[Identifier::plain(Kind::Cart, "c")]), None);
+    }
+}

@@ -1,0 +1,2 @@
+//! tillstream
+fn main() {}
