@@ -75,7 +75,8 @@ fn fetch(root: &Path, version: &str, dir: &Path, progress: &dyn Fn(&str)) -> Res
     let partial = root.join(format!("{version}.partial"));
     for leftover in [&partial, &dir.to_owned()] {
         if leftover.exists() {
-            fs::remove_dir_all(leftover).map_err(|e| Error::io("remove the unfinished folder", leftover, e))?;
+            fs::remove_dir_all(leftover)
+                .map_err(|e| Error::io("remove the unfinished folder", leftover, e))?;
         }
     }
     fs::create_dir(&partial).map_err(|e| Error::io("create the folder", &partial, e))?;
@@ -95,6 +96,9 @@ fn fetch(root: &Path, version: &str, dir: &Path, progress: &dyn Fn(&str)) -> Res
 
 fn run_maven(maven: &Path, pom: &Path, out: &Path, progress: &dyn Fn(&str)) -> Result<(), Error> {
     const KEPT: usize = 15;
+    // Maven reports on stdout; its launcher and its JVM complain on stderr.
+    let log = out.join("maven-errors.log");
+    let errors = File::create(&log).map_err(|e| Error::io("write", &log, e))?;
     let mut command = Command::new(maven);
     command
         .arg("-B")
@@ -105,8 +109,7 @@ fn run_maven(maven: &Path, pom: &Path, out: &Path, progress: &dyn Fn(&str)) -> R
         .current_dir(out)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        // Maven reports on stdout; what a JVM says on stderr is for people.
-        .stderr(Stdio::inherit());
+        .stderr(errors);
     let mut child = process::spawn(command, None).map_err(|e| Error::io("run", maven, e))?;
     let mut last = std::collections::VecDeque::new();
     if let Some(stdout) = child.stdout.take() {
@@ -126,6 +129,7 @@ fn run_maven(maven: &Path, pom: &Path, out: &Path, progress: &dyn Fn(&str)) -> R
     if status.success() {
         return Ok(());
     }
+    last.push_back(process::tail(&log));
     Err(Error::MavenFailed { tail: Vec::from(last).join("\n") })
 }
 
@@ -153,7 +157,8 @@ mod tests {
 
     #[test]
     fn progress_names_the_file_and_not_the_host() {
-        let line = "[INFO] Downloaded from central: https://host/a/b/kafka-server-4.3.1.jar (1.2 MB at 3.4 MB/s)";
+        let line =
+            "[INFO] Downloaded from central: https://host/a/b/kafka-server-4.3.1.jar (1.2 MB at 3.4 MB/s)";
         assert_eq!(downloaded(line).as_deref(), Some("kafka-server-4.3.1.jar (1.2 MB)"));
         assert_eq!(downloaded("[INFO] Downloaded from central: https://host/a/b.pom (1 kB at 3 kB/s)"), None);
         assert_eq!(downloaded("[INFO] BUILD SUCCESS"), None);

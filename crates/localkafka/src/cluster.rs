@@ -1,7 +1,7 @@
 //! Starts, watches and stops the children.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -28,6 +28,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// How long each may take to stop before it is killed. The registry keeps nothing that Kafka does not have.
 const REGISTRY_STOPS_WITHIN: Duration = Duration::from_secs(5);
 const BROKERS_STOP_WITHIN: Duration = Duration::from_secs(20);
+const LAST_BROKER_STOPS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A Kafka, and perhaps a registry, that live as long as this value.
 ///
@@ -194,8 +195,9 @@ impl Cluster {
     pub fn check(&self) -> Result<(), Error> {
         let mut state = self.state();
         state.brokers.iter_mut().flatten().try_for_each(Process::check)?;
+        let answered = state.answered;
         match &mut state.registry {
-            Some(registry) if state.answered => registry.check(),
+            Some(registry) if answered => registry.check(),
             _ => Ok(()),
         }
     }
@@ -257,13 +259,7 @@ impl Cluster {
             registry.terminate();
             registry.reap(Instant::now() + REGISTRY_STOPS_WITHIN);
         }
-        state.brokers.iter_mut().flatten().for_each(Process::terminate);
-        let deadline = Instant::now() + BROKERS_STOP_WITHIN;
-        for broker in &mut state.brokers {
-            if let Some(mut broker) = broker.take() {
-                broker.reap(deadline);
-            }
-        }
+        stop_brokers(&mut state.brokers);
         state.folder = None;
     }
 
@@ -303,7 +299,10 @@ impl Cluster {
         self.check()?;
         let state = self.state();
         let running = |node: &&Node| {
-            state.brokers.get(usize::from(node.id) - 1).is_some_and(|p| p.as_ref().is_some_and(|p| !p.paused()))
+            state
+                .brokers
+                .get(usize::from(node.id) - 1)
+                .is_some_and(|p| p.as_ref().is_some_and(|p| !p.paused()))
         };
         let nodes: Vec<Node> = self.nodes.iter().filter(running).copied().collect();
         if nodes.is_empty() { Err(Error::NotRunning(1)) } else { Ok(nodes) }
@@ -333,7 +332,10 @@ impl Cluster {
             let dir = self.dir.join(settings::broker_name(node.id));
             if dir.join("__cluster_metadata-0").exists() {
                 let path = self.dir.join("cluster.json");
-                return Err(Error::Damaged { path, reason: format!("missing, though {} has data", dir.display()) });
+                return Err(Error::Damaged {
+                    path,
+                    reason: format!("missing, though {} has data", dir.display()),
+                });
             }
             if dir.exists() {
                 // Of a first start that was cut short before any broker ran.
@@ -366,7 +368,9 @@ impl Cluster {
     /// Starts the registry if it is wanted and does not run.
     fn start_registry(&self, state: &mut State) -> Result<(), Error> {
         let runs = state.registry.as_mut().is_some_and(|registry| registry.exited().is_none());
-        let Some(folder) = state.folder.as_ref().filter(|_| state.wants_registry && !runs) else { return Ok(()) };
+        let Some(folder) = state.folder.as_ref().filter(|_| state.wants_registry && !runs) else {
+            return Ok(());
+        };
         let mut command = self.java();
         command
             .args(settings::registry_arguments(
@@ -381,16 +385,56 @@ impl Cluster {
     }
 }
 
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("dir", &self.dir)
+            .field("bootstrap", &self.bootstrap)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
+/// Stops all brokers at once.
+///
+/// A broker hands its partitions over before it stops, through the controllers. When most of them have gone there is
+/// nobody left to ask, and the last would ask for minutes: it is killed soon, which costs it a look at its last segments
+/// at the next start and no data.
+fn stop_brokers(brokers: &mut [Option<Process>]) {
+    let all = brokers.len();
+    brokers.iter_mut().flatten().for_each(Process::terminate);
+    let mut deadline = Instant::now() + BROKERS_STOP_WITHIN;
+    let mut has_quorum = true;
+    loop {
+        brokers.iter_mut().for_each(|slot| {
+            slot.take_if(|broker| broker.exited().is_some());
+        });
+        let left = brokers.iter().flatten().count();
+        if left == 0 {
+            return;
+        }
+        if has_quorum && left <= all / 2 {
+            has_quorum = false;
+            deadline = deadline.min(Instant::now() + LAST_BROKER_STOPS_WITHIN);
+        }
+        if Instant::now() >= deadline {
+            tracing::debug!(left, "brokers did not stop in time and are killed");
+            return brokers.fill_with(|| None);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Whether a broker tells its clients of all that run.
 fn answers(node: &Node, running: &[Node]) -> bool {
     wire::ask(node.kafka, ANSWER).is_ok_and(|metadata| {
-        metadata.controller >= 0 && running.iter().all(|other| metadata.brokers.contains(&i32::from(other.id)))
+        metadata.controller >= 0
+            && running.iter().all(|other| metadata.brokers.contains(&i32::from(other.id)))
     })
 }
 

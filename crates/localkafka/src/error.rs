@@ -24,10 +24,14 @@ pub enum Error {
         needed: u32,
     },
     /// The cache is empty and there is no `mvn` to fill it.
-    #[error("mvn was not found on PATH: install Apache Maven, which fetches Kafka and the registry on the first run")]
+    #[error(
+        "mvn was not found on PATH: install Apache Maven, which fetches Kafka and the registry on the first run"
+    )]
     MavenMissing,
     /// Maven ran and failed.
-    #[error("maven could not fetch Kafka and the registry: check the network or the mirror in its settings.xml, then try again; its last lines:\n{tail}")]
+    #[error(
+        "maven could not fetch Kafka and the registry: check the network or the mirror in its settings.xml, then try again; its last lines:\n{tail}"
+    )]
     MavenFailed {
         /// The last lines it printed.
         tail: String,

@@ -75,7 +75,11 @@ impl Folder {
         let identity: Identity =
             serde_json::from_slice(&text).map_err(|e| Error::Damaged { path, reason: e.to_string() })?;
         if identity.brokers != brokers {
-            return Err(Error::OtherBrokerCount { dir: self.dir.clone(), kept: identity.brokers, asked: brokers });
+            return Err(Error::OtherBrokerCount {
+                dir: self.dir.clone(),
+                kept: identity.brokers,
+                asked: brokers,
+            });
         }
         Ok(Some(identity))
     }

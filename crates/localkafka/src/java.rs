@@ -56,7 +56,10 @@ fn ask(launcher: &Path) -> Option<Java> {
 /// Reads what `-XshowSettings:properties` prints: `    java.specification.version = 17`, up to 8 `= 1.8`.
 fn parse(settings: &str) -> Option<Java> {
     let property = |name: &str| {
-        settings.lines().find_map(|line| line.trim().strip_prefix(name)?.trim_start().strip_prefix('=')).map(str::trim)
+        settings
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(name)?.trim_start().strip_prefix('='))
+            .map(str::trim)
     };
     let version = property("java.specification.version")?;
     let major = version.strip_prefix("1.").unwrap_or(version).parse().ok()?;

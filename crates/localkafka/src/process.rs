@@ -71,7 +71,12 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command`; the log of the run before is kept as `<log>.previous`.
-    pub(crate) fn start(name: &str, log: PathBuf, mut command: Command, inherit: RawFd) -> Result<Self, Error> {
+    pub(crate) fn start(
+        name: &str,
+        log: PathBuf,
+        mut command: Command,
+        inherit: RawFd,
+    ) -> Result<Self, Error> {
         if log.exists() {
             let previous = log.with_extension("log.previous");
             fs::rename(&log, &previous).map_err(|e| Error::io("move the old log to", &previous, e))?;
@@ -84,10 +89,6 @@ impl Process {
         let child = spawn(command, Some(inherit)).map_err(|e| Error::io("run", &program, e))?;
         tracing::debug!(process = name, pid = child.id(), log = %log.display(), "started a child process");
         Ok(Self { name: name.to_owned(), log, child, paused: false })
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -115,7 +116,12 @@ impl Process {
             let free = sys::free_bytes(&self.log).unwrap_or(0);
             return Err(Error::DiskFull { path: self.log.clone(), free, needed: crate::error::NEEDED_BYTES });
         }
-        Err(Error::ChildDied { name: self.name.clone(), status: status.to_string(), log: self.log.clone(), tail })
+        Err(Error::ChildDied {
+            name: self.name.clone(),
+            status: status.to_string(),
+            log: self.log.clone(),
+            tail,
+        })
     }
 
     /// Sends a signal; one that has exited gets none.
@@ -148,7 +154,11 @@ impl Process {
     pub(crate) fn reap(&mut self, deadline: Instant) {
         while self.exited().is_none() {
             if Instant::now() >= deadline {
-                tracing::warn!(process = self.name, pid = self.pid(), "a child did not stop in time and is killed");
+                tracing::warn!(
+                    process = self.name,
+                    pid = self.pid(),
+                    "a child did not stop in time and is killed"
+                );
                 return self.kill();
             }
             thread::sleep(Duration::from_millis(20));
@@ -201,12 +211,16 @@ mod tests {
 
     #[test]
     fn the_tail_of_a_log_keeps_the_error_that_came_before_the_shutdown() {
-        let mut text = String::from("1 INFO starting\n2 ERROR could not bind\njava.net.BindException: in use\n\tat x\n");
+        let mut text =
+            String::from("1 INFO starting\n2 ERROR could not bind\njava.net.BindException: in use\n\tat x\n");
         for line in 0..40 {
             text.push_str(&format!("3 INFO closing {line}\n"));
         }
         let tail = select(&text);
-        assert!(tail.starts_with("2 ERROR could not bind\njava.net.BindException: in use\n3 INFO closing 28"), "{tail}");
+        assert!(
+            tail.starts_with("2 ERROR could not bind\njava.net.BindException: in use\n3 INFO closing 28"),
+            "{tail}"
+        );
         assert!(tail.ends_with("closing 39"));
     }
 

@@ -108,7 +108,8 @@ pub(crate) fn format_arguments(kafka: &Path, id: u8, cluster_id: &str) -> Vec<Os
     arguments.push("-XX:TieredStopAtLevel=1".into());
     arguments.extend(kafka_classes(kafka));
     arguments.extend(
-        ["kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", cluster_id, "--config"].map(OsString::from),
+        ["kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", cluster_id, "--config"]
+            .map(OsString::from),
     );
     arguments.push(format!("{}.properties", broker_name(id)).into());
     arguments
@@ -132,9 +133,11 @@ pub(crate) fn registry_environment(bootstrap: &str, dir: &Path) -> Vec<(&'static
     vec![
         ("APICURIO_STORAGE_KIND", "kafkasql".into()),
         ("APICURIO_KAFKASQL_BOOTSTRAP_SERVERS", bootstrap.into()),
-        // A start waits once for a snapshot, by default for 5 s. One that is missed costs nothing but time: the whole
-        // journal is kept and read.
-        ("APICURIO_KAFKASQL_CONSUMER_POLL_TIMEOUT", "1000".into()),
+        // Snapshots would shorten the replay of long journals, and name their file by a path that a data folder loses
+        // when it is moved. This journal is short and kept whole. A start waits once for a snapshot for as long as one
+        // poll, by default 5 s.
+        ("APICURIO_KAFKASQL_SNAPSHOT_EVERY_SECONDS", "off".into()),
+        ("APICURIO_KAFKASQL_CONSUMER_POLL_TIMEOUT", "250".into()),
         ("APICURIO_STORAGE_SNAPSHOT_LOCATION", dir.into()),
         ("QUARKUS_HTTP_ACCESS_LOG_ENABLED", "false".into()),
     ]
@@ -144,7 +147,7 @@ fn jvm(heap: Heap) -> Vec<OsString> {
     vec![
         format!("-Xms{}m", heap.initial).into(),
         format!("-Xmx{}m", heap.max).into(),
-        // In heaps this small on two cores a concurrent collector takes more than it saves.
+        // Measured on two cores: as fast as the parallel and concurrent collectors, in 40 to 50 MB less.
         "-XX:+UseSerialGC".into(),
         "-XX:+ExitOnOutOfMemoryError".into(),
         "-XX:-UsePerfData".into(),
@@ -202,7 +205,9 @@ mod tests {
     #[test]
     fn one_broker_needs_no_second_copy() {
         let text = broker(NODES[0], &NODES[..1]);
-        for line in ["offsets.topic.replication.factor=1", "transaction.state.log.min.isr=1", "min.insync.replicas=1"] {
+        for line in
+            ["offsets.topic.replication.factor=1", "transaction.state.log.min.isr=1", "min.insync.replicas=1"]
+        {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }
     }
@@ -212,7 +217,8 @@ mod tests {
         let text = broker(NODES[0], &NODES);
         let listeners = text.lines().find_map(|l| l.strip_prefix("listeners=")).unwrap();
         assert!(listeners.split(',').all(|l| l.split_once("://").unwrap().1.starts_with("127.0.0.1:")));
-        let arguments = registry_arguments(Path::new("r.jar"), Heap { initial: 1, max: 2 }, 8081, Path::new("/d"));
+        let arguments =
+            registry_arguments(Path::new("r.jar"), Heap { initial: 1, max: 2 }, 8081, Path::new("/d"));
         assert!(arguments.contains(&"-Dquarkus.http.host=127.0.0.1".into()));
     }
 }

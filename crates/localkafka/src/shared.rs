@@ -39,7 +39,10 @@ pub fn shared_kafka() -> &'static Cluster {
     get(false)
 }
 
-#[expect(clippy::panic, reason = "for tests, which have nothing to do with a missing Kafka but to fail with its sentence")]
+#[expect(
+    clippy::panic,
+    reason = "for tests, which have nothing to do with a missing Kafka but to fail with its sentence"
+)]
 fn get(with_registry: bool) -> &'static Cluster {
     let fail = |error: Error| -> ! { panic!("no local kafka for tests: {error}{}", sources(&error)) };
     let cluster = &SHARED.get_or_init(|| start(with_registry).unwrap_or_else(|e| fail(e))).cluster;
@@ -61,7 +64,8 @@ fn start(with_registry: bool) -> Result<Shared, Error> {
     let parent = env::temp_dir().join(format!("tillstream-tests-{}", sys::user_id()));
     let (dir, lock) = new_folder(&parent)?;
     sys::at_exit(clean_up);
-    let cluster = Cluster::start(&artifacts, Options { with_registry, ..Options::ephemeral(dir.join("data")) })?;
+    let cluster =
+        Cluster::start(&artifacts, Options { with_registry, ..Options::ephemeral(dir.join("data")) })?;
     Ok(Shared { cluster, dir, _lock: lock })
 }
 
@@ -75,7 +79,9 @@ fn new_folder(parent: &Path) -> Result<(PathBuf, File), Error> {
     sys::lock(&sweeping).map_err(|e| Error::io("lock", &path, e))?;
     for entry in fs::read_dir(parent).map_err(|e| Error::io("read the folder", parent, e))?.flatten() {
         let dir = entry.path();
-        if dir.is_dir() && open(&dir.join("lock")).is_ok_and(|lock| sys::try_lock(&lock).is_ok_and(|free| free)) {
+        if dir.is_dir()
+            && open(&dir.join("lock")).is_ok_and(|lock| sys::try_lock(&lock).is_ok_and(|free| free))
+        {
             let _ = fs::remove_dir_all(&dir);
         }
     }

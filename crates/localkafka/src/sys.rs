@@ -1,5 +1,8 @@
 //! The few system calls that the standard library has no safe name for. All of this crate's `unsafe` is here.
-#![expect(unsafe_code, reason = "pre_exec, prctl, kill, flock, statvfs and atexit have no safe form in std at our Rust version")]
+#![expect(
+    unsafe_code,
+    reason = "pre_exec, prctl, kill, flock, statvfs and atexit have no safe form in std at our Rust version"
+)]
 
 use std::{
     ffi::CString,

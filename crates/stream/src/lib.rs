@@ -1,1 +1,43 @@
-//! stream
+//! The exactly-once runtime: consume, process, produce, changelog and offsets in one Kafka transaction.
+//!
+//! | in | out |
+//! |---|---|
+//! | records of one input topic, read committed | whatever the [`Processor`] emits, once per input record |
+//! | the changelog, at start and after a rebalance | the changelog: every change of state, and the input offsets |
+//!
+//! A [`Worker`](run) is one OS thread that owns a consumer, a transactional producer and the state of its partitions.
+//! It processes record after record into one open transaction and cuts it by time, count or size. What a commit
+//! promises: the outputs, the changes of state and "these records are done" become visible together or not at all.
+//!
+//! Bad input: a record that a processor can't digest ([`Failure::Poison`]) leaves nothing behind but what
+//! [`Processor::dead_letter`] writes, in the same transaction. [`Failure::Transient`] backs off without losing the
+//! record's place. [`Failure::Fatal`] stops the stage with its message.
+//!
+//! This crate knows nothing of commerce: keys and values are bytes.
+
+mod changelog;
+mod context;
+mod error;
+mod follow;
+mod native;
+mod outbox;
+mod overlay;
+mod processor;
+mod producer;
+mod rebalance;
+mod record;
+mod restore;
+mod stage;
+mod status;
+mod store;
+mod task;
+mod worker;
+
+pub use context::{Context, Emitted, Harness};
+pub use error::Error;
+pub use follow::{Follow, Followed, follow};
+pub use processor::{Failure, Poison, Processor};
+pub use record::Record;
+pub use stage::{Cut, Output, Stage, run};
+pub use status::{Committed, Labels, Observer, Phase, TaskStatus};
+pub use store::{Change, Memory, Store, StoreError, Table};

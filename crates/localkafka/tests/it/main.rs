@@ -1,9 +1,15 @@
 //! Real brokers and a real registry, in temporary folders.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a step that fails is a test that fails, helpers included"
+)]
 
 use std::{
     env, fs,
     io::{BufRead as _, BufReader},
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -21,7 +27,7 @@ fn start(options: Options) -> Cluster {
 }
 
 fn refused(options: Options) -> Error {
-    Cluster::start(&artifacts(), options).err().unwrap()
+    Cluster::start(&artifacts(), options).unwrap_err()
 }
 
 fn alive(pid: u32) -> bool {
@@ -46,7 +52,10 @@ fn get(url: &str) -> (u16, serde_json::Value) {
     (answer.status().as_u16(), answer.json().unwrap())
 }
 
-fn send_json(request: reqwest::blocking::RequestBuilder, body: &serde_json::Value) -> (u16, serde_json::Value) {
+fn send_json(
+    request: reqwest::blocking::RequestBuilder,
+    body: &serde_json::Value,
+) -> (u16, serde_json::Value) {
     let answer = request.json(body).send().unwrap();
     (answer.status().as_u16(), answer.json().unwrap())
 }
@@ -70,11 +79,13 @@ fn kafka_and_the_registry_answer_and_are_shared_by_the_tests_of_a_process() {
 }
 
 #[test]
-fn a_schema_and_its_rule_survive_a_restart_of_everything_on_other_ports() {
-    let dir = tempfile::tempdir().unwrap();
+fn a_schema_and_its_rule_survive_a_restart_of_everything_on_other_ports_in_a_moved_folder() {
+    let parent = tempfile::tempdir().unwrap();
+    // A path that no properties file could hold.
+    let [dir, moved] = ["a, b=\u{e9}", "moved"].map(|name| parent.path().join(name));
     let http = reqwest::blocking::Client::new();
 
-    let first = start(Options::new(dir.path()));
+    let first = start(Options::new(&dir));
     first.wait_registry().unwrap();
     let url = first.registry_url().to_owned();
     let (status, created) = send_json(
@@ -89,7 +100,8 @@ fn a_schema_and_its_rule_survive_a_restart_of_everything_on_other_ports() {
     first.stop();
     assert!(!pids.into_iter().any(alive), "stopped children are still there");
 
-    let second = start(Options::new(dir.path()));
+    fs::rename(&dir, &moved).unwrap();
+    let second = start(Options::new(&moved));
     second.wait_registry().unwrap();
     let url = second.registry_url();
     assert_ne!(url, first.registry_url());
@@ -99,7 +111,8 @@ fn a_schema_and_its_rule_survive_a_restart_of_everything_on_other_ports() {
     assert_eq!(get(&format!("{url}/config/orders-value")).1["compatibilityLevel"], "BACKWARD_TRANSITIVE");
     // A new field without a default cannot read what is there.
     let incompatible = record(&[("id", "string"), ("total", "long"), ("currency", "string")]);
-    let (status, answer) = send_json(http.post(format!("{url}/subjects/orders-value/versions")), &incompatible);
+    let (status, answer) =
+        send_json(http.post(format!("{url}/subjects/orders-value/versions")), &incompatible);
     assert_eq!(status, 409, "{answer}");
 }
 
@@ -126,7 +139,9 @@ fn a_parent_killed_at_once_leaves_no_process_and_its_data_folder_can_be_used() {
     let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
     let pids: Vec<u32> = lines
         .map(Result::unwrap)
-        .find_map(|line| line.strip_prefix("pids ").map(|l| l.split(' ').map(|p| p.parse().unwrap()).collect()))
+        .find_map(|line| {
+            line.strip_prefix("pids ").map(|l| l.split(' ').map(|p| p.parse().unwrap()).collect())
+        })
         .expect("the parent died before it had a cluster");
     assert!(pids.iter().all(|pid| alive(*pid)));
 
@@ -142,11 +157,61 @@ fn a_parent_killed_at_once_leaves_no_process_and_its_data_folder_can_be_used() {
     again.wait_kafka().unwrap();
 }
 
+/// Not a test: the next one runs it with other surroundings.
+#[test]
+#[ignore = "started by another test"]
+fn a_process_that_resolves() {
+    if env::var_os("LOCALKAFKA_RESOLVE").is_some() {
+        println!("\nresolved {}", Artifacts::resolve(&|_| {}).err().unwrap());
+    }
+}
+
+#[test]
+fn a_missing_java_a_missing_maven_and_a_failing_maven_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let bin = dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let resolve = |home: Option<&Path>| {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args(["a_process_that_resolves", "--exact", "--ignored", "--nocapture"])
+            .env("LOCALKAFKA_RESOLVE", "1")
+            .env("TILLSTREAM_CACHE_DIR", dir.path().join("cache"))
+            .env("PATH", &bin)
+            .env_remove("JAVA_HOME");
+        if let Some(home) = home {
+            command.env("JAVA_HOME", home);
+        }
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let script = |path: &Path, text: &str| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let answer = resolve(None);
+    assert!(answer.contains("resolved java was not found: install Java 17 or later"), "{answer}");
+
+    let home = dir.path().join("jdk");
+    script(&home.join("bin/java"), "echo '    java.specification.version = 1.8' >&2");
+    let answer = resolve(Some(&home));
+    assert!(answer.contains("is version 8, and Kafka needs 17 or later"), "{answer}");
+
+    script(&home.join("bin/java"), "echo '    java.specification.version = 21' >&2");
+    let answer = resolve(Some(&home));
+    assert!(answer.contains("resolved mvn was not found on PATH: install Apache Maven"), "{answer}");
+
+    script(&bin.join("mvn"), "echo '[ERROR] no route to the mirror'; echo 'a broken JVM' >&2; exit 1");
+    let answer = resolve(Some(&home));
+    assert!(answer.contains("[ERROR] no route to the mirror\na broken JVM"), "{answer}");
+}
+
 #[test]
 fn a_data_folder_in_use_is_refused_with_a_sentence() {
     let dir = shared_kafka().data_dir();
     let sentence = refused(Options::ephemeral(dir)).to_string();
-    let expected = format!("data folder {} is in use by process {}: stop it", dir.display(), std::process::id());
+    let expected =
+        format!("data folder {} is in use by process {}: stop it", dir.display(), std::process::id());
     assert!(sentence.starts_with(&expected), "{sentence}");
 }
 
@@ -178,7 +243,10 @@ fn a_broker_that_dies_is_reported_with_its_log() {
     send("-KILL", cluster.pid(1).unwrap());
     eventually("the death is noticed", || !cluster.is_alive());
     let died = cluster.check().unwrap_err();
-    assert!(matches!(&died, Error::ChildDied { name, log, .. } if name == "broker-1" && log.is_file()), "{died}");
+    assert!(
+        matches!(&died, Error::ChildDied { name, log, .. } if name == "broker-1" && log.is_file()),
+        "{died}"
+    );
     assert!(died.to_string().contains("signal: 9"), "{died}");
     assert!(died.to_string().contains("Kafka Server started"), "{died}");
     assert_eq!(cluster.pid(1), None);
@@ -205,9 +273,8 @@ fn one_of_three_brokers_can_be_killed_paused_and_restarted_and_the_others_serve_
     assert_eq!(cluster.bootstrap().split(',').count(), 3);
     let subjects = format!("{}/subjects", cluster.registry_url());
     let url = format!("{subjects}/orders-value/versions");
-    let register = |fields: &[(&str, &str)]| {
-        send_json(reqwest::blocking::Client::new().post(&url), &record(fields))
-    };
+    let register =
+        |fields: &[(&str, &str)]| send_json(reqwest::blocking::Client::new().post(&url), &record(fields));
     assert_eq!(register(&[("id", "string")]).0, 200);
 
     let before = cluster.pid(2).unwrap();

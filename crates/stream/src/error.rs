@@ -1,0 +1,175 @@
+//! What stops a stage, and how errors of Kafka are sorted.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// Why a stage stopped or a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A client couldn't be made: the configuration is wrong.
+    #[error("cannot create the {what} client")]
+    Client {
+        /// Which client.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: KafkaError,
+    },
+    /// A call to the cluster failed for good.
+    #[error("cannot {what}")]
+    Kafka {
+        /// What was attempted.
+        what: String,
+        /// The cause.
+        #[source]
+        source: KafkaError,
+    },
+    /// Another copy uses the same instance name.
+    #[error(
+        "another copy runs with the instance name '{instance}': give each copy its own name ({detail})"
+    )]
+    Fenced {
+        /// The name that is taken.
+        instance: String,
+        /// What the broker said.
+        detail: String,
+    },
+    /// A topic that the stage needs isn't there.
+    #[error("topic {topic} is missing: run `tillstream topics apply`")]
+    MissingTopic {
+        /// Its name.
+        topic: String,
+    },
+    /// The changelog has another number of partitions than the input, or the input's number changed.
+    #[error("{topic} has {found} partitions where the state was written for {expected}: state is bound to its partitions, so a changed count needs a replay into new topics")]
+    Partitions {
+        /// The topic.
+        topic: String,
+        /// Now.
+        found: i32,
+        /// Then.
+        expected: i32,
+    },
+    /// The changelog was written by a newer version of the program.
+    #[error("changelog {topic} was written in format {found}, this version reads up to {known}: run the newer version")]
+    NewerChangelog {
+        /// The topic.
+        topic: String,
+        /// Its format.
+        found: u16,
+        /// Ours.
+        known: u16,
+    },
+    /// A changelog record that this runtime didn't write.
+    #[error("changelog {topic}-{partition} holds a record at offset {offset} that is no state: {detail}")]
+    ForeignChangelog {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The changelog has state but doesn't say for which input offset.
+    #[error("changelog {topic}-{partition} has state but no input offset: it was cut or written by something else; nothing starts silently from the beginning")]
+    NoOffset {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// Restoring made no progress.
+    #[error("restoring {topic}-{partition} made no progress for {seconds} s at offset {at} of {target}: an open transaction or an unreachable broker")]
+    RestoreStalled {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// How long.
+        seconds: u64,
+        /// How far.
+        at: i64,
+        /// How far it had to go.
+        target: i64,
+    },
+    /// The group's offsets are neither those before nor those after a transaction of unknown outcome.
+    #[error("the committed offset of {topic}-{partition} is {found}, neither {before} nor {sent}: something else commits for this group")]
+    ForeignCommit {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// What is committed.
+        found: i64,
+        /// Before the transaction.
+        before: i64,
+        /// With the transaction.
+        sent: i64,
+    },
+    /// The local store failed.
+    #[error("the local store failed")]
+    Store(#[from] crate::StoreError),
+    /// A processor said that it can't go on.
+    #[error("{0}")]
+    Processor(String),
+    /// A worker thread died.
+    #[error("worker {slot} panicked: {message}")]
+    Panicked {
+        /// Which one.
+        slot: usize,
+        /// Its message.
+        message: String,
+    },
+}
+
+/// What to do about an error inside a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Class {
+    /// The same call again, with the same arguments.
+    Retriable,
+    /// Abort, drop the overlay, rewind.
+    Abortable,
+    /// Another copy has taken the place of this one.
+    Fenced,
+    /// The outcome isn't known, or the producer is of no use any more: drop it and ask the broker what was committed.
+    Unknown,
+}
+
+/// An error of a transactional call.
+#[derive(Debug, Clone)]
+pub(crate) struct TransactionError {
+    pub(crate) class: Class,
+    pub(crate) code: RDKafkaErrorCode,
+    pub(crate) message: String,
+}
+
+impl TransactionError {
+    pub(crate) fn new(code: RDKafkaErrorCode, retriable: bool, abortable: bool, fatal: bool, message: String) -> Self {
+        let class = match code {
+            _ if retriable => Class::Retriable,
+            RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::FencedInstanceId => Class::Fenced,
+            _ if abortable => Class::Abortable,
+            _ if fatal => Class::Unknown,
+            RDKafkaErrorCode::IllegalGeneration
+            | RDKafkaErrorCode::UnknownMemberId
+            | RDKafkaErrorCode::RebalanceInProgress => Class::Abortable,
+            _ => Class::Unknown,
+        };
+        Self { class, code, message }
+    }
+
+    pub(crate) fn from_kafka(error: &KafkaError) -> Self {
+        match error {
+            KafkaError::Transaction(e) => {
+                Self::new(e.code(), e.is_retriable(), e.txn_requires_abort(), e.is_fatal(), e.to_string())
+            }
+            other => {
+                let code = other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                Self::new(code, false, false, false, other.to_string())
+            }
+        }
+    }
+}

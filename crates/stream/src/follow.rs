@@ -1,0 +1,139 @@
+//! Reading topics to their end and beyond, outside any group: for tables that a service serves from memory.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::Error;
+use crate::restore::{assign_only, partitions};
+
+/// What to follow.
+#[derive(Debug, Clone)]
+pub struct Follow {
+    /// Bootstrap servers and whatever else the cluster wants of a client.
+    pub client: ClientConfig,
+    /// Topics, each from its beginning.
+    pub topics: Vec<String>,
+}
+
+/// What the follower met.
+#[derive(Debug)]
+pub enum Followed<'a> {
+    /// A committed record.
+    Record {
+        /// Topic.
+        topic: &'a str,
+        /// Partition.
+        partition: i32,
+        /// Offset.
+        offset: i64,
+        /// Milliseconds since 1970.
+        timestamp_millis: i64,
+        /// Key, empty when there is none.
+        key: &'a [u8],
+        /// Value; `None` is a tombstone.
+        value: Option<&'a [u8]>,
+    },
+    /// Everything that was there when the follower started has been read. Comes once.
+    CaughtUp,
+    /// Nothing new for a moment.
+    Idle,
+}
+
+/// Follows the topics until `stop` says so. Blocks.
+pub fn follow(
+    follow: &Follow,
+    stop: &dyn Fn() -> bool,
+    on: &mut dyn FnMut(Followed<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    // Not a group: the id only satisfies the client, and nothing is committed under it.
+    let consumer: BaseConsumer = assign_only(&follow.client, "tillstream-follow", "read_committed")
+        .set("fetch.wait.max.ms", "50")
+        .create()
+        .map_err(|source| Error::Client { what: "follow", source })?;
+    // First topic by topic, because the end-of-partition event names only the partition; then all of them together.
+    let mut next = Next::new();
+    for topic in &follow.topics {
+        let mut behind: HashSet<i32> = (0..partitions(&consumer, topic)?).collect();
+        let mut starts = TopicPartitionList::new();
+        for partition in &behind {
+            next.insert((topic.clone(), *partition), Offset::Beginning);
+            add(&mut starts, topic, *partition, Offset::Beginning)?;
+        }
+        assign(&consumer, &starts)?;
+        while !behind.is_empty() {
+            if stop() {
+                return Ok(());
+            }
+            match poll(&consumer, &mut next, on)? {
+                Polled::End(partition) => {
+                    behind.remove(&partition);
+                }
+                Polled::Record | Polled::Nothing => {}
+            }
+        }
+    }
+    let mut all = TopicPartitionList::new();
+    for ((topic, partition), offset) in &next {
+        add(&mut all, topic, *partition, *offset)?;
+    }
+    assign(&consumer, &all)?;
+    on(Followed::CaughtUp)?;
+    while !stop() {
+        match poll(&consumer, &mut next, on)? {
+            Polled::Record => {}
+            Polled::End(_) | Polled::Nothing => on(Followed::Idle)?,
+        }
+    }
+    Ok(())
+}
+
+/// Where to go on, per topic and partition.
+type Next = HashMap<(String, i32), Offset>;
+
+enum Polled {
+    Record,
+    End(i32),
+    Nothing,
+}
+
+fn poll(
+    consumer: &BaseConsumer,
+    next: &mut Next,
+    on: &mut dyn FnMut(Followed<'_>) -> Result<(), Error>,
+) -> Result<Polled, Error> {
+    match consumer.poll(Duration::from_millis(50)) {
+        Some(Ok(message)) => {
+            on(Followed::Record {
+                topic: message.topic(),
+                partition: message.partition(),
+                offset: message.offset(),
+                timestamp_millis: message.timestamp().to_millis().unwrap_or(0),
+                key: message.key().unwrap_or_default(),
+                value: message.payload(),
+            })?;
+            let place = (message.topic().to_owned(), message.partition());
+            next.insert(place, Offset::Offset(message.offset() + 1));
+            Ok(Polled::Record)
+        }
+        Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Polled::End(partition)),
+        Some(Err(error)) => {
+            tracing::warn!(error = %error, "following, trying again");
+            Ok(Polled::Nothing)
+        }
+        None => Ok(Polled::Nothing),
+    }
+}
+
+fn add(list: &mut TopicPartitionList, topic: &str, partition: i32, offset: Offset) -> Result<(), Error> {
+    list.add_partition_offset(topic, partition, offset)
+        .map_err(|source| Error::Kafka { what: format!("follow {topic}-{partition}"), source })
+}
+
+fn assign(consumer: &BaseConsumer, list: &TopicPartitionList) -> Result<(), Error> {
+    consumer.assign(list).map_err(|source| Error::Kafka { what: "follow".to_owned(), source })
+}

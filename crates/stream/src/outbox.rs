@@ -1,0 +1,110 @@
+//! What the current record emits, until it is known that it counts.
+
+use std::ops::Range;
+
+use hashbrown::HashMap;
+
+/// A message waiting for its record's verdict.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    pub(crate) topic: u16,
+    pub(crate) partition: Option<i32>,
+    key: Range<usize>,
+    /// `None` is a tombstone.
+    value: Option<Range<usize>>,
+    pub(crate) timestamp_millis: i64,
+    /// Only the last value of the key in a transaction is written.
+    pub(crate) latest: bool,
+    pub(crate) traceparent: Option<Range<usize>>,
+}
+
+/// Buffer of one record's messages; one allocation serves all records.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    arena: Vec<u8>,
+    pending: Vec<Pending>,
+    traceparent: Option<Range<usize>>,
+}
+
+impl Outbox {
+    /// Starts a record.
+    pub(crate) fn begin(&mut self, traceparent: Option<&[u8]>) {
+        self.arena.clear();
+        self.pending.clear();
+        self.traceparent = traceparent.map(|t| self.store(t));
+    }
+
+    /// Drops what was emitted since [`Outbox::begin`].
+    pub(crate) fn clear(&mut self) {
+        self.pending.clear();
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        start..self.arena.len()
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        topic: u16,
+        partition: Option<i32>,
+        key: &[u8],
+        value: Option<&[u8]>,
+        timestamp_millis: i64,
+        latest: bool,
+    ) {
+        let key = self.store(key);
+        let value = value.map(|v| self.store(v));
+        let traceparent = self.traceparent.clone();
+        self.pending.push(Pending { topic, partition, key, value, timestamp_millis, latest, traceparent });
+    }
+
+    pub(crate) fn drain(&mut self) -> Vec<Pending> {
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Gives the vector of a finished record back, to be used again.
+    pub(crate) fn recycle(&mut self, mut pending: Vec<Pending>) {
+        pending.clear();
+        self.pending = pending;
+    }
+
+    pub(crate) fn key<'a>(&'a self, pending: &Pending) -> &'a [u8] {
+        &self.arena[pending.key.clone()]
+    }
+
+    pub(crate) fn value<'a>(&'a self, pending: &Pending) -> Option<&'a [u8]> {
+        pending.value.clone().map(|range| &self.arena[range])
+    }
+
+    pub(crate) fn traceparent<'a>(&'a self, pending: &Pending) -> Option<&'a [u8]> {
+        pending.traceparent.clone().map(|range| &self.arena[range])
+    }
+}
+
+/// Latest values per key of compacted topics, written once at the cut: a person who bought ten times within a
+/// transaction is one record and not ten.
+#[derive(Debug, Default)]
+pub(crate) struct Latest {
+    map: HashMap<(u16, i32, Box<[u8]>), (Option<Box<[u8]>>, i64)>,
+    pub(crate) bytes: usize,
+}
+
+impl Latest {
+    pub(crate) fn set(&mut self, topic: u16, partition: i32, key: &[u8], value: Option<&[u8]>, timestamp: i64) {
+        self.bytes += value.map_or(0, <[u8]>::len);
+        self.map.insert((topic, partition, key.into()), (value.map(Into::into), timestamp));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, i32, &[u8], Option<&[u8]>, i64)> {
+        self.map.iter().map(|((topic, partition, key), (value, timestamp))| {
+            (*topic, *partition, &**key, value.as_deref(), *timestamp)
+        })
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.map.clear();
+        self.bytes = 0;
+    }
+}

@@ -1,0 +1,242 @@
+//! The changes of the open transaction: read before the store, merged into it after the commit, dropped on abort.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use hashbrown::HashMap;
+
+use crate::store::Change;
+use crate::{Store, StoreError, Table};
+
+type Bytes = Box<[u8]>;
+type Slot = Option<Bytes>;
+
+#[derive(Debug)]
+enum Entries {
+    Hashed(HashMap<Bytes, Slot>),
+    Ordered(BTreeMap<Bytes, Slot>),
+}
+
+impl Entries {
+    fn get(&self, key: &[u8]) -> Option<&Slot> {
+        match self {
+            Self::Hashed(map) => map.get(key),
+            Self::Ordered(map) => map.get(key),
+        }
+    }
+
+    fn set(&mut self, key: Bytes, slot: Slot) -> Option<Slot> {
+        match self {
+            Self::Hashed(map) => map.insert(key, slot),
+            Self::Ordered(map) => map.insert(key, slot),
+        }
+    }
+
+    fn unset(&mut self, key: &[u8]) {
+        match self {
+            Self::Hashed(map) => {
+                map.remove(key);
+            }
+            Self::Ordered(map) => {
+                map.remove(key);
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Hashed(map) => map.clear(),
+            Self::Ordered(map) => map.clear(),
+        }
+    }
+}
+
+/// Uncommitted changes over a store, with an undo log back to the last savepoint.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    tables: Vec<Option<Entries>>,
+    /// What the current record replaced: table, key, and the slot before (`None`: no slot).
+    undo: Vec<(u8, Bytes, Option<Slot>)>,
+    changes: usize,
+}
+
+impl Overlay {
+    pub(crate) fn new(tables: &[Table]) -> Self {
+        let mut all: Vec<Option<Entries>> = Vec::new();
+        for table in tables {
+            let index = usize::from(table.number);
+            if all.len() <= index {
+                all.resize_with(index + 1, || None);
+            }
+            let empty =
+                if table.ordered { Entries::Ordered(BTreeMap::new()) } else { Entries::Hashed(HashMap::new()) };
+            all[index] = Some(empty);
+        }
+        Self { tables: all, undo: Vec::new(), changes: 0 }
+    }
+
+    pub(crate) fn get(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
+        let entries = self.tables.get(usize::from(table))?.as_ref()?;
+        entries.get(key).map(Option::as_deref)
+    }
+
+    /// Writes a value, or a removal; false when the table isn't declared.
+    pub(crate) fn set(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) -> bool {
+        let Some(Some(entries)) = self.tables.get_mut(usize::from(table)) else { return false };
+        let before = entries.set(key.into(), value.map(Into::into));
+        if before.is_none() {
+            self.changes += 1;
+        }
+        self.undo.push((table, key.into(), before));
+        true
+    }
+
+    /// The record counts: its changes stay.
+    pub(crate) fn keep(&mut self) {
+        self.undo.clear();
+    }
+
+    /// The record doesn't count: back to the savepoint.
+    pub(crate) fn undo(&mut self) {
+        while let Some((table, key, before)) = self.undo.pop() {
+            if let Some(Some(entries)) = self.tables.get_mut(usize::from(table)) {
+                match before {
+                    Some(slot) => {
+                        entries.set(key, slot);
+                    }
+                    None => {
+                        entries.unset(&key);
+                        self.changes -= 1;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.undo.clear();
+        self.changes = 0;
+        self.tables.iter_mut().flatten().for_each(Entries::clear);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes == 0
+    }
+
+    /// Every change, in a fixed order within ordered tables.
+    pub(crate) fn changes(&self) -> Box<dyn Iterator<Item = Change<'_>> + '_> {
+        Box::new(self.tables.iter().zip(0_u8..).filter_map(|(t, n)| Some((t.as_ref()?, n))).flat_map(
+            |(entries, number)| -> Box<dyn Iterator<Item = Change<'_>> + '_> {
+                match entries {
+                    Entries::Hashed(map) => Box::new(map.iter().map(move |(k, v)| (number, &**k, v.as_deref()))),
+                    Entries::Ordered(map) => Box::new(map.iter().map(move |(k, v)| (number, &**k, v.as_deref()))),
+                }
+            },
+        ))
+    }
+
+    /// Merges everything into the store.
+    pub(crate) fn merge_into(&mut self, store: &mut dyn Store, offset: i64) -> Result<(), StoreError> {
+        store.apply(&mut self.changes(), offset)?;
+        self.clear();
+        Ok(())
+    }
+
+    /// The nearest entry of an ordered table, the overlay before the store.
+    pub(crate) fn next(
+        &self,
+        store: &dyn Store,
+        table: u8,
+        from: Bound<&[u8]>,
+        reverse: bool,
+    ) -> Option<(Vec<u8>, Vec<u8>)> {
+        let ours = self.tables.get(usize::from(table))?.as_ref();
+        let Some(Entries::Ordered(map)) = ours else { return None };
+        let mut from: Bound<Vec<u8>> = match from {
+            Bound::Included(k) => Bound::Included(k.to_vec()),
+            Bound::Excluded(k) => Bound::Excluded(k.to_vec()),
+            Bound::Unbounded => Bound::Unbounded,
+        };
+        loop {
+            let bound = match &from {
+                Bound::Included(k) => Bound::Included(k.as_slice()),
+                Bound::Excluded(k) => Bound::Excluded(k.as_slice()),
+                Bound::Unbounded => Bound::Unbounded,
+            };
+            let mine = if reverse {
+                map.range::<[u8], _>((Bound::Unbounded, bound)).next_back()
+            } else {
+                map.range::<[u8], _>((bound, Bound::Unbounded)).next()
+            };
+            let stored = store.next(table, bound, reverse);
+            let mine_first = match (&mine, &stored) {
+                (None, None) => return None,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (Some((a, _)), Some((b, _))) => match (***a).cmp(b) {
+                    std::cmp::Ordering::Equal => true,
+                    std::cmp::Ordering::Less => !reverse,
+                    std::cmp::Ordering::Greater => reverse,
+                },
+            };
+            if mine_first {
+                let (key, slot) = mine?;
+                match slot {
+                    Some(value) => return Some((key.to_vec(), value.to_vec())),
+                    None => from = Bound::Excluded(key.to_vec()),
+                }
+            } else {
+                let (key, value) = stored?;
+                return Some((key.into_owned(), value.into_owned()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Memory;
+
+    const HASHED: Table = Table { number: 0, name: "h", ordered: false };
+    const ORDERED: Table = Table { number: 1, name: "o", ordered: true };
+
+    #[test]
+    fn a_record_that_does_not_count_leaves_nothing_behind() {
+        let mut overlay = Overlay::new(&[HASHED, ORDERED]);
+        overlay.set(0, b"a", Some(b"1"));
+        overlay.keep();
+        overlay.set(0, b"a", Some(b"2"));
+        overlay.set(0, b"a", None);
+        overlay.set(0, b"b", Some(b"3"));
+        overlay.undo();
+        assert_eq!(overlay.get(0, b"a"), Some(Some(&b"1"[..])));
+        assert_eq!(overlay.get(0, b"b"), None);
+        assert_eq!(overlay.changes().count(), 1);
+    }
+
+    #[test]
+    fn neighbours_are_found_across_overlay_and_store() {
+        let mut store = Memory::new(&[HASHED, ORDERED]);
+        let mut overlay = Overlay::new(&[HASHED, ORDERED]);
+        for key in [b"a", b"c", b"e"] {
+            overlay.set(1, key, Some(b"old"));
+        }
+        overlay.merge_into(&mut store, 1).unwrap();
+        overlay.set(1, b"b", Some(b"new"));
+        overlay.set(1, b"c", None);
+        overlay.set(1, b"e", Some(b"new"));
+        let walk = |reverse| {
+            let mut found = Vec::new();
+            let mut from = Bound::Unbounded;
+            while let Some((key, value)) = overlay.next(&store, 1, from.as_ref().map(|k: &Vec<u8>| k.as_slice()), reverse) {
+                found.push((String::from_utf8(key.clone()).unwrap(), value == b"new"));
+                from = Bound::Excluded(key);
+            }
+            found
+        };
+        let expected = [("a".to_owned(), false), ("b".to_owned(), true), ("e".to_owned(), true)];
+        assert_eq!(walk(false), expected);
+        assert_eq!(walk(true), expected.iter().rev().cloned().collect::<Vec<_>>());
+    }
+}

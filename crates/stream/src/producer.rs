@@ -1,0 +1,181 @@
+//! The transactional producer of a worker.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, TopicPartitionList};
+
+use crate::error::{Class, TransactionError};
+use crate::native::{self, Membership};
+use crate::{Error, Stage};
+
+/// Remembers whether the connection was disturbed since it was asked last.
+#[derive(Clone, Default)]
+pub(crate) struct Disturbance(Arc<AtomicBool>);
+
+impl ClientContext for Disturbance {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.store(true, Ordering::Relaxed);
+        tracing::debug!(error = %error, reason, "kafka client error");
+    }
+}
+
+impl ProducerContext for Disturbance {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {
+        if let Err((error, _)) = result {
+            tracing::warn!(error = %error, "a message of the open transaction was not delivered");
+        }
+    }
+}
+
+/// A producer between `init_transactions` and its end.
+pub(crate) struct Producer {
+    inner: ThreadedProducer<Disturbance>,
+    disturbance: Disturbance,
+}
+
+/// One message.
+pub(crate) struct Message<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) partition: Option<i32>,
+    pub(crate) key: &'a [u8],
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) timestamp_millis: i64,
+    pub(crate) traceparent: Option<&'a [u8]>,
+}
+
+impl Producer {
+    /// Creates the producer and takes over its transactional id: an open transaction of a predecessor is aborted, and
+    /// the predecessor is fenced.
+    pub(crate) fn start(stage: &Stage, id: &str) -> Result<Self, Error> {
+        let disturbance = Disturbance::default();
+        let inner: ThreadedProducer<Disturbance> = config(stage, id)
+            .create_with_context(disturbance.clone())
+            .map_err(|source| Error::Client { what: "producer", source })?;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            match inner.init_transactions(Duration::from_secs(20)) {
+                Ok(()) => break,
+                Err(error) => {
+                    let class = TransactionError::from_kafka(&error);
+                    if class.class == Class::Fenced {
+                        return Err(fenced(stage, &class));
+                    }
+                    let fatal = matches!(&error, KafkaError::Transaction(e) if e.is_fatal());
+                    if fatal || Instant::now() >= deadline {
+                        return Err(Error::Kafka { what: format!("start transactions as {id}"), source: error });
+                    }
+                    tracing::warn!(error = %error, id, "starting transactions, trying again");
+                    thread::sleep(Duration::from_millis(100));
+                }
+            }
+        }
+        disturbance.0.store(false, Ordering::Relaxed);
+        Ok(Self { inner, disturbance })
+    }
+
+    pub(crate) fn begin(&self) -> Result<(), TransactionError> {
+        self.inner.begin_transaction().map_err(|e| TransactionError::from_kafka(&e))
+    }
+
+    /// Queues a message. A full queue is waited for: the transaction's size bounds how long that takes.
+    pub(crate) fn send(&self, message: &Message<'_>) -> Result<(), TransactionError> {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(message.topic).key(message.key);
+        record.payload = message.value;
+        record.partition = message.partition;
+        if message.timestamp_millis > 0 {
+            record.timestamp = Some(message.timestamp_millis);
+        }
+        if let Some(traceparent) = message.traceparent {
+            record.headers =
+                Some(OwnedHeaders::new().insert(Header { key: "traceparent", value: Some(traceparent) }));
+        }
+        loop {
+            match self.inner.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    thread::sleep(Duration::from_millis(1));
+                    record = back;
+                }
+                Err((error, _)) => {
+                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                    // Not even queued: nothing of it is on the wire, so an abort is always right.
+                    return Err(TransactionError::new(code, false, true, false, error.to_string()));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn send_offsets(
+        &self,
+        offsets: &TopicPartitionList,
+        membership: &Membership,
+    ) -> Result<(), TransactionError> {
+        again(|| native::send_offsets(&self.inner, offsets, membership))
+    }
+
+    pub(crate) fn commit(&self) -> Result<(), TransactionError> {
+        again(|| native::commit(&self.inner))
+    }
+
+    pub(crate) fn abort(&self) -> Result<(), TransactionError> {
+        again(|| native::abort(&self.inner))
+    }
+
+    /// True when the connection was disturbed since the last call.
+    pub(crate) fn was_disturbed(&self) -> bool {
+        self.disturbance.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// The same call with identical arguments as long as it says "retriable".
+fn again(mut call: impl FnMut() -> Result<(), TransactionError>) -> Result<(), TransactionError> {
+    loop {
+        match call() {
+            Err(error) if error.class == Class::Retriable => {
+                tracing::debug!(error = error.message, "retriable transaction error");
+                thread::sleep(Duration::from_millis(10));
+            }
+            other => return other,
+        }
+    }
+}
+
+pub(crate) fn fenced(stage: &Stage, error: &TransactionError) -> Error {
+    Error::Fenced { instance: stage.instance.clone(), detail: error.message.clone() }
+}
+
+fn config(stage: &Stage, id: &str) -> ClientConfig {
+    let largest = stage.outputs.iter().map(|output| output.max_message_bytes).max().unwrap_or(0);
+    let largest = largest.max(stage.changelog_limit).max(1_000_000);
+    let mut config = stage.client.clone();
+    config
+        .set("transactional.id", id)
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("transaction.timeout.ms", "10000")
+        .set("message.timeout.ms", "9000")
+        // Right after a commit the coordinator may answer CONCURRENT_TRANSACTIONS: the default of 100 ms would cost
+        // half of the rate.
+        .set("retry.backoff.ms", "2")
+        .set("retry.backoff.max.ms", "1000")
+        .set("linger.ms", "2")
+        .set("compression.type", "lz4")
+        // What Java clients use; librdkafka's own default would put a key elsewhere.
+        .set("partitioner", "murmur2_random")
+        .set("batch.size", "1000000")
+        .set("batch.num.messages", "10000")
+        .set("queue.buffering.max.messages", "1000000")
+        .set("queue.buffering.max.kbytes", "262144")
+        .set("message.max.bytes", largest.to_string())
+        .set("delivery.report.only.error", "true");
+    config
+}

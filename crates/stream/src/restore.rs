@@ -1,0 +1,312 @@
+//! Reading a task's state back from its changelog.
+//!
+//! It runs on a thread and a consumer of its own, so that the group consumer keeps polling: a long restore must not
+//! cost the membership, and partitions that stayed keep working.
+
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::changelog::{FORMAT, Key, Progress, read_key};
+use crate::{Error, Memory, Stage, Store};
+
+/// No progress for that long is an error.
+const STALL: Duration = Duration::from_secs(180);
+const CALL: Duration = Duration::from_secs(10);
+
+/// A task's state, ready to work on.
+pub(crate) struct Restored {
+    pub(crate) store: Box<dyn Store>,
+    /// The first input record to process.
+    pub(crate) offset: i64,
+    pub(crate) input_partitions: i32,
+    pub(crate) records: u64,
+    pub(crate) took: Duration,
+}
+
+/// Restores one partition. `stop` ends it early, with `None`.
+pub(crate) fn restore(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) -> Result<Option<Restored>, Error> {
+    let begun = Instant::now();
+    let consumer = client(stage, "read_committed")?;
+    let input_partitions = partitions(&consumer, &stage.input)?;
+    let changelog_partitions = partitions(&consumer, &stage.changelog)?;
+    if changelog_partitions != input_partitions {
+        return Err(Error::Partitions {
+            topic: stage.changelog.clone(),
+            found: changelog_partitions,
+            expected: input_partitions,
+        });
+    }
+
+    // The target is the high watermark, which counts open transactions. Under read_committed neither the watermark
+    // nor the end-of-partition event sees beyond the last stable offset: a foreign open transaction would make the
+    // restore silently short. So first wait until everything below the target is decided, then read to the end.
+    let uncommitted = client(stage, "read_uncommitted")?;
+    let (low, target) = watermarks(&uncommitted, &stage.changelog, partition)?;
+    let mut stall = Stall::new(stage, partition, target);
+    loop {
+        let (_, stable) = watermarks(&consumer, &stage.changelog, partition)?;
+        if stable >= target {
+            break;
+        }
+        if stop() {
+            return Ok(None);
+        }
+        stall.check(stable)?;
+        thread::sleep(Duration::from_millis(50));
+    }
+    drop(uncommitted);
+
+    let mut state = Reading { store: Box::new(Memory::new(&stage.tables)), progress: None, records: 0 };
+    if target > low && read(stage, partition, &consumer, &mut state, &mut stall, stop)?.is_break() {
+        return Ok(None);
+    }
+    if let Some(progress) = state.progress
+        && progress.input_partitions != input_partitions
+    {
+        return Err(Error::Partitions {
+            topic: stage.input.clone(),
+            found: input_partitions,
+            expected: progress.input_partitions,
+        });
+    }
+    let offset = start(stage, partition, &consumer, &state)?;
+    Ok(Some(Restored {
+        store: state.store,
+        offset,
+        input_partitions,
+        records: state.records,
+        took: begun.elapsed(),
+    }))
+}
+
+struct Reading {
+    store: Box<dyn Store>,
+    progress: Option<Progress>,
+    records: u64,
+}
+
+fn read(
+    stage: &Stage,
+    partition: i32,
+    consumer: &BaseConsumer,
+    state: &mut Reading,
+    stall: &mut Stall<'_>,
+    stop: &dyn Fn() -> bool,
+) -> Result<ControlFlow<()>, Error> {
+    let failed = |what: &str, source| Error::Kafka { what: format!("{what} {}-{partition}", stage.changelog), source };
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&stage.changelog, partition, Offset::Beginning)
+        .and_then(|()| consumer.assign(&list))
+        .map_err(|source| failed("read", source))?;
+    loop {
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => {
+                let foreign = |detail: String| Error::ForeignChangelog {
+                    topic: stage.changelog.clone(),
+                    partition,
+                    offset: message.offset(),
+                    detail,
+                };
+                let key = message.key().and_then(read_key).ok_or_else(|| foreign("unknown key".to_owned()))?;
+                match (key, message.payload()) {
+                    (Key::Offset, Some(value)) => {
+                        let progress = Progress::decode(value).map_err(foreign)?;
+                        if progress.format > FORMAT {
+                            return Err(Error::NewerChangelog {
+                                topic: stage.changelog.clone(),
+                                found: progress.format,
+                                known: FORMAT,
+                            });
+                        }
+                        state.progress = Some(progress);
+                    }
+                    (Key::Offset, None) => {}
+                    (Key::State(table, key), value) => {
+                        state
+                            .store
+                            .apply(&mut std::iter::once((table, key, value)), 0)
+                            .map_err(|e| foreign(e.to_string()))?;
+                    }
+                }
+                state.records += 1;
+                stall.check(message.offset())?;
+                if state.records % 4096 == 0 && stop() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            // Everything below the target was decided before this read began, so the end is at or behind it.
+            Some(Err(KafkaError::PartitionEOF(_))) => break,
+            Some(Err(error)) => {
+                tracing::warn!(error = %error, partition, "restoring, trying again");
+                stall.check(-1)?;
+                thread::sleep(Duration::from_millis(100));
+            }
+            None => stall.check(-1)?,
+        }
+        if stop() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    consumer.unassign().map_err(|source| failed("stop reading", source))?;
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Where to go on in the input. The changelog knows best: its offset was written with the state.
+fn start(stage: &Stage, partition: i32, consumer: &BaseConsumer, state: &Reading) -> Result<i64, Error> {
+    let committed = committed(consumer, &stage.input, &[partition])?.first().and_then(|(_, offset)| *offset);
+    match (state.progress, committed) {
+        (Some(progress), Some(committed)) => {
+            if committed != progress.offset {
+                tracing::warn!(
+                    partition,
+                    committed,
+                    changelog = progress.offset,
+                    "the group's offset and the changelog disagree; the changelog holds, as it was written with the state"
+                );
+            }
+            Ok(progress.offset)
+        }
+        (Some(progress), None) => {
+            tracing::warn!(
+                partition,
+                offset = progress.offset,
+                "the group has no offset (expired?), going on where the changelog says"
+            );
+            Ok(progress.offset)
+        }
+        (None, None) if state.records == 0 => {
+            // Nobody has ever worked here: the beginning is right, and chosen on purpose.
+            let (low, _) = watermarks(consumer, &stage.input, partition)?;
+            Ok(low)
+        }
+        (None, _) => Err(Error::NoOffset { topic: stage.changelog.clone(), partition }),
+    }
+}
+
+/// The offsets that the group has committed; waits until none of them is part of an open transaction.
+pub(crate) fn committed<C: rdkafka::consumer::ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partitions: &[i32],
+) -> Result<Vec<(i32, Option<i64>)>, Error> {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(topic, *partition);
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match consumer.committed_offsets(list.clone(), CALL) {
+            Ok(found) => {
+                let offset = |offset| match offset {
+                    Offset::Offset(n) => Some(n),
+                    _ => None,
+                };
+                return Ok(found.elements().iter().map(|e| (e.partition(), offset(e.offset()))).collect());
+            }
+            Err(source) if Instant::now() >= deadline => {
+                return Err(Error::Kafka { what: format!("read the committed offsets of {topic}"), source });
+            }
+            Err(error) => {
+                tracing::debug!(error = %error, topic, "reading committed offsets, trying again");
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+}
+
+/// A consumer that only assigns: for restoring, for watermarks and for offsets.
+pub(crate) fn client(stage: &Stage, isolation: &str) -> Result<BaseConsumer, Error> {
+    assign_only(&stage.client, &stage.name, isolation)
+        .create()
+        .map_err(|source| Error::Client { what: "restore", source })
+}
+
+pub(crate) fn assign_only(client: &ClientConfig, group: &str, isolation: &str) -> ClientConfig {
+    let mut config = client.clone();
+    config
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", isolation)
+        .set("enable.partition.eof", "true")
+        .set("allow.auto.create.topics", "false")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.queue.backoff.ms", "2")
+        .set("queued.max.messages.kbytes", "32768");
+    config
+}
+
+pub(crate) fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match consumer.fetch_watermarks(topic, partition, CALL) {
+            Ok(found) => return Ok(found),
+            Err(source) if Instant::now() >= deadline => {
+                return Err(Error::Kafka { what: format!("read the watermarks of {topic}-{partition}"), source });
+            }
+            Err(_) => thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// The number of partitions of a topic.
+pub(crate) fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<i32, Error> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match consumer.fetch_metadata(Some(topic), CALL) {
+            Ok(metadata) => {
+                let count = metadata.topics().first().map_or(0, |t| t.partitions().len());
+                if count > 0 {
+                    return Ok(i32::try_from(count).unwrap_or(i32::MAX));
+                }
+                if Instant::now() >= deadline {
+                    return Err(Error::MissingTopic { topic: topic.to_owned() });
+                }
+            }
+            Err(source) if Instant::now() >= deadline => {
+                return Err(Error::Kafka { what: format!("read the metadata of {topic}"), source });
+            }
+            Err(_) => {}
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Notices when nothing moves.
+struct Stall<'a> {
+    stage: &'a Stage,
+    partition: i32,
+    target: i64,
+    at: i64,
+    since: Instant,
+}
+
+impl<'a> Stall<'a> {
+    fn new(stage: &'a Stage, partition: i32, target: i64) -> Self {
+        Self { stage, partition, target, at: -1, since: Instant::now() }
+    }
+
+    fn check(&mut self, at: i64) -> Result<(), Error> {
+        if at > self.at {
+            self.at = at;
+            self.since = Instant::now();
+        }
+        if self.since.elapsed() < STALL {
+            return Ok(());
+        }
+        Err(Error::RestoreStalled {
+            topic: self.stage.changelog.clone(),
+            partition: self.partition,
+            seconds: STALL.as_secs(),
+            at: self.at,
+            target: self.target,
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! What others may see of a worker: counters after each commit, and snapshots of its tasks.
+
+use std::time::Duration;
+
+/// Labels of a counter: outcome, detail, source.
+pub type Labels = [&'static str; 3];
+
+/// Counters of the open transaction, with a savepoint.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    kept: Vec<(Labels, u64)>,
+    current: Vec<Labels>,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, labels: Labels) {
+        self.current.push(labels);
+    }
+
+    pub(crate) fn keep(&mut self) {
+        for labels in self.current.drain(..) {
+            match self.kept.iter_mut().find(|(known, _)| *known == labels) {
+                Some((_, n)) => *n += 1,
+                None => self.kept.push((labels, 1)),
+            }
+        }
+    }
+
+    pub(crate) fn undo(&mut self) {
+        self.current.clear();
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.current.clear();
+        self.kept.clear();
+    }
+
+    pub(crate) fn all(&self) -> &[(Labels, u64)] {
+        &self.kept
+    }
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its state is being read from the changelog.
+    Restoring,
+    /// It processes.
+    Running,
+}
+
+/// A snapshot of one task, as of the last commit.
+#[derive(Debug, Clone)]
+pub struct TaskStatus {
+    /// The partition.
+    pub partition: i32,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The next input offset after the last commit.
+    pub committed: i64,
+    /// Entries in its store.
+    pub entries: usize,
+}
+
+/// A committed transaction.
+#[derive(Debug)]
+pub struct Committed<'a> {
+    /// Input records.
+    pub records: u64,
+    /// Bytes produced.
+    pub bytes: u64,
+    /// From the first record to the end of the commit.
+    pub duration: Duration,
+    /// The commit itself.
+    pub commit: Duration,
+    /// Counters.
+    pub counts: &'a [(Labels, u64)],
+    /// Timestamp of the oldest input record in it, milliseconds since 1970.
+    pub oldest_millis: i64,
+}
+
+/// Told about everything that happens to a stage; called on worker threads, so it must not block.
+pub trait Observer: Send + Sync {
+    /// A transaction was committed.
+    fn committed(&self, committed: &Committed<'_>);
+    /// A transaction was aborted: a stable cause.
+    fn aborted(&self, cause: &'static str);
+    /// A producer was replaced.
+    fn recycled(&self, cause: &'static str);
+    /// A task's state was read back.
+    fn restored(&self, partition: i32, records: u64, took: Duration);
+    /// A worker's tasks, after a commit or a rebalance and at least once a second.
+    fn tasks(&self, slot: usize, tasks: &[TaskStatus]);
+    /// The distance of the worker's input from its end, in records.
+    fn lag(&self, slot: usize, records: i64);
+}

@@ -1,0 +1,140 @@
+//! Where a task keeps its state between transactions.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use hashbrown::HashMap;
+
+/// One kind of state. Its number is part of the changelog's keys and never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// Number, below 255.
+    pub number: u8,
+    /// For people.
+    pub name: &'static str,
+    /// True when it is read in key order ([`Context::first`](crate::Context::first) and the like). An ordered table
+    /// costs more per look-up.
+    pub ordered: bool,
+}
+
+/// A local store that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// A change: table, key, and the new value or `None` for a removal.
+pub type Change<'a> = (u8, &'a [u8], Option<&'a [u8]>);
+
+/// State of one task. Implementations are interchangeable: the same tests run over each.
+pub trait Store: Send {
+    /// The value of a key.
+    fn get(&self, table: u8, key: &[u8]) -> Option<Cow<'_, [u8]>>;
+
+    /// The next entry of an ordered table at or after (`reverse`: at or before) a bound.
+    fn next(&self, table: u8, from: Bound<&[u8]>, reverse: bool) -> Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)>;
+
+    /// Applies the changes of one committed transaction, atomically with the input offset that they belong to.
+    fn apply(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>, offset: i64) -> Result<(), StoreError>;
+
+    /// Number of entries.
+    fn len(&self) -> usize;
+
+    /// True when nothing is stored.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+type Bytes = Box<[u8]>;
+
+#[derive(Debug)]
+enum Entries {
+    Hashed(HashMap<Bytes, Bytes>),
+    Ordered(BTreeMap<Bytes, Bytes>),
+}
+
+/// State in memory; the changelog is its only durable form.
+#[derive(Debug)]
+pub struct Memory {
+    tables: Vec<Option<Entries>>,
+}
+
+impl Memory {
+    /// An empty store for the given tables.
+    pub fn new(tables: &[Table]) -> Self {
+        let mut all: Vec<Option<Entries>> = Vec::new();
+        for table in tables {
+            let index = usize::from(table.number);
+            if all.len() <= index {
+                all.resize_with(index + 1, || None);
+            }
+            all[index] = Some(if table.ordered {
+                Entries::Ordered(BTreeMap::new())
+            } else {
+                Entries::Hashed(HashMap::new())
+            });
+        }
+        Self { tables: all }
+    }
+
+    fn table(&self, table: u8) -> Option<&Entries> {
+        self.tables.get(usize::from(table)).and_then(Option::as_ref)
+    }
+}
+
+impl Store for Memory {
+    fn get(&self, table: u8, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        match self.table(table)? {
+            Entries::Hashed(map) => map.get(key),
+            Entries::Ordered(map) => map.get(key),
+        }
+        .map(|value| Cow::Borrowed(&**value))
+    }
+
+    fn next(&self, table: u8, from: Bound<&[u8]>, reverse: bool) -> Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+        let Entries::Ordered(map) = self.table(table)? else { return None };
+        let entry = if reverse {
+            map.range::<[u8], _>((Bound::Unbounded, from)).next_back()
+        } else {
+            map.range::<[u8], _>((from, Bound::Unbounded)).next()
+        };
+        entry.map(|(k, v)| (Cow::Borrowed(&**k), Cow::Borrowed(&**v)))
+    }
+
+    fn apply(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>, _offset: i64) -> Result<(), StoreError> {
+        for (table, key, value) in changes {
+            let entries = self
+                .tables
+                .get_mut(usize::from(table))
+                .and_then(Option::as_mut)
+                .ok_or_else(|| StoreError(format!("table {table} isn't declared")))?;
+            match (entries, value) {
+                (Entries::Hashed(map), Some(value)) => match map.get_mut(key) {
+                    Some(slot) => *slot = value.into(),
+                    None => {
+                        map.insert(key.into(), value.into());
+                    }
+                },
+                (Entries::Ordered(map), Some(value)) => {
+                    map.insert(key.into(), value.into());
+                }
+                (Entries::Hashed(map), None) => {
+                    map.remove(key);
+                }
+                (Entries::Ordered(map), None) => {
+                    map.remove(key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        let size = |entries: &Entries| match entries {
+            Entries::Hashed(map) => map.len(),
+            Entries::Ordered(map) => map.len(),
+        };
+        self.tables.iter().flatten().map(size).sum()
+    }
+}
