@@ -1,1 +1,156 @@
-//! sources
+//! Sources: from an HTTP request to a stored delivery, and from a stored delivery to canonical events.
+//!
+//! | step | in | out |
+//! |---|---|---|
+//! | [`route`] | method and path | the source and the greatest body, or 404 / 405 |
+//! | [`accept`] | the request, its body complete | [`Decision`]: what to store and answer, or what to refuse |
+//! | [`normalize`] | a stored delivery ([`Raw`]) | an [`Item`] per event, or why the whole body can't be read |
+//!
+//! Pure: no socket, no clock, no Kafka. What a source promises its senders is in `contracts/<source>.md`:
+//!
+//! - **Accepted** means authenticated, and checked as far as the source's contract lets its sender be told. The reply
+//!   may be sent only once the body is committed. What is stored beside the body holds no secret.
+//! - **Refused** writes nothing, unless the contract keeps the body: then there is a [`Letter`] for the dead letters.
+//! - **A failure to normalize** names a stable reason and the field at fault; the bytes stay in the raw topic.
+//! - The same delivery gives the same events, ids included, whenever and wherever it is read.
+//!
+//! Each source is one folder (`authenticate`, `validate`, `normalize`) and one line of [`FAMILIES`].
+
+pub mod http;
+mod json;
+mod lifesight;
+mod order;
+mod phone;
+mod read;
+mod shopify;
+pub mod workspace;
+
+use commerce::reason::Failure;
+use commerce::{Event, Reason, ReceivedTime, Source};
+
+pub use crate::http::{Accepted, Decision, Letter, Refused, Reply, Request, Route};
+pub use crate::workspace::{Workspace, WorkspaceConfig, Workspaces};
+
+/// What a source brings along.
+struct Family {
+    source: Source,
+    /// What a path of this source allows, `None` if the path is not its own.
+    place: fn(path: &str) -> Option<Place>,
+    accept: fn(&Request<'_>, &Workspaces) -> Decision,
+    normalize: fn(&Raw<'_>) -> Result<Vec<Item>, Failure>,
+    /// An error in the source's shape.
+    error: fn(status: u16, message: &str) -> Reply,
+}
+
+/// What a path allows.
+struct Place {
+    body_limit: usize,
+    /// Methods, as `Allow` has them: `PUT, DELETE`.
+    allow: &'static str,
+}
+
+/// All sources that are served: one line each.
+static FAMILIES: &[Family] = &[shopify::FAMILY, lifesight::FAMILY];
+
+/// 5 MiB, the limit of webhooks (R8.6).
+const WEBHOOK_LIMIT: usize = 5 * 1024 * 1024;
+
+/// After how many seconds a refused delivery should come again.
+const RETRY_AFTER: u32 = 5;
+
+/// Says which source a path belongs to. `Err` is the 404 or 405 to answer.
+pub fn route(method: &::http::Method, path: &str) -> Result<Route, Reply> {
+    let found = FAMILIES.iter().find_map(|family| (family.place)(path).map(|place| (family.source, place)));
+    let Some((source, place)) = found else { return Err(Reply::new(404, r#"{"error":"not found"}"#)) };
+    if !place.allow.split(", ").any(|allowed| allowed == method.as_str()) {
+        let reply = Reply::new(405, r#"{"error":"method not allowed"}"#);
+        return Err(Reply { allow: Some(place.allow), ..reply });
+    }
+    Ok(Route { source, body_limit: place.body_limit })
+}
+
+/// Authenticates and checks a request.
+pub fn accept(route: &Route, request: &Request<'_>, workspaces: &Workspaces) -> Decision {
+    match family(route.source) {
+        Some(family) => (family.accept)(request, workspaces),
+        None => Refused::plain(Reason::UnknownPath, Reply::new(404, r#"{"error":"not found"}"#)),
+    }
+}
+
+/// The answer to a body beyond [`Route::body_limit`].
+pub fn too_large(source: Source) -> Reply {
+    error(source, 413, "payload too large")
+}
+
+/// The answer when the record can't be committed now: the sender retries.
+pub fn unavailable(source: Source) -> Reply {
+    Reply { retry_after: Some(RETRY_AFTER), ..error(source, 503, "unavailable") }
+}
+
+/// The answer to a body that broke off or can't be decompressed.
+pub fn unreadable_body(source: Source) -> Reply {
+    error(source, 400, "unreadable body")
+}
+
+/// A delivery as it is stored in the raw topic.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<'a> {
+    /// The family.
+    pub source: Source,
+    /// The tenant.
+    pub workspace: &'a Workspace,
+    /// The gateway's stamp.
+    pub received_at: ReceivedTime,
+    /// Place in the raw topic.
+    pub partition: i32,
+    /// Place in the raw topic.
+    pub offset: i64,
+    /// What [`Accepted::headers`] stored; further ones do no harm.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The exact body.
+    pub body: &'a [u8],
+}
+
+impl<'a> Raw<'a> {
+    /// A stored header by its full name: `path`, `query.source`, `http.x-shopify-topic`.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+
+    /// A stored header of the request; `name` in lower case.
+    pub(crate) fn http_header(&self, name: &str) -> Option<&'a str> {
+        let stored = self.headers.iter().find(|(key, _)| key.strip_prefix("http.") == Some(name));
+        stored.map(|(_, value)| *value)
+    }
+}
+
+/// One item of a body: its event, or why it has none.
+pub type Item = Result<Event, Fault>;
+
+/// An item of a batch that can't become an event, while others of the batch can.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// Its place in the body, as in [`Event::raw_item`].
+    pub item: i32,
+    /// What is wrong with it.
+    pub failure: Failure,
+}
+
+/// Reads a stored delivery. `Err` says why nothing of the body can be read: it is one dead letter.
+pub fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
+    match family(raw.source) {
+        Some(family) => (family.normalize)(raw),
+        None => Err(Failure::new(Reason::UnsupportedEvent, "the source is not served")),
+    }
+}
+
+fn family(source: Source) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| family.source == source)
+}
+
+fn error(source: Source, status: u16, message: &str) -> Reply {
+    match family(source) {
+        Some(family) => (family.error)(status, message),
+        None => Reply::new(status, format!(r#"{{"error":{}}}"#, json::quoted(message))),
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
@@ -27,6 +27,8 @@ struct Notes {
     wishes: VecDeque<Wish>,
     /// End of each input partition as the last statistics said, below open transactions.
     ends: HashMap<i32, i64>,
+    /// Set when the loop has ended: nobody reads the notes any more, so the callback gives back by itself.
+    closing: bool,
 }
 
 /// The consumer's context: a notebook.
@@ -36,6 +38,11 @@ pub(crate) struct Rebalances(Arc<Mutex<Notes>>);
 impl Rebalances {
     pub(crate) fn take(&self) -> Option<Wish> {
         self.lock().wishes.pop_front()
+    }
+
+    /// The loop has ended; what is revoked from now on is given back at once.
+    pub(crate) fn close(&self) {
+        self.lock().closing = true;
     }
 
     /// The known end of a partition.
@@ -66,7 +73,22 @@ impl ClientContext for Rebalances {
 }
 
 impl ConsumerContext for Rebalances {
-    fn rebalance(&self, _: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        if self.lock().closing {
+            let given_back = match error {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => consumer.incremental_unassign(partitions),
+                _ => consumer.unassign(),
+            };
+            if let Err(error) = given_back {
+                tracing::debug!(error = %error, "giving partitions back while closing");
+            }
+            return;
+        }
         let numbers = partitions.elements().iter().map(|p| p.partition()).collect();
         let wish = match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Wish::Assign(numbers),

@@ -613,6 +613,12 @@ impl<'s> Worker<'s> {
     }
 }
 
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        self.rebalances.close();
+    }
+}
+
 fn consumer_config(stage: &Stage, slot: usize) -> rdkafka::ClientConfig {
     let mut config = stage.client.clone();
     let session = stage.session_timeout.as_millis().to_string();

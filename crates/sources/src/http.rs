@@ -1,0 +1,141 @@
+//! What the gateway hands in and gets back. Nothing here knows a web framework.
+
+use commerce::reason::Failure;
+use commerce::{Mark, Reason, Source, WorkspaceId};
+
+/// One request, its body complete and no longer compressed.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a http::Method,
+    /// The path, as it was sent.
+    pub path: &'a str,
+    /// What follows the `?`, as it was sent.
+    pub query: Option<&'a str>,
+    /// All headers.
+    pub headers: &'a http::HeaderMap,
+    /// The exact bytes that a signature covers.
+    pub body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// A header that is visible ASCII; `name` in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The first value of a query parameter, decoded, trimmed and not empty.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(self.query?.as_bytes())
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.trim().to_owned())
+            .find(|value| !value.is_empty())
+    }
+}
+
+/// What a path leads to: known before the body is read, so that the body can be bounded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// The family.
+    pub source: Source,
+    /// The greatest body in bytes, before and after decompression.
+    pub body_limit: usize,
+}
+
+/// An answer. The body is JSON.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The JSON text.
+    pub body: String,
+    /// `Retry-After`, in whole seconds.
+    pub retry_after: Option<u32>,
+    /// `Allow`, of a 405.
+    pub allow: Option<&'static str>,
+}
+
+impl Reply {
+    /// An answer with nothing but a status and a JSON body.
+    pub fn new(status: u16, body: impl Into<String>) -> Self {
+        Self { status, body: body.into(), retry_after: None, allow: None }
+    }
+}
+
+/// What becomes of a request at the door.
+#[must_use = "a decision that is dropped is a delivery that vanished"]
+#[derive(Clone, PartialEq, Debug)]
+pub enum Decision {
+    /// Commit it to the raw topic, then send the reply.
+    Accept(Accepted),
+    /// Send the reply; write no raw record.
+    Refuse(Refused),
+}
+
+/// A delivery that is to be stored. The reply may be sent only after the record is committed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Accepted {
+    /// The family.
+    pub source: Source,
+    /// The tenant of the credential.
+    pub workspace: WorkspaceId,
+    /// How it was authenticated: `hmac` or `key`.
+    pub verdict: &'static str,
+    /// What is stored beside the body, without secrets: `path`, `query.*`, `http.*`, and `space` where the
+    /// credential names it.
+    pub headers: Vec<(String, String)>,
+    /// The transport key (R9.1): the same delivery again has the same mark, and so the same partition.
+    pub delivery: Mark,
+    /// The answer, once the record is committed.
+    pub reply: Reply,
+}
+
+/// A request that is not stored in the raw topic.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Refused {
+    /// Why; the label of the counter.
+    pub reason: Reason,
+    /// The answer.
+    pub reply: Reply,
+    /// Present when the sender is known and the contract keeps what it sent: written as a dead letter.
+    pub letter: Option<Letter>,
+}
+
+impl Refused {
+    /// A refusal that leaves nothing behind.
+    pub(crate) fn plain(reason: Reason, reply: Reply) -> Decision {
+        Decision::Refuse(Self { reason, reply, letter: None })
+    }
+}
+
+/// What a dead letter of the gateway needs beside the body.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Letter {
+    /// The tenant of the credential.
+    pub workspace: WorkspaceId,
+    /// How it was authenticated.
+    pub verdict: &'static str,
+    /// As [`Accepted::headers`].
+    pub headers: Vec<(String, String)>,
+    /// What is wrong: the first fault, where there are several.
+    pub failure: Failure,
+}
+
+/// The headers that every source stores: those of HTTP that help a person, and our own label of a backfill.
+pub(crate) fn stored_headers(request: &Request<'_>, prefix: Option<&str>) -> Vec<(String, String)> {
+    const ALWAYS: [&str; 3] = ["content-type", "user-agent", BACKFILL];
+    let mut stored = vec![("path".to_owned(), request.path.to_owned())];
+    for (name, value) in request.headers {
+        let name = name.as_str();
+        let own = prefix.is_some_and(|prefix| name.starts_with(prefix)) && !name.contains("hmac");
+        if let Ok(value) = value.to_str()
+            && (own || ALWAYS.contains(&name))
+        {
+            stored.push((format!("http.{name}"), value.to_owned()));
+        }
+    }
+    stored
+}
+
+/// The header that labels a load (R13.1).
+pub(crate) const BACKFILL: &str = "tillstream-backfill";

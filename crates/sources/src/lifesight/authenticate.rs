@@ -1,0 +1,23 @@
+//! Whose key it is.
+
+use crate::http::Request;
+use crate::workspace::{Workspace, Workspaces};
+
+/// Why a request is not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Denied {
+    /// No key, or none that is known.
+    UnknownKey,
+    /// The key of another workspace than the one named.
+    OtherWorkspace,
+}
+
+/// The tenant of the `key` parameter, which must be the one that `workspace` names, if it names one (D-LIFE-5).
+pub(super) fn tenant<'w>(request: &Request<'_>, workspaces: &'w Workspaces) -> Result<&'w Workspace, Denied> {
+    let key = request.parameter("key").ok_or(Denied::UnknownKey)?;
+    let workspace = workspaces.by_lifesight_key(&key).ok_or(Denied::UnknownKey)?;
+    match request.parameter("workspace") {
+        Some(named) if named != workspace.id.as_str() => Err(Denied::OtherWorkspace),
+        _ => Ok(workspace),
+    }
+}

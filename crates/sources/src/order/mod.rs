@@ -1,0 +1,174 @@
+//! The order body that Shopify and the custom backend share, to the canonical event.
+//!
+//! ```text
+//! body -> person  (who)
+//!      -> observe (what it says and proves) -> refund (what went back)
+//!      -> content (what makes a repetition one)
+//! ```
+
+pub(crate) mod body;
+mod content;
+pub(crate) mod observe;
+mod person;
+pub(crate) mod refund;
+
+use commerce::event::{
+    Entity, Event, EventName, Keys, OrderObservation, Origin, Payload, Person, SCHEMA_VERSION,
+};
+use commerce::person::Kind;
+use commerce::reason::Failure;
+use commerce::{EventTime, Mark, Reason, Source, time};
+
+use crate::Raw;
+use crate::http::BACKFILL;
+use crate::json::Scalar;
+use crate::read::{self, Reader};
+use body::Order;
+
+/// What the delivery around a body says.
+#[derive(Clone, Copy)]
+pub(crate) struct Delivery<'a> {
+    /// What its topic or event name means.
+    pub(crate) event: EventName,
+    /// The source's own word for it.
+    pub(crate) source_event: &'a str,
+    /// The shop or system that ids belong to.
+    pub(crate) space: &'a str,
+    /// The transport key.
+    pub(crate) transport: Mark,
+}
+
+/// An event of more than this age starts nothing (R13.2).
+const OLDEST_TRIGGER: i64 = 3 * time::DAY;
+
+/// Reads an order into its event.
+pub(crate) fn event(
+    raw: &Raw<'_>,
+    delivery: Delivery<'_>,
+    order: &Order<'_>,
+    mut reader: Reader,
+) -> Result<Event, Failure> {
+    let id = order_id(order.id, "id")?;
+    let currency = observe::required(read::currency(order.currency, format_args!("currency"))?, "currency")?;
+    let times = observe::Times::read(&mut reader, raw.source, order)?;
+    if raw.source == Source::Shopify {
+        observe::required(times.created, "created_at")?;
+    } else {
+        observe::flag_expected(&mut reader, order);
+    }
+    let observation = observe::observe(&mut reader, raw.source, delivery.event, order, &times, currency)?;
+    observe::required(observation.total, "total_price")?;
+    let person = person::of_order(&mut reader, raw, delivery.space, order, currency)?;
+    let test = order.test.is_true() && raw.workspace.is_production();
+    let parts = Parts {
+        aliases: aliases(order, &id),
+        id,
+        occurred_at: times.of_fact(raw.source, delivery.event),
+        version: times.version(),
+        person,
+        observation,
+        test,
+    };
+    Ok(assemble(raw, delivery, parts, reader))
+}
+
+/// What an event is made of.
+pub(crate) struct Parts {
+    pub(crate) id: String,
+    pub(crate) aliases: Vec<String>,
+    /// When it happened, as far as the source says.
+    pub(crate) occurred_at: Option<EventTime>,
+    /// The version in the semantic key; only what the source says, never the clock.
+    pub(crate) version: Option<EventTime>,
+    pub(crate) person: Option<Person>,
+    pub(crate) observation: OrderObservation,
+    pub(crate) test: bool,
+}
+
+/// Puts the envelope around what was read.
+pub(crate) fn assemble(raw: &Raw<'_>, delivery: Delivery<'_>, parts: Parts, reader: Reader) -> Event {
+    let workspace = raw.workspace;
+    let occurred_at = parts.occurred_at.unwrap_or(raw.received_at.as_event());
+    let qa = parts.test
+        || parts.person.iter().flat_map(|person| &person.identifiers).any(|identifier| {
+            identifier.kind == Kind::Email && workspace.test_accounts.contains(&identifier.value)
+        });
+    let content = content::of(&parts.observation, parts.person.as_ref(), raw.received_at, parts.test);
+    let said = |at: Option<EventTime>| at.map_or(i64::MIN, |at| at.0).to_le_bytes();
+    let semantic = Mark::of(&[
+        raw.source.as_str().as_bytes(),
+        workspace.id.as_str().as_bytes(),
+        delivery.space.as_bytes(),
+        delivery.source_event.as_bytes(),
+        parts.id.as_bytes(),
+        said(parts.occurred_at).as_slice(),
+        said(parts.version).as_slice(),
+        &content,
+    ]);
+    let origin = origin(raw);
+    let young = raw.received_at.0.saturating_sub(occurred_at.0) <= OLDEST_TRIGGER;
+    Event {
+        event_id: semantic.to_uuid(),
+        event: delivery.event,
+        schema_version: SCHEMA_VERSION,
+        workspace: workspace.id.clone(),
+        environment: workspace.environment.clone(),
+        source: raw.source,
+        source_space: delivery.space.to_owned(),
+        source_event: delivery.source_event.to_owned(),
+        occurred_at,
+        received_at: raw.received_at,
+        raw_partition: raw.partition,
+        raw_offset: raw.offset,
+        raw_item: 0,
+        entity: Entity { r#type: "order".to_owned(), id: parts.id, aliases: parts.aliases },
+        person: parts.person,
+        payload: Payload { order: Some(parts.observation) },
+        keys: Keys { transport: delivery.transport.to_hex(), semantic: semantic.to_hex() },
+        flags: reader.flags,
+        trigger_eligible: young && origin.kind == "live",
+        origin,
+        qa,
+        fraud: None,
+    }
+}
+
+fn origin(raw: &Raw<'_>) -> Origin {
+    match raw.http_header(BACKFILL) {
+        Some(label) => {
+            let label = label.trim();
+            Origin { kind: "backfill".to_owned(), label: (!label.is_empty()).then(|| label.to_owned()) }
+        }
+        None => Origin::live(),
+    }
+}
+
+/// The id of an order; its absence has a reason of its own.
+pub(crate) fn order_id(value: Scalar<'_>, field: &str) -> Result<String, Failure> {
+    read::id(value, format_args!("{field}"))?
+        .ok_or_else(|| Failure::at(Reason::MissingOrderId, field, "the order has no id"))
+}
+
+/// Other names of the order: `number:1001` for what a person sees, and the id as Shopify's other API writes it.
+fn aliases(order: &Order<'_>, id: &str) -> Vec<String> {
+    let mut aliases = Vec::new();
+    let mut add = |alias: String| {
+        if alias != id && alias.len() <= commerce::id::LONGEST_ID && !aliases.contains(&alias) {
+            aliases.push(alias);
+        }
+    };
+    for value in [order.name, order.order_number] {
+        if let Some(number) = value.text() {
+            let number = number.trim_start_matches('#');
+            if !number.is_empty() {
+                add(format!("number:{number}"));
+            }
+        }
+    }
+    for value in [order.id, order.admin_graphql_api_id] {
+        if let Some(gid) = value.text().filter(|text| text.starts_with("gid://")) {
+            add(gid.into_owned());
+        }
+    }
+    aliases
+}

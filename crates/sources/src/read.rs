@@ -1,0 +1,207 @@
+//! From scalars to domain values, with the remarks that reading them gives rise to.
+
+use std::fmt;
+
+use commerce::id::LONGEST_ID;
+use commerce::money::MoneyError;
+use commerce::reason::Failure;
+use commerce::{Currency, EventTime, Money, Reason, ReceivedTime, time};
+
+use crate::json::{Scalar, Value};
+
+/// Reads the values of one body and collects its flags. A path is given as `format_args!` and costs nothing unless
+/// there is something to say about it.
+pub(crate) struct Reader {
+    pub(crate) received_at: ReceivedTime,
+    pub(crate) flags: Vec<String>,
+}
+
+impl Reader {
+    pub(crate) fn new(received_at: ReceivedTime) -> Self {
+        Self { received_at, flags: Vec::new() }
+    }
+
+    /// Adds a flag once.
+    pub(crate) fn flag(&mut self, flag: &str) {
+        if !self.flags.iter().any(|known| known == flag) {
+            self.flags.push(flag.to_owned());
+        }
+    }
+
+    /// Flags an expected field that is absent.
+    pub(crate) fn missing(&mut self, path: fmt::Arguments<'_>) {
+        self.flags.push(format!("missing:{path}"));
+    }
+
+    /// Reads an amount in major units.
+    pub(crate) fn money(
+        &mut self,
+        value: Scalar<'_>,
+        currency: Currency,
+        path: fmt::Arguments<'_>,
+    ) -> Result<Option<Money>, Failure> {
+        let read = match value.value() {
+            Value::Absent => return Ok(None),
+            Value::Text(text) => Money::parse_major(&text, currency),
+            Value::Number(text) => Money::parse_major(text, currency),
+            Value::Bool(_) | Value::Other => Err(MoneyError::NotANumber("it".to_owned())),
+        };
+        let read =
+            read.map_err(|error| Failure::at(Reason::BadMoney, path.to_string(), error.to_string()))?;
+        if read.rounded {
+            self.flag("amount_rounded");
+        }
+        Ok(Some(read.money))
+    }
+
+    /// Reads an ISO 8601 time.
+    pub(crate) fn time(
+        &mut self,
+        value: Scalar<'_>,
+        path: fmt::Arguments<'_>,
+    ) -> Result<Option<EventTime>, Failure> {
+        let read = match value.value() {
+            Value::Absent => return Ok(None),
+            Value::Text(text) => time::parse_iso(&text).map_err(|error| error.to_string()),
+            Value::Number(_) | Value::Bool(_) | Value::Other => Err("it is not an ISO 8601 time".to_owned()),
+        };
+        let read = read.map_err(|message| Failure::at(Reason::BadTime, path.to_string(), message))?;
+        if read.naive {
+            self.flag("timestamp_naive");
+        }
+        if read.at.is_future_of(self.received_at) {
+            self.flag("timestamp_future");
+        }
+        Ok(Some(read.at))
+    }
+}
+
+/// Reads a currency code.
+pub(crate) fn currency(value: Scalar<'_>, path: fmt::Arguments<'_>) -> Result<Option<Currency>, Failure> {
+    match value.value() {
+        Value::Absent => Ok(None),
+        Value::Text(text) => Currency::parse(&text).map(Some).map_err(|error| error.to_string()),
+        Value::Number(_) | Value::Bool(_) | Value::Other => {
+            Err("it is not an ISO 4217 currency code".to_owned())
+        }
+    }
+    .map_err(|message| Failure::at(Reason::BadCurrency, path.to_string(), message))
+}
+
+/// Reads an id: a string or an integer, exactly as written; `gid://shopify/Order/123` is `123`.
+pub(crate) fn id(value: Scalar<'_>, path: fmt::Arguments<'_>) -> Result<Option<String>, Failure> {
+    let bad = |message: &str| Err(Failure::at(Reason::BadValue, path.to_string(), message));
+    let text = match value.value() {
+        Value::Absent => return Ok(None),
+        Value::Text(text) => text,
+        Value::Number(text) if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') => text.into(),
+        Value::Number(_) | Value::Bool(_) | Value::Other => return bad("an id is a string or an integer"),
+    };
+    let text = match text.strip_prefix("gid://") {
+        Some(gid) => {
+            let last = gid.rsplit('/').next().unwrap_or_default();
+            last.split('?').next().unwrap_or_default().to_owned()
+        }
+        None => text.into_owned(),
+    };
+    if text.is_empty() {
+        return bad("the id is empty");
+    }
+    if text.len() > LONGEST_ID {
+        return bad("the id is longer than 512 bytes");
+    }
+    Ok(Some(text))
+}
+
+/// Reads an id that is only kept if it is one: a fault in it loses a link, not an order.
+pub(crate) fn loose_id(value: Scalar<'_>) -> Option<String> {
+    id(value, format_args!("")).ok().flatten()
+}
+
+/// Reads a whole number that is not negative: `2`, `"2"`, `2.0`.
+pub(crate) fn count(value: Scalar<'_>, path: fmt::Arguments<'_>) -> Result<Option<i64>, Failure> {
+    let text = match value.value() {
+        Value::Absent => return Ok(None),
+        other @ (Value::Bool(_) | Value::Other) => {
+            drop(other);
+            String::new()
+        }
+        Value::Text(text) => text.into_owned(),
+        Value::Number(text) => text.to_owned(),
+    };
+    let whole = match text.split_once('.') {
+        Some((whole, zeros)) if zeros.bytes().all(|b| b == b'0') => whole,
+        _ => &text,
+    };
+    match whole.parse::<i64>() {
+        Ok(number) if (0..=GREATEST_COUNT).contains(&number) => Ok(Some(number)),
+        _ => Err(Failure::at(Reason::BadValue, path.to_string(), "it is not a whole number from 0 to 10^12")),
+    }
+}
+
+/// The greatest count that is believed: sums of them can't overflow.
+const GREATEST_COUNT: i64 = 1_000_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{self, object};
+
+    object! {
+        One<'a> { v: Scalar<'a>, }
+    }
+
+    fn with<T>(value: &str, read: impl FnOnce(Scalar<'_>) -> T) -> T {
+        let body = format!(r#"{{"v":{value}}}"#);
+        read(json::parse::<One<'_>>(body.as_bytes()).unwrap().v)
+    }
+
+    #[test]
+    fn an_id_is_exact_in_every_form() {
+        for (value, expected) in [
+            ("9007199254740993", "9007199254740993"),
+            ("18446744073709551615", "18446744073709551615"),
+            (r#"" 5766207635539 ""#, "5766207635539"),
+            (r#""gid://shopify/Order/123""#, "123"),
+            (r#""gid://shopify/Order/123?x=1""#, "123"),
+            (r#""ORD-7""#, "ORD-7"),
+        ] {
+            assert_eq!(with(value, |v| id(v, format_args!("id"))).unwrap().unwrap(), expected);
+        }
+        let long = format!("{:?}", "x".repeat(LONGEST_ID + 1));
+        for value in ["1.5", "1e3", "true", "[1]", r#""gid://shopify/Order/""#, &long] {
+            let failure = with(value, |v| id(v, format_args!("id"))).unwrap_err();
+            assert_eq!((failure.reason, failure.field.as_deref()), (Reason::BadValue, Some("id")), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_whole_and_not_negative() {
+        for (value, expected) in [("2", 2), (r#""2""#, 2), ("2.0", 2), ("0", 0)] {
+            assert_eq!(with(value, |v| count(v, format_args!("q"))).unwrap(), Some(expected));
+        }
+        for value in ["-1", "1.5", "1e3", r#""two""#, "true", "[1]", "99999999999999999999"] {
+            assert!(with(value, |v| count(v, format_args!("q"))).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_fault_names_its_path() {
+        let mut reader = Reader::new(ReceivedTime(0));
+        let failure =
+            with("true", |v| reader.money(v, Currency::USD, format_args!("line_items[{}].price", 3)))
+                .unwrap_err();
+        assert_eq!(
+            (failure.reason, failure.field.as_deref()),
+            (Reason::BadMoney, Some("line_items[3].price"))
+        );
+        assert_eq!(
+            with("1700000000", |v| reader.time(v, format_args!("t"))).unwrap_err().reason,
+            Reason::BadTime
+        );
+        assert_eq!(
+            with(r#""XYZ""#, |v| currency(v, format_args!("c"))).unwrap_err().reason,
+            Reason::BadCurrency
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! Paths and topics. Nothing in a signed body is refused at the door.
+
+use commerce::EventName;
+
+const BASE: &str = "/webhooks/shopify";
+
+/// `/webhooks/shopify` and `/webhooks/shopify/{resource}/{action}`.
+pub(super) fn is_path(path: &str) -> bool {
+    path == BASE || topic_of_path(path).is_some()
+}
+
+fn topic_of_path(path: &str) -> Option<&str> {
+    let topic = path.strip_prefix(BASE)?.strip_prefix('/')?;
+    let (resource, action) = topic.split_once('/')?;
+    (!resource.is_empty() && !action.is_empty() && !action.contains('/')).then_some(topic)
+}
+
+/// The topic: the header's, which Shopify sets, else that of the path (D-SHOP-6).
+pub(super) fn topic(header: Option<&str>, path: Option<&str>) -> Option<String> {
+    header
+        .map(str::trim)
+        .filter(|topic| !topic.is_empty())
+        .or_else(|| path.and_then(topic_of_path))
+        .map(str::to_ascii_lowercase)
+}
+
+/// True when path and header name different topics.
+pub(super) fn mismatch(header: Option<&str>, path: Option<&str>) -> bool {
+    match (header.map(str::trim).filter(|topic| !topic.is_empty()), path.and_then(topic_of_path)) {
+        (Some(header), Some(path)) => !header.eq_ignore_ascii_case(path),
+        _ => false,
+    }
+}
+
+/// What an order topic is named after; `None` for topics that have no event.
+pub(super) fn order_event(topic: &str) -> Option<EventName> {
+    Some(match topic {
+        "orders/create" => EventName::OrderPlaced,
+        "orders/updated" | "orders/edited" => EventName::OrderUpdated,
+        "orders/paid" => EventName::OrderPaid,
+        "orders/fulfilled" => EventName::OrderFulfilled,
+        "orders/partially_fulfilled" => EventName::OrderPartiallyFulfilled,
+        "orders/cancelled" => EventName::OrderCancelled,
+        "refunds/create" => EventName::OrderRefunded,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_a_resource_and_an_action_or_neither() {
+        for path in
+            ["/webhooks/shopify", "/webhooks/shopify/orders/create", "/webhooks/shopify/app/uninstalled"]
+        {
+            assert!(is_path(path), "{path}");
+        }
+        for path in [
+            "/webhooks/shopify/",
+            "/webhooks/shopify/orders",
+            "/webhooks/shopify//create",
+            "/webhooks/shopify/orders/",
+            "/webhooks/shopify/a/b/c",
+            "/webhooks/shopifyx/a/b",
+            "/webhooks",
+        ] {
+            assert!(!is_path(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_header_decides_the_topic() {
+        assert_eq!(
+            topic(Some("Orders/Paid"), Some("/webhooks/shopify/orders/create")).unwrap(),
+            "orders/paid"
+        );
+        assert_eq!(topic(Some(" "), Some("/webhooks/shopify/orders/create")).unwrap(), "orders/create");
+        assert_eq!(topic(None, Some("/webhooks/shopify")), None);
+        assert!(mismatch(Some("orders/paid"), Some("/webhooks/shopify/orders/create")));
+        assert!(!mismatch(Some("orders/paid"), Some("/webhooks/shopify")));
+    }
+}

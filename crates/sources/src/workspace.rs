@@ -1,0 +1,445 @@
+//! Tenants: what is configured, checked once, and looked up by id or credential.
+
+mod config;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use commerce::time::Zone;
+use commerce::{Currency, Source, WorkspaceId, person};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+
+pub use config::{AnalyticsConfig, KeysConfig, Plan, Secret, ShopConfig, WorkspaceConfig};
+
+/// A tenant whose settings have been checked.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Workspace {
+    /// Its id.
+    pub id: WorkspaceId,
+    /// `production`, `staging`, …
+    pub environment: String,
+    /// The currency of reports.
+    pub base_currency: Currency,
+    /// Cuts the days of reports.
+    pub zone: Zone,
+    /// Region of national phone numbers, upper-case.
+    pub phone_region: Option<String>,
+    /// Staff and tests.
+    pub test_accounts: TestAccounts,
+    /// All sources, the one that decides first.
+    pub source_precedence: Vec<Source>,
+    /// Limits.
+    pub plan: Plan,
+    /// Shops and their app secrets.
+    pub shopify: Vec<ShopConfig>,
+    /// Keys of the custom backend.
+    pub lifesight: Vec<Secret>,
+    /// Keys of the analytics API and of the reports.
+    pub analytics: AnalyticsConfig,
+}
+
+impl Workspace {
+    /// Checks a configuration and lists all its mistakes, each with its place.
+    pub fn try_new(config: WorkspaceConfig) -> Result<Self, Vec<String>> {
+        let mut mistakes = Vec::new();
+        let name: String = config.id.chars().take(70).collect();
+        let mut wrong =
+            |key: &str, message: String| mistakes.push(format!("workspaces.{name}.{key}: {message}"));
+
+        let id = WorkspaceId::try_new(config.id.as_str()).map_err(|message| wrong("id", message)).ok();
+        if WorkspaceId::try_new(config.environment.as_str()).is_err() {
+            wrong("environment", format!("'{}' is not a lower-case name", config.environment));
+        }
+        let base_currency = Currency::parse(&config.base_currency)
+            .map_err(|error| wrong("base_currency", error.to_string()))
+            .unwrap_or(Currency::USD);
+        let zone = Zone::parse(&config.time_zone)
+            .map_err(|message| wrong("time_zone", message))
+            .unwrap_or(Zone::utc());
+        let phone_region = config.phone_region.map(|region| region.to_ascii_uppercase());
+        if let Some(region) = &phone_region
+            && region.parse::<phonenumber::country::Id>().is_err()
+        {
+            wrong("phone_region", format!("'{region}' is not an ISO 3166 region"));
+        }
+        let source_precedence = precedence(&config.source_precedence, &mut wrong);
+        let test_accounts = TestAccounts::read(&config.test_accounts, &mut wrong);
+        check_shops(&config.shopify, &mut wrong);
+        let lifesight = match config.lifesight {
+            Some(lifesight) => {
+                check_secrets("lifesight.keys", &lifesight.keys, &mut wrong);
+                lifesight.keys
+            }
+            None => Vec::new(),
+        };
+        // No analytics keys at all is a choice, an empty one a mistake.
+        for (key, keys) in [
+            ("analytics.publishable_keys", &config.analytics.publishable_keys),
+            ("analytics.secret_keys", &config.analytics.secret_keys),
+        ] {
+            if !keys.is_empty() {
+                check_secrets(key, keys, &mut wrong);
+            }
+        }
+        match id {
+            Some(id) if mistakes.is_empty() => Ok(Self {
+                id,
+                environment: config.environment,
+                base_currency,
+                zone,
+                phone_region,
+                test_accounts,
+                source_precedence,
+                plan: config.plan,
+                shopify: config.shopify,
+                lifesight,
+                analytics: config.analytics,
+            }),
+            _ => Err(mistakes),
+        }
+    }
+
+    /// The workspace of [`WorkspaceConfig::development`].
+    pub fn development() -> Result<Self, Vec<String>> {
+        Self::try_new(WorkspaceConfig::development())
+    }
+
+    /// True where `test: true` marks QA (R2): a staging workspace consists of tests.
+    pub fn is_production(&self) -> bool {
+        self.environment == "production"
+    }
+}
+
+fn precedence(named: &[String], wrong: &mut impl FnMut(&str, String)) -> Vec<Source> {
+    let mut order = Vec::with_capacity(Source::ALL.len());
+    for text in named {
+        match Source::parse(text) {
+            Some(source) if order.contains(&source) => {
+                wrong("source_precedence", format!("'{text}' is named twice"));
+            }
+            Some(source) => order.push(source),
+            None => wrong("source_precedence", format!("'{text}' is not a source")),
+        }
+    }
+    let rest: Vec<_> = Source::ALL.into_iter().filter(|source| !order.contains(source)).collect();
+    order.extend(rest);
+    order
+}
+
+fn check_shops(shops: &[ShopConfig], wrong: &mut impl FnMut(&str, String)) {
+    for (index, shop) in shops.iter().enumerate() {
+        let domain = &shop.shop;
+        let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
+        if domain.len() > 255 || !domain.contains('.') || !domain.bytes().all(fine) {
+            wrong(
+                &format!("shopify[{index}].shop"),
+                format!("'{domain}' is not a shop's domain in lower case"),
+            );
+        }
+        if shops.iter().take(index).any(|other| other.shop == *domain) {
+            wrong(
+                &format!("shopify[{index}].shop"),
+                format!("'{domain}' is there twice: put its secrets in one list"),
+            );
+        }
+        check_secrets(&format!("shopify[{index}].secrets"), &shop.secrets, wrong);
+    }
+}
+
+fn check_secrets(key: &str, secrets: &[Secret], wrong: &mut impl FnMut(&str, String)) {
+    if secrets.is_empty() {
+        wrong(key, "the list is empty".to_owned());
+    }
+    for (index, secret) in secrets.iter().enumerate() {
+        if secret.expose().trim().is_empty() || secret.expose().trim() != secret.expose() {
+            wrong(&format!("{key}[{index}]"), "it is empty or has white space around it".to_owned());
+        }
+    }
+}
+
+/// Addresses and domains of staff and tests (R13.3).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TestAccounts {
+    addresses: HashSet<String>,
+    domains: HashSet<String>,
+}
+
+impl TestAccounts {
+    fn read(texts: &[String], wrong: &mut impl FnMut(&str, String)) -> Self {
+        let mut accounts = Self::default();
+        for (index, text) in texts.iter().enumerate() {
+            let lower = text.trim().to_lowercase();
+            if let Some(address) = person::email(&lower) {
+                accounts.addresses.insert(address);
+                continue;
+            }
+            let domain = lower.strip_prefix('@').unwrap_or(&lower);
+            if domain.contains('.') && !domain.contains(|c: char| c == '@' || c.is_whitespace()) {
+                accounts.domains.insert(domain.to_owned());
+            } else {
+                wrong(
+                    &format!("test_accounts[{index}]"),
+                    format!("'{text}' is neither an address nor a domain"),
+                );
+            }
+        }
+        accounts
+    }
+
+    /// True for a normalised e-mail of staff or tests.
+    pub fn contains(&self, email: &str) -> bool {
+        self.addresses.contains(email)
+            || (!self.domains.is_empty()
+                && email.split_once('@').is_some_and(|(_, domain)| self.domains.contains(domain)))
+    }
+}
+
+/// All tenants of a deployment.
+#[derive(Clone, Debug)]
+pub struct Workspaces {
+    all: Vec<Workspace>,
+    by_id: HashMap<String, usize>,
+    shops: Vec<Shop>,
+    by_shop: HashMap<String, usize>,
+    /// By the SHA-256 of the key, so that the time of a lookup says nothing about a key.
+    by_lifesight_key: HashMap<[u8; 32], usize>,
+}
+
+#[derive(Clone)]
+struct Shop {
+    domain: String,
+    workspace: usize,
+    /// With the secret already mixed in: two blocks less per delivery.
+    macs: Vec<Hmac<Sha256>>,
+}
+
+impl fmt::Debug for Shop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} secrets)", self.domain, self.macs.len())
+    }
+}
+
+impl Workspaces {
+    /// Joins tenants; lists all ids, shops and credentials that are not unique.
+    pub fn try_new(all: Vec<Workspace>) -> Result<Self, Vec<String>> {
+        let mut mistakes = Vec::new();
+        let mut found = Self {
+            by_id: HashMap::new(),
+            shops: Vec::new(),
+            by_shop: HashMap::new(),
+            by_lifesight_key: HashMap::new(),
+            all,
+        };
+        let mut owners: HashMap<&str, usize> = HashMap::new();
+        let mut analytics_keys: HashSet<&str> = HashSet::new();
+        for (index, workspace) in found.all.iter().enumerate() {
+            let id = workspace.id.as_str();
+            if found.by_id.insert(id.to_owned(), index).is_some() {
+                mistakes.push(format!("workspaces.{id}: the id is there twice"));
+            }
+            for shop in &workspace.shopify {
+                if found.by_shop.insert(shop.shop.clone(), found.shops.len()).is_some() {
+                    mistakes
+                        .push(format!("workspaces.{id}.shopify: '{}' belongs to two workspaces", shop.shop));
+                }
+                for secret in &shop.secrets {
+                    if *owners.entry(secret.expose()).or_insert(index) != index {
+                        mistakes.push(format!(
+                            "workspaces.{id}.shopify: a secret of '{}' opens another workspace too",
+                            shop.shop
+                        ));
+                    }
+                }
+                let macs = shop
+                    .secrets
+                    .iter()
+                    .filter_map(|secret| Hmac::new_from_slice(secret.expose().as_bytes()).ok());
+                found.shops.push(Shop { domain: shop.shop.clone(), workspace: index, macs: macs.collect() });
+            }
+            for key in &workspace.lifesight {
+                let before = found.by_lifesight_key.insert(digest(key.expose()), index);
+                if before.is_some_and(|other| other != index) {
+                    mistakes.push(format!("workspaces.{id}.lifesight: a key opens another workspace too"));
+                }
+            }
+        }
+        for workspace in &found.all {
+            let keys = &workspace.analytics;
+            for key in keys.publishable_keys.iter().chain(&keys.secret_keys) {
+                if !analytics_keys.insert(key.expose()) {
+                    mistakes.push(format!("workspaces.{}.analytics: a key is there twice", workspace.id));
+                }
+            }
+        }
+        if mistakes.is_empty() { Ok(found) } else { Err(mistakes) }
+    }
+
+    /// Checks all tables; lists the mistakes of all of them.
+    pub fn from_configs(configs: impl IntoIterator<Item = WorkspaceConfig>) -> Result<Self, Vec<String>> {
+        let (mut all, mut mistakes) = (Vec::new(), Vec::new());
+        for config in configs {
+            match Workspace::try_new(config) {
+                Ok(workspace) => all.push(workspace),
+                Err(found) => mistakes.extend(found),
+            }
+        }
+        match Self::try_new(all) {
+            Ok(workspaces) if mistakes.is_empty() => Ok(workspaces),
+            Ok(_) => Err(mistakes),
+            Err(found) => {
+                mistakes.extend(found);
+                Err(mistakes)
+            }
+        }
+    }
+
+    /// The tenant of an id.
+    pub fn get(&self, id: &str) -> Option<&Workspace> {
+        self.by_id.get(id).and_then(|index| self.all.get(*index))
+    }
+
+    /// All tenants, as configured.
+    pub fn iter(&self) -> impl Iterator<Item = &Workspace> {
+        self.all.iter()
+    }
+
+    /// The tenant and shop whose secret signed `body`. `hint` is the unsigned name of the shop: its secrets are tried
+    /// first, then all others.
+    pub(crate) fn shop_that_signed(
+        &self,
+        hint: Option<&str>,
+        body: &[u8],
+        signature: &[u8],
+    ) -> Option<(&Workspace, &str)> {
+        let signed = |shop: &Shop| {
+            shop.macs.iter().any(|mac| mac.clone().chain_update(body).verify_slice(signature).is_ok())
+        };
+        let hinted = hint
+            .map(|domain| domain.trim().to_ascii_lowercase())
+            .and_then(|domain| self.by_shop.get(&domain).copied());
+        let first = hinted.and_then(|index| self.shops.get(index)).filter(|shop| signed(shop));
+        let shop = first.or_else(|| {
+            let others = self.shops.iter().enumerate().filter(|(index, _)| Some(*index) != hinted);
+            others.map(|(_, shop)| shop).find(|shop| signed(shop))
+        })?;
+        Some((self.all.get(shop.workspace)?, &shop.domain))
+    }
+
+    /// The tenant of a key of the custom backend.
+    pub(crate) fn by_lifesight_key(&self, key: &str) -> Option<&Workspace> {
+        self.by_lifesight_key.get(&digest(key)).and_then(|index| self.all.get(*index))
+    }
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    const FULL: &str = r#"
+        [[workspaces]]
+        id = "acme"
+        environment = "staging"
+        base_currency = "EUR"
+        time_zone = "Europe/Berlin"
+        phone_region = "de"
+        source_precedence = ["lifesight", "shopify"]
+        test_accounts = ["QA@acme.example", "@test.example", "bots.example"]
+        [workspaces.plan]
+        retention_days = 30
+        [[workspaces.shopify]]
+        shop = "acme.myshopify.com"
+        secrets = ["one", "two"]
+        [workspaces.lifesight]
+        keys = ["three"]
+        [workspaces.analytics]
+        publishable_keys = ["four"]
+        secret_keys = ["five"]
+    "#;
+
+    #[derive(Serialize, Deserialize)]
+    struct File {
+        workspaces: Vec<WorkspaceConfig>,
+    }
+
+    fn config() -> WorkspaceConfig {
+        toml::from_str::<File>(FULL).unwrap().workspaces.remove(0)
+    }
+
+    #[test]
+    fn a_table_becomes_a_workspace_and_is_written_back_unchanged() {
+        let workspace = Workspace::try_new(config()).unwrap();
+        assert_eq!(workspace.source_precedence[..3], [Source::Lifesight, Source::Shopify, Source::Sequenzy]);
+        assert_eq!(workspace.phone_region.as_deref(), Some("DE"));
+        assert!(!workspace.is_production());
+        for (email, expected) in [
+            ("qa@acme.example", true),
+            ("x@test.example", true),
+            ("x@bots.example", true),
+            ("x@acme.example", false),
+        ] {
+            assert_eq!(workspace.test_accounts.contains(email), expected, "{email}");
+        }
+        let text = toml::to_string(&File { workspaces: vec![config()] }).unwrap();
+        assert_eq!(toml::from_str::<File>(&text).unwrap().workspaces, [config()]);
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let mine = config();
+        let printed =
+            format!("{mine:?} {:?} {:?}", mine.redacted(), Workspaces::from_configs([config()]).unwrap());
+        for secret in ["one", "two", "three", "four", "five"] {
+            assert!(!printed.contains(&format!("\"{secret}\"")), "{printed}");
+        }
+        assert!(!toml::to_string(&File { workspaces: vec![mine.redacted()] }).unwrap().contains("three"));
+    }
+
+    #[test]
+    fn all_mistakes_of_all_workspaces_are_listed() {
+        let bad = WorkspaceConfig {
+            environment: "Prod".into(),
+            base_currency: "EURO".into(),
+            time_zone: "Mars".into(),
+            phone_region: Some("XX".into()),
+            source_precedence: vec!["shopify".into(), "shopify".into(), "ebay".into()],
+            test_accounts: vec!["nobody".into()],
+            shopify: vec![ShopConfig { shop: "https://x".into(), secrets: vec![] }],
+            lifesight: Some(KeysConfig { keys: vec![Secret::new(" ")] }),
+            ..WorkspaceConfig::new("Acme")
+        };
+        let twice = [bad, config(), config(), WorkspaceConfig { id: "other".into(), ..config() }];
+        let mistakes = Workspaces::from_configs(twice).unwrap_err();
+        for part in [
+            "Acme.id",
+            "Acme.environment",
+            "Acme.base_currency",
+            "Acme.time_zone",
+            "Acme.phone_region",
+            "named twice",
+            "'ebay'",
+            "test_accounts[0]",
+            "shopify[0].shop",
+            "shopify[0].secrets",
+            "lifesight.keys[0]",
+            "workspaces.acme: the id is there twice",
+            "belongs to two workspaces",
+            "opens another workspace",
+            "a key opens another",
+            "workspaces.other.analytics: a key is there twice",
+        ] {
+            assert!(mistakes.iter().any(|mistake| mistake.contains(part)), "{part} in {mistakes:#?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        assert!(toml::from_str::<WorkspaceConfig>("id = 'a'\nbase_curency = 'USD'").is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! lifesight.md §2, §3 and §5: who may come in, and what is refused with which answer.
+
+use commerce::Reason;
+use serde_json::{Value, json};
+use sources::Decision;
+
+use crate::fixture::*;
+
+const PATH: &str = "/transform-webhook-data";
+const NAMES: [&str; 10] = [
+    "orders_create",
+    "orders_updated",
+    "orders_fulfilled",
+    "orders_partially_fulfilled",
+    "orders_paid",
+    "orders_cancelled",
+    "checkouts_create",
+    "checkouts_update",
+    "customers_create",
+    "customers_update",
+];
+
+fn query(query: &str) -> Decision {
+    post(&workspaces(), PATH, Some(query), &[("authorization", "hidden")], ORDER.as_bytes())
+}
+
+fn send(event_name: &str, body: &Value) -> Decision {
+    lifesight(event_name, body.to_string().as_bytes())
+}
+
+/// The fields of a 400, and the reason of its dead letter.
+fn faults(event_name: &str, body: &Value) -> (Vec<String>, Reason) {
+    let refused = refused(send(event_name, body));
+    assert_eq!(refused.reply.status, 400);
+    let answer: Value = serde_json::from_str(&refused.reply.body).unwrap();
+    assert_eq!(answer["success"], false);
+    let fields: Vec<_> = answer["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["field"].as_str().unwrap().to_owned())
+        .collect();
+    let letter = refused.letter.unwrap();
+    assert_eq!(
+        letter.failure.field.as_deref(),
+        fields.first().map(String::as_str),
+        "the first fault names the letter"
+    );
+    assert_eq!(
+        (letter.workspace.as_str(), letter.verdict, letter.failure.reason),
+        ("demo", "key", refused.reason)
+    );
+    (fields, refused.reason)
+}
+
+#[test]
+fn life_c1_each_sample_body_of_the_seed_is_accepted() {
+    for (body, names) in [(ORDER, &NAMES[..5]), (CHECKOUT, &NAMES[6..8]), (CUSTOMER, &NAMES[8..])] {
+        for name in names {
+            assert_eq!(accepted(lifesight(name, body.as_bytes())).reply.status, 200, "{name}");
+        }
+    }
+    let answer = accepted(lifesight("orders_create", ORDER.as_bytes())).reply.body;
+    assert_eq!(answer, r#"{"success":true,"event":"orders_create","id":"5766207635539"}"#);
+}
+
+#[test]
+fn life_c2_a_wrong_or_missing_key_is_401_and_leaves_nothing() {
+    for text in [
+        "",
+        "key=",
+        "key=nope&workspace=demo",
+        "workspace=demo&event_name=orders_create",
+        "KEY=dev-backend-key",
+    ] {
+        let refused = refused(query(text));
+        assert_eq!((refused.reply.status, refused.reason), (401, Reason::UnknownKey), "{text}");
+        assert_eq!(refused.reply.body, r#"{"success":false,"error":"invalid key"}"#);
+        assert_eq!(refused.letter, None);
+    }
+}
+
+#[test]
+fn life_c2_the_key_is_in_no_stored_record() {
+    let text = "key=dev%2Dbackend-key&event_name=orders_create&source=s&secret=hidden";
+    let accepted = accepted(query(text));
+    let printed = format!("{accepted:?}");
+    assert!(!printed.contains("dev-backend-key") && !printed.contains("hidden"), "{printed}");
+    assert!(accepted.headers.contains(&("query.source".into(), "s".into())));
+    assert!(accepted.headers.contains(&("query.event_name".into(), "orders_create".into())));
+    assert!(accepted.headers.contains(&("path".into(), PATH.into())));
+}
+
+#[test]
+fn life_c3_a_key_of_another_workspace_is_403() {
+    for text in
+        ["key=other-key&workspace=demo&event_name=orders_create", "key=dev-backend-key&workspace=nowhere"]
+    {
+        let refused = refused(query(text));
+        assert_eq!((refused.reply.status, refused.reason), (403, Reason::WrongWorkspace));
+        assert_eq!(refused.reply.body, r#"{"success":false,"error":"key does not belong to workspace"}"#);
+        assert_eq!(refused.letter, None);
+    }
+    assert_eq!(accepted(query("key=other-key&event_name=orders_create")).workspace.as_str(), "other");
+}
+
+#[test]
+fn life_c4_an_unknown_event_name_is_400_and_each_of_the_ten_is_accepted() {
+    for text in [
+        "key=dev-backend-key",
+        "key=dev-backend-key&event_name=orders_deleted",
+        "key=dev-backend-key&%7B%7Bworkspace%7D%7D&source=shopevent_name=checkouts_create",
+    ] {
+        let refused = refused(query(text));
+        assert_eq!(refused.reply.status, 400);
+        let expected =
+            r#"{"success":false,"errors":[{"field":"event_name","message":"unknown event_name"}]}"#;
+        assert_eq!((refused.reply.body.as_str(), refused.letter), (expected, None));
+    }
+    let full = with(order(), json!({"cancelled_at": "2026-03-14T11:00:00Z"}));
+    for name in NAMES {
+        assert_eq!(accepted(send(name, &full)).reply.status, 200, "{name}");
+    }
+    assert_eq!(accepted(send("%20Orders_CREATE%20", &full)).reply.status, 200, "case and space don't matter");
+}
+
+#[test]
+fn life_c5_and_c6_each_event_requires_its_own_time() {
+    let body = with(order(), json!({"cancelled_at": null}));
+    assert_eq!(faults("orders_cancelled", &body), (vec!["cancelled_at".into()], Reason::MissingField));
+    assert_eq!(accepted(send("orders_create", &without(order(), "updated_at"))).reply.status, 200);
+    for name in [
+        "orders_updated",
+        "orders_fulfilled",
+        "orders_partially_fulfilled",
+        "checkouts_update",
+        "customers_update",
+    ] {
+        assert_eq!(faults(name, &without(order(), "updated_at")).0, ["updated_at"], "{name}");
+    }
+    for name in ["orders_create", "orders_paid", "checkouts_create", "customers_create"] {
+        assert_eq!(faults(name, &with(order(), json!({"created_at": ""}))).0, ["created_at"], "{name}");
+        assert_eq!(faults(name, &with(order(), json!({"created_at": "soon"}))).0, ["created_at"], "{name}");
+    }
+}
+
+#[test]
+fn life_c7_an_order_of_nobody_is_refused_and_one_identifier_is_enough() {
+    let nobody = with(order(), json!({"email": null, "phone": "", "customer": []}));
+    assert_eq!(faults("orders_create", &nobody), (vec!["email".into()], Reason::MissingField));
+    for fields in [
+        json!({"customer": {"id": 7}}),
+        json!({"customer": {"email": "a@b.c"}}),
+        json!({"customer": {"phone": "1"}}),
+        json!({"phone": "2025550100"}),
+        json!({"contact_email": "a@b.c"}),
+        json!({"email": "[email protected]"}),
+    ] {
+        assert_eq!(accepted(send("orders_create", &with(nobody.clone(), fields))).reply.status, 200);
+    }
+}
+
+#[test]
+fn life_c22_all_faults_are_listed_with_their_paths_and_the_first_names_the_letter() {
+    let body = with(order(), json!({"line_items": [{"price": "1.00"}]}));
+    assert_eq!(faults("orders_create", &body), (vec!["line_items[0].quantity".into()], Reason::MissingField));
+    let everything = json!({"line_items": [{}, {"price": "x", "quantity": -1}, null]});
+    let expected = [
+        "id",
+        "created_at",
+        "currency",
+        "total_price",
+        "email",
+        "line_items[0].price",
+        "line_items[0].quantity",
+        "line_items[1].price",
+        "line_items[1].quantity",
+        "line_items[2].price",
+        "line_items[2].quantity",
+    ];
+    assert_eq!(faults("orders_create", &everything).0, expected);
+    assert_eq!(accepted(send("orders_create", &without(order(), "line_items"))).reply.status, 200);
+    let zero = with(order(), json!({"line_items": [{"price": "0.00", "quantity": 0}]}));
+    assert_eq!(accepted(send("orders_create", &zero)).reply.status, 200);
+}
+
+#[test]
+fn an_unknown_currency_is_refused_with_a_reason_of_its_own() {
+    assert_eq!(
+        faults("orders_create", &with(order(), json!({"currency": "XQQ"}))),
+        (vec!["currency".into()], Reason::BadCurrency)
+    );
+    assert_eq!(
+        faults("orders_create", &without(order(), "currency")),
+        (vec!["currency".into()], Reason::MissingField)
+    );
+}
+
+#[test]
+fn a_body_that_is_no_json_object_is_400_and_a_dead_letter() {
+    for body in [&b"not json"[..], b"[]", b"", b"\xff"] {
+        let refused = refused(lifesight("orders_create", body));
+        assert_eq!(refused.reply.status, 400);
+        assert!(refused.reply.body.contains(r#"[{"field":"body","message":"#));
+        let failure = refused.letter.unwrap().failure;
+        assert_eq!((failure.reason, failure.field.as_deref()), (Reason::MalformedJson, Some("body")));
+    }
+}
+
+#[test]
+fn checkouts_and_customers_are_checked_by_their_own_rules() {
+    let checkout: Value = serde_json::from_str(CHECKOUT).unwrap();
+    assert_eq!(
+        accepted(send("checkouts_create", &with(checkout.clone(), json!({"email": null})))).reply.status,
+        200
+    );
+    let by_token = accepted(send("checkouts_create", &without(checkout.clone(), "id"))).reply.body;
+    assert!(by_token.contains(r#""id":"00000000000000000000000000000005""#), "{by_token}");
+    assert_eq!(faults("checkouts_create", &without(checkout, "total_price")).0, ["total_price"]);
+    let customer: Value = serde_json::from_str(CUSTOMER).unwrap();
+    assert_eq!(faults("customers_update", &with(customer.clone(), json!({"email": null}))).0, ["email"]);
+    assert_eq!(faults("customers_create", &json!({})).0, ["id", "created_at", "email"]);
+}
+
+#[test]
+fn life_c9_the_id_of_the_answer_is_exact_and_escaped() {
+    for (id, expected) in [
+        (json!(9007199254740993_u64), r#""9007199254740993""#),
+        (json!("5766207635539"), r#""5766207635539""#),
+        (json!("a\"b"), r#""a\"b""#),
+    ] {
+        let answer = accepted(send("orders_create", &with(order(), json!({"id": id})))).reply.body;
+        assert_eq!(answer, format!(r#"{{"success":true,"event":"orders_create","id":{expected}}}"#));
+    }
+}
+
+#[test]
+fn a_source_has_at_most_100_characters() {
+    let text = |n| format!("key=dev-backend-key&event_name=orders_create&source={}", "s".repeat(n));
+    assert_eq!(accepted(query(&text(100))).reply.status, 200);
+    assert!(refused(query(&text(101))).reply.body.contains(r#""field":"source""#));
+}
+
+#[test]
+fn life_c12_the_transport_key_has_everything_in_it() {
+    let key = |name: &str, body: &str| accepted(lifesight(name, body.as_bytes())).delivery;
+    assert_eq!(key("orders_create", ORDER), key("orders_create", ORDER));
+    assert_ne!(key("orders_create", ORDER), key("orders_updated", ORDER));
+    assert_ne!(key("orders_create", ORDER), key("orders_create", &format!("{ORDER} ")));
+    let of = |source: &str| {
+        accepted(query(&format!("key=dev-backend-key&event_name=orders_create&source={source}"))).delivery
+    };
+    assert_ne!(of("a"), of("b"));
+    assert_eq!(of(""), of("custom"));
+}

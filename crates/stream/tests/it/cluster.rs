@@ -1,0 +1,112 @@
+//! Topics on the shared broker, and plain clients that share nothing with the runtime.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+pub fn client() -> ClientConfig {
+    // `RUST_LOG=stream=debug cargo test -p stream -- --nocapture` shows what the workers do.
+    static LOG: std::sync::Once = std::sync::Once::new();
+    LOG.call_once(|| {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    });
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", localkafka::shared_kafka().bootstrap());
+    config
+}
+
+/// A name that no other test uses.
+pub fn unique(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub fn create(topics: &[(&str, i32, &[(&str, &str)])]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+        let new: Vec<NewTopic<'_>> = topics
+            .iter()
+            .map(|(name, partitions, settings)| {
+                let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(1));
+                settings.iter().fold(topic, |topic, (k, v)| topic.set(k, v))
+            })
+            .collect();
+        for result in admin.create_topics(&new, &AdminOptions::new()).await.unwrap() {
+            result.unwrap();
+        }
+    });
+}
+
+pub fn producer() -> ThreadedProducer<DefaultProducerContext> {
+    client()
+        .set("enable.idempotence", "true")
+        .set("partitioner", "murmur2_random")
+        .set("linger.ms", "1")
+        .create()
+        .unwrap()
+}
+
+/// Writes `n` records with keys `k0..` and values `from..from + n`.
+pub fn produce(topic: &str, from: u64, n: u64, keys: u64) {
+    let producer = producer();
+    for i in from..from + n {
+        let (key, value) = (format!("k{}", i % keys), i.to_string());
+        producer.send(BaseRecord::to(topic).key(&key).payload(&value)).map_err(|(e, _)| e).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+}
+
+/// Every committed record of a topic, by partition.
+pub fn read(topic: &str) -> BTreeMap<i32, Vec<(String, Option<String>)>> {
+    let consumer: BaseConsumer = client()
+        .set("group.id", "test-reader")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+    let mut list = TopicPartitionList::new();
+    let mut open = metadata.topics()[0].partitions().len();
+    for partition in metadata.topics()[0].partitions() {
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    let mut records: BTreeMap<i32, Vec<(String, Option<String>)>> = BTreeMap::new();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    while open > 0 {
+        match consumer.poll(Duration::from_secs(20)).expect("the end of the topic within 20 s") {
+            Ok(m) => {
+                let record = (text(m.key().unwrap_or_default()), m.payload().map(text));
+                records.entry(m.partition()).or_default().push(record);
+            }
+            Err(KafkaError::PartitionEOF(_)) => open -= 1,
+            Err(e) => panic!("{e}"),
+        }
+    }
+    records
+}
+
+pub fn count(topic: &str) -> usize {
+    read(topic).values().map(Vec::len).sum()
+}
+
+/// Waits until `done`, at most a minute.
+pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited a minute for: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,165 @@
+//! A processor that counts per key and says each count once, and a stage around it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use stream::{Committed, Context, Cut, Error, Failure, Observer, Output, Poison, Processor, Record, Stage, Table, TaskStatus};
+
+use crate::cluster::client;
+
+pub const COUNTS: Table = Table { number: 0, name: "counts", ordered: false };
+
+/// Emits `key -> n:value` for the n-th record of a key; `poison…` values are set aside, `wait` values are transient
+/// until the switch is on.
+pub struct Counting {
+    pub world: Arc<AtomicBool>,
+}
+
+impl Processor for Counting {
+    fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let value = record.value.unwrap_or_default();
+        let n = ctx.get(COUNTS, record.key).map_or(0, |v| u64::from_le_bytes((*v).try_into().unwrap())) + 1;
+        ctx.put(COUNTS, record.key, &n.to_le_bytes())?;
+        let mut line = format!("{n}:").into_bytes();
+        line.extend_from_slice(value);
+        ctx.emit(0, Some(ctx.partition()), record.key, &line)?;
+        ctx.upsert(2, ctx.partition(), record.key, Some(n.to_string().as_bytes()))?;
+        ctx.count(["published", "", ""]);
+        if value.starts_with(b"poison") {
+            let message = "says so".to_owned();
+            return Err(Poison { reason: "poison", field: None, message }.into());
+        }
+        if value == b"wait" && !self.world.load(Ordering::Relaxed) {
+            return Err(Failure::Transient("not yet".to_owned()));
+        }
+        if value == b"fatal" {
+            return Err(Failure::Fatal("told to".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn dead_letter(&mut self, record: &Record<'_>, poison: &Poison, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let mut value = format!("{}:", poison.reason).into_bytes();
+        value.extend_from_slice(record.value.unwrap_or_default().get(..32).unwrap_or(record.value.unwrap_or_default()));
+        ctx.count(["dead_lettered", poison.reason, ""]);
+        ctx.emit(1, None, record.key, &value)
+    }
+}
+
+#[derive(Default)]
+pub struct Seen {
+    pub records: AtomicU64,
+    pub aborts: AtomicU64,
+    pub restored: AtomicU64,
+    pub published: AtomicU64,
+    pub tasks: Mutex<Vec<TaskStatus>>,
+}
+
+impl Observer for Seen {
+    fn committed(&self, committed: &Committed<'_>) {
+        self.records.fetch_add(committed.records, Ordering::Relaxed);
+        for (labels, n) in committed.counts {
+            if labels[0] == "published" {
+                self.published.fetch_add(*n, Ordering::Relaxed);
+            }
+        }
+    }
+    fn aborted(&self, _: &'static str) {
+        self.aborts.fetch_add(1, Ordering::Relaxed);
+    }
+    fn recycled(&self, _: &'static str) {}
+    fn restored(&self, _: i32, records: u64, _: Duration) {
+        self.restored.fetch_add(records, Ordering::Relaxed);
+    }
+    fn tasks(&self, _: usize, tasks: &[TaskStatus]) {
+        *self.tasks.lock().unwrap() = tasks.to_vec();
+    }
+    fn lag(&self, _: usize, _: i64) {}
+}
+
+/// Topics and names of one test.
+pub struct Job {
+    pub stage: Stage,
+    pub world: Arc<AtomicBool>,
+}
+
+impl Job {
+    pub fn new(name: &str, partitions: i32) -> Self {
+        let name = crate::cluster::unique(name);
+        let topic = |kind: &str| format!("{name}.{kind}");
+        let compact: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+        crate::cluster::create(&[
+            (&topic("in"), partitions, &[]),
+            (&topic("out"), partitions, &[]),
+            (&topic("dead"), 1, &[]),
+            (&topic("latest"), partitions, compact),
+            (&topic("changelog"), partitions, compact),
+        ]);
+        let output = |kind: &str| Output { topic: topic(kind), max_message_bytes: 100_000 };
+        let stage = Stage {
+            client: client(),
+            name: name.clone(),
+            instance: "a".to_owned(),
+            workers: 1,
+            input: topic("in"),
+            changelog: topic("changelog"),
+            changelog_limit: 100_000,
+            outputs: vec![output("out"), output("dead"), output("latest")],
+            tables: vec![COUNTS],
+            cut: Cut::default(),
+            session_timeout: Duration::from_secs(6),
+        };
+        Self { stage, world: Arc::new(AtomicBool::new(true)) }
+    }
+
+    pub fn out(&self) -> &str {
+        &self.stage.outputs[0].topic
+    }
+
+    pub fn dead(&self) -> &str {
+        &self.stage.outputs[1].topic
+    }
+
+    pub fn latest(&self) -> &str {
+        &self.stage.outputs[2].topic
+    }
+
+    pub fn start(&self, instance: &str) -> Copy {
+        let seen = Arc::new(Seen::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let observer: Arc<dyn Observer> = Arc::clone(&seen) as _;
+        let (stage, world, stopped) =
+            (Stage { instance: instance.to_owned(), ..self.stage.clone() }, Arc::clone(&self.world), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            let make = || Ok(Box::new(Counting { world: Arc::clone(&world) }) as Box<dyn Processor>);
+            stream::run(&stage, &make, &observer, &|| stopped.load(Ordering::Relaxed))
+        });
+        Copy { seen, stop, thread: Some(thread) }
+    }
+}
+
+/// A running copy of the stage.
+pub struct Copy {
+    pub seen: Arc<Seen>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<(), Error>>>,
+}
+
+impl Copy {
+    pub fn records(&self) -> u64 {
+        self.seen.records.load(Ordering::Relaxed)
+    }
+
+    /// Stops in order.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap()
+    }
+
+    /// Waits for the stage to end by itself.
+    pub fn end(mut self) -> Result<(), Error> {
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
