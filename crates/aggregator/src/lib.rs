@@ -1,1 +1,49 @@
-//! aggregator
+//! The aggregator: keeps the figures, one cell per window and dimensions.
+//!
+//! | in | out |
+//! |---|---|
+//! | `commerce.facts.v1` | `commerce.metrics.v1`: compacted, one record per (workspace, metric, window, dimensions) |
+//! | | `commerce.dead-letters.v1`: facts that can't be read |
+//!
+//! Every figure moves by what the order is after a fact less what it was before it. So a late fact, a changed amount,
+//! day or person, a refund and a retraction all move the right cells, and any order of processing ends in the same
+//! sums. No late fact is dropped: a cell that moves after its window has closed raises its `revision` and says
+//! `corrected`.
+
+mod cell;
+mod processor;
+mod revenue;
+
+pub use processor::Aggregator;
+
+use service::stage::Plan;
+use service::{Config, Metrics, Readiness, Shutdown};
+use stream::Table;
+use topics::Topic;
+
+pub(crate) const STAGE: &str = "aggregator";
+pub(crate) const METRICS: usize = 0;
+pub(crate) const LETTERS: usize = 1;
+
+/// `workspace`, metric, window and dimensions to [`cell::Cell`].
+pub(crate) const CELL: Table = Table { number: 0, name: "cells", ordered: false };
+/// `workspace` to the greatest arrival seen: the stream clock.
+pub(crate) const CLOCK: Table = Table { number: 1, name: "clock", ordered: false };
+
+/// What the stage reads, keeps and writes.
+pub const PLAN: Plan = Plan {
+    name: STAGE,
+    input: Topic::Facts,
+    changelog: Topic::AggregatorChangelog,
+    outputs: &[Topic::Metrics, Topic::DeadLetters],
+    tables: &[CELL, CLOCK],
+};
+
+/// Runs the service until the shutdown. Blocks.
+pub fn run(config: &Config, metrics: &Metrics, readiness: &Readiness, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let grace = config.aggregator.grace.0;
+    let settings = config.aggregator.stage();
+    service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {
+        Ok(Box::new(Aggregator::new(parts, grace)?))
+    })
+}

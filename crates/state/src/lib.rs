@@ -1,1 +1,53 @@
-//! state
+//! The state stage: joins what deliveries say into orders and people, and says each fact once.
+//!
+//! | in | out |
+//! |---|---|
+//! | `commerce.events.v1` | `commerce.facts.v1`: each fact once, with the order before and after |
+//! | | `commerce.orders.v1`, `commerce.profiles.v1`: compacted, one record per order and per person |
+//! | | `commerce.metrics.v1`: `outcomes`, how many items ended how, kept with the state |
+//! | | `commerce.dead-letters.v1`: events that can't be read |
+//!
+//! A commit promises that an order, its person, its facts and the mark "this delivery is known" are visible together
+//! or not at all. Everything of a workspace is in one partition, so linking and moving is local and atomic.
+
+mod outcomes;
+mod people;
+mod processor;
+mod tables;
+
+pub use processor::StateStage;
+
+use service::stage::Plan;
+use service::{Config, Metrics, Readiness, Shutdown};
+use topics::Topic;
+
+pub(crate) const STAGE: &str = "state";
+pub(crate) const FACTS: usize = 0;
+pub(crate) const ORDERS: usize = 1;
+pub(crate) const PROFILES: usize = 2;
+pub(crate) const METRICS: usize = 3;
+pub(crate) const LETTERS: usize = 4;
+
+/// What the stage reads, keeps and writes.
+pub const PLAN: Plan = Plan {
+    name: STAGE,
+    input: Topic::Events,
+    changelog: Topic::StateChangelog,
+    outputs: &[Topic::Facts, Topic::Orders, Topic::Profiles, Topic::Metrics, Topic::DeadLetters],
+    tables: &tables::ALL,
+};
+
+/// The key of person ids where none is configured: fine for development, said at start.
+const DEVELOPMENT_KEY: &str = "development";
+
+/// Runs the service until the shutdown. Blocks.
+pub fn run(config: &Config, metrics: &Metrics, readiness: &Readiness, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let person_key = config.state.person_id_key.clone().unwrap_or_else(|| {
+        tracing::warn!("state.person_id_key isn't set: person ids can be guessed from e-mails, fine for development only");
+        DEVELOPMENT_KEY.to_owned()
+    });
+    let settings = config.state.stage();
+    service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {
+        Ok(Box::new(StateStage::new(parts, &person_key)?))
+    })
+}

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use crate::outbox::Outbox;
 use crate::overlay::Overlay;
 use crate::status::Counts;
-use crate::{Failure, Labels, Memory, Output, Poison, Processor, Record, Store, StoreError, Table};
+use crate::{Failure, Labels, Memory, Output, Poison, Processor, Record, Store, Table};
 
 /// State, outputs and counters of the current record. Nothing written here counts unless the processor returns `Ok`.
 pub struct Context<'a> {
@@ -84,24 +84,18 @@ impl Context<'_> {
         found
     }
 
-    /// Emits a record. `partition` `None` partitions by key.
-    pub fn emit(&mut self, output: usize, partition: Option<i32>, key: &[u8], value: &[u8]) -> Result<(), Failure> {
-        self.send(output, partition, key, Some(value), false)
+    /// The keys of a table that the open transaction has changed so far.
+    pub fn changed(&self, table: Table) -> Vec<Vec<u8>> {
+        self.overlay.changed(table.number)
     }
 
-    /// Sets the latest value of a key of a compacted topic (`None` removes it). Within a transaction only the last
-    /// one is written.
-    pub fn upsert(&mut self, output: usize, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
-        self.send(output, Some(partition), key, value, true)
-    }
-
-    fn send(
+    /// Emits a record, or with `None` a tombstone. `partition` `None` partitions by key.
+    pub fn emit(
         &mut self,
         output: usize,
         partition: Option<i32>,
         key: &[u8],
         value: Option<&[u8]>,
-        latest: bool,
     ) -> Result<(), Failure> {
         let Some((topic, spec)) = u16::try_from(output).ok().zip(self.outputs.get(output)) else {
             return Err(Failure::Fatal(format!("output {output} isn't declared by its stage")));
@@ -111,7 +105,7 @@ impl Context<'_> {
         if size > spec.max_message_bytes {
             return Err(too_large(&spec.topic, size, spec.max_message_bytes));
         }
-        self.outbox.push(topic, partition, key, value, self.timestamp_millis, latest);
+        self.outbox.push(topic, partition, key, value, self.timestamp_millis);
         Ok(())
     }
 
@@ -173,7 +167,7 @@ impl<P: Processor> Harness<P> {
         }
     }
 
-    /// Processes one record as the worker would, and gives what it emitted, upserts included.
+    /// Processes one record as the worker would, and gives what it emitted.
     pub fn process(&mut self, record: &Record<'_>) -> Result<Vec<Emitted>, Failure> {
         self.outbox.begin(None);
         let mut ctx = Context {
@@ -206,6 +200,10 @@ impl<P: Processor> Harness<P> {
                 return Err(failure);
             }
         }
+        Ok(self.emitted())
+    }
+
+    fn emitted(&mut self) -> Vec<Emitted> {
         let pending = self.outbox.drain();
         let own = |p: &crate::outbox::Pending| {
             let value = self.outbox.value(p).map(<[u8]>::to_vec);
@@ -213,12 +211,26 @@ impl<P: Processor> Harness<P> {
         };
         let emitted = pending.iter().map(own).collect();
         self.outbox.recycle(pending);
-        Ok(emitted)
+        emitted
     }
 
-    /// Merges what was processed into the store, as a commit does.
-    pub fn commit(&mut self) -> Result<(), StoreError> {
-        self.overlay.merge_into(&mut self.store, 0)
+    /// Ends the transaction as the worker would: publishes what changed, and merges it into the store.
+    pub fn commit(&mut self, partition: i32) -> Result<Vec<Emitted>, Failure> {
+        self.outbox.begin(None);
+        let mut ctx = Context {
+            store: &self.store,
+            overlay: &mut self.overlay,
+            outbox: &mut self.outbox,
+            counts: &mut self.counts,
+            outputs: &self.outputs,
+            changelog_limit: usize::MAX,
+            partition,
+            timestamp_millis: 0,
+        };
+        self.processor.publish(&mut ctx)?;
+        self.overlay.keep();
+        self.overlay.merge_into(&mut self.store, 0).map_err(|e| Failure::Fatal(e.to_string()))?;
+        Ok(self.emitted())
     }
 
     /// What was counted so far.

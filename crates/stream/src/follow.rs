@@ -137,3 +137,11 @@ fn add(list: &mut TopicPartitionList, topic: &str, partition: i32, offset: Offse
 fn assign(consumer: &BaseConsumer, list: &TopicPartitionList) -> Result<(), Error> {
     consumer.assign(list).map_err(|source| Error::Kafka { what: "follow".to_owned(), source })
 }
+
+/// The number of partitions of a topic.
+pub fn partition_count(client: &ClientConfig, topic: &str) -> Result<i32, Error> {
+    let consumer: BaseConsumer = assign_only(client, "tillstream-follow", "read_committed")
+        .create()
+        .map_err(|source| Error::Client { what: "metadata", source })?;
+    partitions(&consumer, topic)
+}

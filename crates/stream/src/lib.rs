@@ -35,7 +35,7 @@ mod worker;
 
 pub use context::{Context, Emitted, Harness};
 pub use error::Error;
-pub use follow::{Follow, Followed, follow};
+pub use follow::{Follow, Followed, follow, partition_count};
 pub use processor::{Failure, Poison, Processor};
 pub use record::Record;
 pub use stage::{Cut, Output, Stage, run};

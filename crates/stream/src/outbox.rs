@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use hashbrown::HashMap;
-
 /// A message waiting for its record's verdict.
 #[derive(Debug, Clone)]
 pub(crate) struct Pending {
@@ -13,8 +11,6 @@ pub(crate) struct Pending {
     /// `None` is a tombstone.
     value: Option<Range<usize>>,
     pub(crate) timestamp_millis: i64,
-    /// Only the last value of the key in a transaction is written.
-    pub(crate) latest: bool,
     pub(crate) traceparent: Option<Range<usize>>,
 }
 
@@ -52,12 +48,11 @@ impl Outbox {
         key: &[u8],
         value: Option<&[u8]>,
         timestamp_millis: i64,
-        latest: bool,
     ) {
         let key = self.store(key);
         let value = value.map(|v| self.store(v));
         let traceparent = self.traceparent.clone();
-        self.pending.push(Pending { topic, partition, key, value, timestamp_millis, latest, traceparent });
+        self.pending.push(Pending { topic, partition, key, value, timestamp_millis, traceparent });
     }
 
     pub(crate) fn drain(&mut self) -> Vec<Pending> {
@@ -80,31 +75,5 @@ impl Outbox {
 
     pub(crate) fn traceparent<'a>(&'a self, pending: &Pending) -> Option<&'a [u8]> {
         pending.traceparent.clone().map(|range| &self.arena[range])
-    }
-}
-
-/// Latest values per key of compacted topics, written once at the cut: a person who bought ten times within a
-/// transaction is one record and not ten.
-#[derive(Debug, Default)]
-pub(crate) struct Latest {
-    map: HashMap<(u16, i32, Box<[u8]>), (Option<Box<[u8]>>, i64)>,
-    pub(crate) bytes: usize,
-}
-
-impl Latest {
-    pub(crate) fn set(&mut self, topic: u16, partition: i32, key: &[u8], value: Option<&[u8]>, timestamp: i64) {
-        self.bytes += value.map_or(0, <[u8]>::len);
-        self.map.insert((topic, partition, key.into()), (value.map(Into::into), timestamp));
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, i32, &[u8], Option<&[u8]>, i64)> {
-        self.map.iter().map(|((topic, partition, key), (value, timestamp))| {
-            (*topic, *partition, &**key, value.as_deref(), *timestamp)
-        })
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.map.clear();
-        self.bytes = 0;
     }
 }

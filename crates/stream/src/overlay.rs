@@ -135,6 +135,15 @@ impl Overlay {
         ))
     }
 
+    /// The keys of one table that have a slot.
+    pub(crate) fn changed(&self, table: u8) -> Vec<Vec<u8>> {
+        match self.tables.get(usize::from(table)).and_then(Option::as_ref) {
+            Some(Entries::Hashed(map)) => map.keys().map(|key| key.to_vec()).collect(),
+            Some(Entries::Ordered(map)) => map.keys().map(|key| key.to_vec()).collect(),
+            None => Vec::new(),
+        }
+    }
+
     /// Merges everything into the store.
     pub(crate) fn merge_into(&mut self, store: &mut dyn Store, offset: i64) -> Result<(), StoreError> {
         store.apply(&mut self.changes(), offset)?;

@@ -9,6 +9,12 @@ pub trait Processor: Send {
     /// Handles one record. What it emits and stores counts only when it returns `Ok`.
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure>;
 
+    /// Publishes what changed ([`Context::changed`]), once per task and transaction, right before the commit: a
+    /// person who bought ten times within it is one record and not ten. An error here stops the stage.
+    fn publish(&mut self, _ctx: &mut Context<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Sets a poison record aside. An error here stops the stage: a record must not vanish.
     fn dead_letter(
         &mut self,

@@ -68,6 +68,8 @@ pub(crate) struct Running {
     /// The next record after the last commit.
     pub(crate) committed: i64,
     pub(crate) input_partitions: i32,
+    /// Timestamp of the newest record, for what is published at the cut.
+    pub(crate) timestamp_millis: i64,
 }
 
 impl Running {
@@ -78,6 +80,7 @@ impl Running {
             position: restored.offset,
             committed: restored.offset,
             input_partitions: restored.input_partitions,
+            timestamp_millis: 0,
         }
     }
 

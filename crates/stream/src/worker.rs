@@ -17,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::changelog::{self, FORMAT, OFFSET_KEY, Progress};
 use crate::error::{Class, TransactionError};
 use crate::native::Membership;
-use crate::outbox::{Latest, Outbox};
+use crate::outbox::Outbox;
 use crate::producer::{Message, Producer, fenced};
 use crate::rebalance::{Rebalances, Wish};
 use crate::restore::committed;
@@ -52,7 +52,6 @@ pub(crate) struct Worker<'s> {
     tasks: BTreeMap<i32, Task>,
     transaction: Option<Transaction>,
     outbox: Outbox,
-    latest: Latest,
     counts: Counts,
     last_commit: Instant,
     last_report: Instant,
@@ -87,7 +86,6 @@ impl<'s> Worker<'s> {
             tasks: BTreeMap::new(),
             transaction: None,
             outbox: Outbox::default(),
-            latest: Latest::default(),
             counts: Counts::default(),
             last_commit: now,
             last_report: now.checked_sub(REPORT).unwrap_or(now),
@@ -213,6 +211,7 @@ impl<'s> Worker<'s> {
                 task.overlay.keep();
                 self.counts.keep();
                 task.position = offset + 1;
+                task.timestamp_millis = task.timestamp_millis.max(record.timestamp_millis);
                 self.back_off = BACK_OFF.0;
                 let transaction = self.transaction.as_mut();
                 if let Some(transaction) = transaction {
@@ -237,16 +236,11 @@ impl<'s> Worker<'s> {
         }
     }
 
-    /// The record counts: hand its messages to the producer, keep the latest values for the cut.
+    /// The record counts: hand its messages to the producer.
     fn flush_outbox(&mut self) {
         let pending = self.outbox.drain();
         for message in &pending {
             let (key, value) = (self.outbox.key(message), self.outbox.value(message));
-            if message.latest {
-                let partition = message.partition.unwrap_or(0);
-                self.latest.set(message.topic, partition, key, value, message.timestamp_millis);
-                continue;
-            }
             let sent = self.producer.send(&Message {
                 topic: &self.stage.outputs[usize::from(message.topic)].topic,
                 partition: message.partition,
@@ -310,6 +304,10 @@ impl<'s> Worker<'s> {
             return self.recover(error, "produce");
         }
         let begun = Instant::now();
+        self.publish()?;
+        if let Some(error) = self.transaction.as_mut().and_then(|transaction| transaction.failed.take()) {
+            return self.recover(error, "produce");
+        }
         let result = self.write_changelog().and_then(|()| {
             let Some(membership) = Membership::of(&self.consumer).filter(Membership::is_valid) else {
                 let message = "not a member of the group at the moment".to_owned();
@@ -331,15 +329,38 @@ impl<'s> Worker<'s> {
         }
     }
 
-    /// Latest values of compacted topics, then the changed state, then how far it goes.
+    /// Lets the processor publish what changed in each task.
+    fn publish(&mut self) -> Result<(), Error> {
+        let dirty: Vec<i32> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| matches!(task, Task::Running(task) if task.is_dirty()))
+            .map(|(partition, _)| *partition)
+            .collect();
+        for partition in dirty {
+            let Some(Task::Running(task)) = self.tasks.get_mut(&partition) else { continue };
+            self.outbox.begin(None);
+            let mut ctx = Context {
+                store: &*task.store,
+                overlay: &mut task.overlay,
+                outbox: &mut self.outbox,
+                counts: &mut self.counts,
+                outputs: &self.stage.outputs,
+                changelog_limit: self.stage.changelog_limit,
+                partition,
+                timestamp_millis: task.timestamp_millis,
+            };
+            self.processor.publish(&mut ctx).map_err(|e| Error::Processor(format!("publishing: {e}")))?;
+            task.overlay.keep();
+            self.counts.keep();
+            self.flush_outbox();
+        }
+        Ok(())
+    }
+
+    /// The changed state, then how far it goes.
     fn write_changelog(&mut self) -> Result<(), TransactionError> {
         let mut bytes = 0_u64;
-        for (topic, partition, key, value, timestamp_millis) in self.latest.iter() {
-            bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-            let topic = &self.stage.outputs[usize::from(topic)].topic;
-            let partition = Some(partition);
-            self.producer.send(&Message { topic, partition, key, value, timestamp_millis, traceparent: None })?;
-        }
         for (partition, task) in &self.tasks {
             let Task::Running(task) = task else { continue };
             if !task.is_dirty() {
@@ -406,7 +427,6 @@ impl<'s> Worker<'s> {
                 oldest_millis: transaction.oldest_millis,
             });
         }
-        self.latest.clear();
         self.counts.clear();
         self.last_commit = Instant::now();
         Ok(())
@@ -415,7 +435,6 @@ impl<'s> Worker<'s> {
     /// Nothing of the open transaction counts: forget it and go back to the committed offsets.
     fn rewind(&mut self) -> Result<(), Error> {
         self.transaction = None;
-        self.latest.clear();
         self.counts.clear();
         self.outbox.clear();
         let mut back = Vec::new();

@@ -24,8 +24,7 @@ impl Processor for Counting {
         ctx.put(COUNTS, record.key, &n.to_le_bytes())?;
         let mut line = format!("{n}:").into_bytes();
         line.extend_from_slice(value);
-        ctx.emit(0, Some(ctx.partition()), record.key, &line)?;
-        ctx.upsert(2, ctx.partition(), record.key, Some(n.to_string().as_bytes()))?;
+        ctx.emit(0, Some(ctx.partition()), record.key, Some(&line))?;
         ctx.count(["published", "", ""]);
         if value.starts_with(b"poison") {
             let message = "says so".to_owned();
@@ -44,7 +43,15 @@ impl Processor for Counting {
         let mut value = format!("{}:", poison.reason).into_bytes();
         value.extend_from_slice(record.value.unwrap_or_default().get(..32).unwrap_or(record.value.unwrap_or_default()));
         ctx.count(["dead_lettered", poison.reason, ""]);
-        ctx.emit(1, None, record.key, &value)
+        ctx.emit(1, None, record.key, Some(&value))
+    }
+
+    fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        for key in ctx.changed(COUNTS) {
+            let n = ctx.get(COUNTS, &key).map(|v| u64::from_le_bytes((*v).try_into().unwrap()).to_string());
+            ctx.emit(2, Some(ctx.partition()), &key, n.as_deref().map(str::as_bytes))?;
+        }
+        Ok(())
     }
 }
 

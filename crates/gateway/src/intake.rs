@@ -1,0 +1,285 @@
+//! One request, from its head to its answer.
+
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use commerce::{Outcome, Reason, ReceivedTime, Source};
+use http::request::Parts;
+use http::{Method, StatusCode};
+use prometheus::IntCounter;
+use service::clock;
+use service::metrics::{Counter, Histogram, Metrics, NO_SOURCE, Timer};
+use sources::http::Letter;
+use sources::{Accepted, Decision, Reply, Route, Workspaces};
+use topics::Topic;
+
+use crate::body::{self, Bounds, Fault, Whole};
+use crate::letter::{self, Letters, STAGE};
+use crate::producer::{Producer, Record};
+use crate::reports::{self, Reports};
+use crate::room::{Hold, Room};
+use crate::trace::{CORRELATION, Correlation};
+use crate::{answer, server};
+
+/// Hashing and checking a larger body takes milliseconds, which other requests mustn't wait for.
+const INLINE: usize = 64 * 1024;
+/// Browsers post here from other origins.
+const BROWSERS: [&str; 2] = ["/v1/api/analytics/ecommerce/track", "/v1/api/analytics/ecommerce/batch"];
+
+/// What all requests share.
+pub(crate) struct Intake {
+    pub(crate) workspaces: ArcSwap<Workspaces>,
+    pub(crate) producer: Producer,
+    pub(crate) letters: Letters,
+    pub(crate) reports: Option<Reports>,
+    pub(crate) room: Room,
+    pub(crate) body_timeout: Duration,
+    pub(crate) commit_timeout: Duration,
+    pub(crate) counts: Counts,
+    pub(crate) trouble: server::Trouble,
+}
+
+/// What is raised with every accepted request is looked up once.
+pub(crate) struct Counts {
+    metrics: Metrics,
+    sources: Vec<(Source, IntCounter, Timer)>,
+}
+
+impl Counts {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        let of = |source: Source| {
+            let name = source.as_str();
+            let published = [STAGE, name, Outcome::Published.as_str(), Outcome::Published.detail()];
+            let published = metrics.counter(Counter::Records, &published);
+            (source, published, metrics.histogram(Histogram::HttpRequestDuration, &["ingest", name]))
+        };
+        Self { sources: Source::ALL.into_iter().map(of).collect(), metrics }
+    }
+
+    fn outcome(&self, source: Option<Source>, outcome: Outcome) {
+        match (outcome, self.of(source)) {
+            (Outcome::Published, Some((_, published, _))) => published.inc(),
+            _ => self.metrics.record(STAGE, source, outcome, 1),
+        }
+    }
+
+    fn answered(&self, endpoint: &str, source: Option<Source>, status: StatusCode, took: Duration) {
+        let name = source.map_or(NO_SOURCE, Source::as_str);
+        self.metrics.counter(Counter::HttpRequests, &[endpoint, name, status.as_str()]).inc();
+        match (endpoint, self.of(source)) {
+            ("ingest", Some((_, _, timer))) => timer.observe(took),
+            _ => self.metrics.histogram(Histogram::HttpRequestDuration, &[endpoint, name]).observe(took),
+        }
+    }
+
+    fn of(&self, source: Option<Source>) -> Option<&(Source, IntCounter, Timer)> {
+        self.sources.iter().find(|(known, _, _)| Some(*known) == source)
+    }
+}
+
+/// How a request ended, but for its answer.
+struct Ended {
+    reply: Reply,
+    outcome: Outcome,
+    /// When its body was complete; `None` when it wasn't read to its end.
+    complete: Option<Instant>,
+}
+
+impl Ended {
+    fn rejected(reason: Reason, reply: Reply) -> Self {
+        Self { reply, outcome: Outcome::Rejected(reason), complete: None }
+    }
+}
+
+/// Answers everything that isn't health or metrics.
+pub(crate) async fn handle(State(intake): State<std::sync::Arc<Intake>>, request: Request) -> Response {
+    let began = Instant::now();
+    let correlation = Correlation::new();
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let from_browser = BROWSERS.contains(&path);
+    let route = match sources::route(&parts.method, path) {
+        Ok(route) => route,
+        Err(_) if from_browser && parts.method == Method::OPTIONS && sources::route(&Method::POST, path).is_ok() => {
+            let response = answer::preflight(&correlation);
+            intake.counts.answered("preflight", None, response.status(), began.elapsed());
+            return response;
+        }
+        Err(reply) => {
+            if let Some(reports) = intake.reports.as_ref().filter(|_| reply.status == 404)
+                && reports::is_report(&parts.method, path)
+            {
+                let response = reports.forward(&parts, &correlation).await;
+                intake.counts.answered("reports", None, response.status(), began.elapsed());
+                return response;
+            }
+            let reason = if reply.status == 405 { Reason::WrongMethod } else { Reason::UnknownPath };
+            let response = intake.finish(None, Ended::rejected(reason, reply), &correlation, began);
+            return response;
+        }
+    };
+    // Sources that name the request in their answer read it here; a sender's own is not believed.
+    parts.headers.insert(CORRELATION, correlation.header());
+    let bounds = Bounds { bytes: route.body_limit, time: intake.body_timeout };
+    let ended = match body::read(&parts.headers, body, &intake.room, bounds).await {
+        Ok(whole) => intake.take(route, parts, whole, &correlation).await,
+        Err(fault) => refuse(route.source, fault),
+    };
+    let mut response = intake.finish(Some(route.source), ended, &correlation, began);
+    if from_browser {
+        answer::share(&mut response);
+    }
+    response
+}
+
+fn refuse(source: Source, fault: Fault) -> Ended {
+    let unreadable = |status| Reply { status, ..sources::unreadable_body(source) };
+    match fault {
+        Fault::TooLarge => Ended::rejected(Reason::PayloadTooLarge, sources::too_large(source)),
+        Fault::Late => Ended::rejected(Reason::UnreadableBody, unreadable(408)),
+        Fault::Unreadable => Ended::rejected(Reason::UnreadableBody, unreadable(400)),
+        Fault::UnknownEncoding => Ended::rejected(Reason::UnreadableBody, unreadable(415)),
+        Fault::NoRoom => Ended::rejected(Reason::Unavailable, sources::unavailable(source)),
+    }
+}
+
+impl Intake {
+    /// From a complete body to its end.
+    async fn take(&self, route: Route, parts: Parts, whole: Whole, correlation: &Correlation) -> Ended {
+        let complete = Instant::now();
+        let deadline = tokio::time::Instant::from_std(complete + self.commit_timeout);
+        let received_at = clock::now();
+        let Whole { bytes, hold } = whole;
+        let (decision, parts) = self.decide(route, parts, bytes.clone()).await;
+        let (reply, outcome) = match decision {
+            Some(Decision::Accept(accepted)) => {
+                let committed =
+                    self.publish(&accepted, &parts, &bytes, hold, received_at, correlation, deadline).await;
+                match committed {
+                    Ok(()) => (accepted.reply, Outcome::Published),
+                    Err(error) => self.unavailable(route.source, &error, correlation),
+                }
+            }
+            Some(Decision::Refuse(refused)) => match refused.letter {
+                None => (refused.reply, Outcome::Rejected(refused.reason)),
+                Some(letter) => {
+                    let outcome = Outcome::DeadLettered(letter.failure.reason);
+                    let kept = self.keep(route.source, letter, &bytes, hold, received_at, deadline);
+                    // The registry is asked within the same time.
+                    match tokio::time::timeout_at(deadline, kept).await {
+                        Ok(Ok(())) => (refused.reply, outcome),
+                        Ok(Err(error)) => self.unavailable(route.source, &*error, correlation),
+                        Err(late) => self.unavailable(route.source, &late, correlation),
+                    }
+                }
+            },
+            None => {
+                let error = std::io::Error::other("the check of a body ended early");
+                self.unavailable(route.source, &error, correlation)
+            }
+        };
+        Ended { reply, outcome, complete: Some(complete) }
+    }
+
+    async fn decide(&self, route: Route, parts: Parts, body: Bytes) -> (Option<Decision>, Parts) {
+        if body.len() <= INLINE {
+            return (Some(accept(&route, &parts, &body, &self.workspaces.load())), parts);
+        }
+        let workspaces = self.workspaces.load_full();
+        let parts = std::sync::Arc::new(parts);
+        let shared = std::sync::Arc::clone(&parts);
+        let decision = tokio::task::spawn_blocking(move || accept(&route, &shared, &body, &workspaces)).await.ok();
+        // The closure has ended, so this is the only one.
+        let parts = std::sync::Arc::try_unwrap(parts).unwrap_or_else(|shared| (*shared).clone());
+        (decision, parts)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all of it goes into the one record")]
+    async fn publish(
+        &self,
+        accepted: &Accepted,
+        parts: &Parts,
+        body: &[u8],
+        hold: Hold,
+        received_at: ReceivedTime,
+        correlation: &Correlation,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), crate::producer::Error> {
+        let stamp = received_at.to_rfc3339();
+        let traceparent = correlation.traceparent(&parts.headers);
+        let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let mut headers = Vec::with_capacity(6 + accepted.headers.len());
+        headers.extend([
+            ("source", accepted.source.as_str()),
+            ("workspace", accepted.workspace.as_str()),
+            ("received_at", stamp.as_str()),
+            ("verdict", accepted.verdict),
+            ("traceparent", traceparent.as_str()),
+        ]);
+        headers.extend(content_type.map(|value| ("content-type", value)));
+        headers.extend(accepted.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        let key = accepted.delivery.to_hex();
+        let record = Record { topic: Topic::Raw, key: &key, value: body, headers: &headers, received_at };
+        self.producer.commit(&record, hold, deadline).await
+    }
+
+    async fn keep(
+        &self,
+        source: Source,
+        letter: Letter,
+        body: &[u8],
+        hold: Hold,
+        received_at: ReceivedTime,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let letter = letter::of(source, letter, body, received_at);
+        let value = self.letters.encode(&letter).await?;
+        let record = Record { topic: Topic::DeadLetters, key: &letter.id, value: &value, headers: &[], received_at };
+        Ok(self.producer.commit(&record, hold, deadline).await?)
+    }
+
+    fn unavailable(
+        &self,
+        source: Source,
+        error: &dyn std::error::Error,
+        correlation: &Correlation,
+    ) -> (Reply, Outcome) {
+        self.trouble.tell(source, error, correlation);
+        (sources::unavailable(source), Outcome::Rejected(Reason::Unavailable))
+    }
+
+    fn finish(&self, source: Option<Source>, ended: Ended, correlation: &Correlation, began: Instant) -> Response {
+        let Ended { reply, outcome, complete } = ended;
+        let mut response = answer::of(reply, correlation);
+        if complete.is_none() {
+            answer::close(&mut response);
+        }
+        if !matches!(outcome, Outcome::Published) {
+            tracing::debug!(
+                source = source.map_or(NO_SOURCE, Source::as_str),
+                outcome = outcome.as_str(),
+                reason = outcome.detail(),
+                status = response.status().as_u16(),
+                correlation = correlation.as_str(),
+                "a request was refused"
+            );
+        }
+        self.counts.outcome(source, outcome);
+        self.counts.answered("ingest", source, response.status(), complete.unwrap_or(began).elapsed());
+        response
+    }
+}
+
+fn accept(route: &Route, parts: &Parts, body: &[u8], workspaces: &Workspaces) -> Decision {
+    let request = sources::Request {
+        method: &parts.method,
+        path: parts.uri.path(),
+        query: parts.uri.query(),
+        headers: &parts.headers,
+        body,
+    };
+    sources::accept(route, &request, workspaces)
+}

@@ -1,0 +1,200 @@
+//! Config → build → run(drain).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::middleware::map_response;
+use axum::response::Response;
+use commerce::Source;
+use service::health::{self, Part};
+use service::http::{self as server, BindError, Limits};
+use service::metrics::{Gauge, Metrics};
+use service::{Config, Readiness, Shutdown};
+use tokio::net::TcpListener;
+
+use crate::intake::{self, Counts, Intake};
+use crate::letter::Letters;
+use crate::producer::Producer;
+use crate::reports::Reports;
+use crate::room::Room;
+use crate::trace::{CORRELATION, Correlation};
+
+/// Between two looks at the brokers, while they are there and while they aren't.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// For one look.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why the gateway can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The tenants of the configuration aren't sound.
+    #[error("the workspaces have mistakes: {}", .0.join("; "))]
+    Workspaces(Vec<String>),
+    /// librdkafka refuses a property.
+    #[error("the producer can't be made, check [kafka.properties]")]
+    Producer(#[source] rdkafka::error::KafkaError),
+    /// The client for reports.
+    #[error("the client of the query service can't be made")]
+    Reports(#[source] reqwest::Error),
+    /// The address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// A gateway that has its address and doesn't answer yet.
+pub struct Gateway {
+    listener: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+    intake: Arc<Intake>,
+    readiness: Readiness,
+    kafka: Part,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Binds and runs, to be awaited until the drain after `shutdown` has ended.
+pub async fn run(
+    config: &Config,
+    metrics: Metrics,
+    readiness: Readiness,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    Gateway::bind(config, metrics, readiness, shutdown).await?.run().await;
+    Ok(())
+}
+
+impl Gateway {
+    /// Takes the address; connects to Kafka in the background.
+    pub async fn bind(
+        config: &Config,
+        metrics: Metrics,
+        readiness: Readiness,
+        shutdown: Shutdown,
+    ) -> Result<Self, Error> {
+        let settings = &config.gateway;
+        let workspaces = config.workspaces().map_err(Error::Workspaces)?;
+        let listener = server::bind(settings.listen, "gateway.listen").await?;
+        let address = listener.local_addr().unwrap_or(settings.listen);
+        let kafka = readiness.part("kafka");
+        let gauge = metrics.gauge(Gauge::InFlightBytes, &[]);
+        let intake = Intake {
+            workspaces: ArcSwap::from_pointee(workspaces),
+            producer: Producer::new(config, &metrics).map_err(Error::Producer)?,
+            letters: Letters::new(&config.registry.url),
+            reports: settings.reports_url.as_deref().map(Reports::new).transpose().map_err(Error::Reports)?,
+            room: Room::new(settings.max_in_flight_bytes.bytes(), gauge),
+            body_timeout: settings.body_timeout.duration(),
+            commit_timeout: settings.commit_timeout.duration(),
+            counts: Counts::new(metrics.clone()),
+            trouble: Trouble::new(),
+        };
+        let limits = Limits {
+            header_timeout: settings.header_timeout.duration(),
+            max_connections: settings.max_connections,
+        };
+        Ok(Self { listener, address, limits, intake: Arc::new(intake), readiness, kafka, metrics, shutdown })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until the shutdown, ends the requests that have begun, waits for their records, and returns.
+    pub async fn run(self) {
+        let Self { listener, address, limits, intake, readiness, kafka, metrics, shutdown } = self;
+        tracing::info!(%address, "gateway listens");
+        let watcher = {
+            let (intake, shutdown) = (Arc::clone(&intake), shutdown.clone());
+            tokio::task::spawn_blocking(move || watch(&intake.producer, &kafka, &shutdown))
+        };
+        let warming = {
+            let intake = Arc::clone(&intake);
+            // Only so that the first dead letter needn't wait; if it fails, that one tries again.
+            tokio::spawn(async move { intake.letters.prepare().await.is_ok() })
+        };
+        let router = router(Arc::clone(&intake), readiness, metrics);
+        server::serve(listener, router, shutdown.clone(), limits).await;
+        warming.abort();
+        let left = shutdown.remaining();
+        let flushing = tokio::task::spawn_blocking(move || {
+            intake.producer.flush(left);
+            // Dropping the producer blocks as well.
+            drop(intake);
+        });
+        let _ = tokio::time::timeout(left, flushing).await;
+        let _ = tokio::time::timeout(shutdown.remaining(), watcher).await;
+        tracing::info!("gateway stopped");
+    }
+}
+
+fn router(intake: Arc<Intake>, readiness: Readiness, metrics: Metrics) -> Router {
+    let ops = health::ops_router(readiness, metrics).layer(map_response(name));
+    Router::new().fallback(intake::handle).with_state(intake).merge(ops)
+}
+
+/// Every answer has a name, those of health too.
+async fn name(mut response: Response) -> Response {
+    response.headers_mut().insert(CORRELATION, Correlation::new().header());
+    response
+}
+
+/// Looks at the brokers for `/readyz`, and mends the producer.
+fn watch(producer: &Producer, part: &Part, shutdown: &Shutdown) {
+    loop {
+        producer.mend();
+        let pause = match producer.check(LOOK_WITHIN) {
+            Ok(detail) => {
+                part.ready(detail);
+                LOOK_EVERY
+            }
+            Err(reason) => {
+                part.not_ready(reason);
+                LOOK_AGAIN
+            }
+        };
+        if shutdown.sleep(pause) {
+            return;
+        }
+    }
+}
+
+/// Says in the log, at most once a second, that requests can't be committed.
+pub(crate) struct Trouble {
+    since: Instant,
+    /// Second of the last line, counted from `since`, plus one.
+    last: AtomicU64,
+}
+
+impl Trouble {
+    fn new() -> Self {
+        Self { since: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn tell(&self, source: Source, error: &dyn std::error::Error, correlation: &Correlation) {
+        let second = self.since.elapsed().as_secs() + 1;
+        if self.last.swap(second, Ordering::Relaxed) == second {
+            return;
+        }
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(
+            source = source.as_str(),
+            %error,
+            cause,
+            correlation = correlation.as_str(),
+            "requests can't be committed, their senders are told to come again"
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! A broker that stops answering, on a Kafka of its own.
+
+use std::time::{Duration, Instant};
+
+use localkafka::{Artifacts, Cluster, Options};
+use reqwest::StatusCode;
+use tokio::task::spawn_blocking;
+use topics::Topic;
+
+use crate::rig::{self, Rig};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_silent_is_a_503_in_time_and_the_retry_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::ephemeral(dir.path());
+    let cluster = spawn_blocking(move || {
+        let cluster = Cluster::start(&Artifacts::resolve(&|_| ()).unwrap(), options).unwrap();
+        cluster.wait_kafka().unwrap();
+        rig::create_topics(cluster.bootstrap());
+        std::sync::Arc::new(cluster)
+    })
+    .await
+    .unwrap();
+    let rig = Rig::on(cluster.bootstrap(), "http://127.0.0.1:9/none", "outage", |env| {
+        env.push(("TILLSTREAM_GATEWAY__MAX_IN_FLIGHT_BYTES", "16MiB".to_owned()));
+    })
+    .await;
+    rig.until_ready().await;
+    assert_eq!(rig.shopify(b"{\"id\":1}").send().await.unwrap().status(), StatusCode::OK);
+
+    cluster.pause(1).unwrap();
+    let large = vec![b' '; 5 * 1024 * 1024];
+    let bodies: Vec<&[u8]> = vec![b"{\"id\":2}", &large, &large, &large, &large, &large];
+    let asked = bodies.iter().map(|body| async {
+        let began = Instant::now();
+        let answer = rig.shopify(body).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers()["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        began.elapsed()
+    });
+    let took = futures_util::future::join_all(asked).await;
+    // What finds no room isn't kept waiting.
+    assert!(took.iter().any(|took| *took < Duration::from_secs(2)), "{took:?}");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(rig.get("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(rig.get("/livez").await.0, StatusCode::OK);
+    let metrics = rig.get("/metrics").await.1;
+    assert!(metrics.contains("tillstream_gateway_in_flight_bytes 0"), "given up, so given back: {metrics}");
+
+    cluster.resume(1).unwrap();
+    let began = Instant::now();
+    while rig.shopify(b"{\"id\":2}").send().await.unwrap().status() != StatusCode::OK {
+        assert!(began.elapsed() < Duration::from_secs(20), "it never came back");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    eprintln!("stored again {:?} after the broker came back", began.elapsed());
+    let values: Vec<_> = rig.records(Topic::Raw).await.into_iter().map(|record| record.value).collect();
+    assert!(values.iter().any(|value| value == b"{\"id\":1}") && values.iter().any(|value| value == b"{\"id\":2}"));
+    rig.until_ready().await;
+
+    cluster.pause(1).unwrap();
+    let began = Instant::now();
+    rig.shutdown.trigger();
+    tokio::time::timeout(Duration::from_secs(10), rig.server).await.unwrap().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10));
+    cluster.resume(1).unwrap();
+    spawn_blocking(move || drop(cluster)).await.unwrap();
+}

@@ -1,0 +1,275 @@
+//! The maintained figures of one workspace, and their sums over days.
+//!
+//! A copy shares everything: a change copies only the path to the changed cell (the map of figures, the map of series,
+//! the days of one series), and only when a snapshot still holds the old one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use commerce::time::Day;
+use commerce::{Metric, ReceivedTime};
+use hashbrown::{HashMap, HashSet};
+
+use crate::range::Range;
+
+/// Names of figures and values, each kept once.
+#[derive(Debug, Default)]
+pub struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    fn get(&mut self, name: &str) -> Arc<str> {
+        match self.0.get(name) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let new: Arc<str> = name.into();
+                self.0.insert(Arc::clone(&new));
+                new
+            }
+        }
+    }
+}
+
+/// Where a cell stands, read from the record key `workspace:metric:window:start:dimension=value,…`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place<'a> {
+    /// The tenant.
+    pub workspace: &'a str,
+    /// The figure.
+    pub metric: &'a str,
+    /// The window.
+    pub window: Window,
+    /// The dimensions as the key writes them: equal texts are one series.
+    pub dimensions: &'a str,
+}
+
+/// The windows that are answered from here.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Window {
+    /// Since ever.
+    All,
+    /// A calendar day of the workspace's zone.
+    Day(Day),
+}
+
+impl<'a> Place<'a> {
+    /// Reads a record key. `None`: no key of a metric. `Some(None)`: of a window that no report uses yet.
+    pub fn parse(key: &'a str) -> Option<Option<Self>> {
+        let mut parts = key.splitn(3, ':');
+        let (workspace, metric, rest) = (parts.next()?, parts.next()?, parts.next()?);
+        let (window, rest) = rest.split_once(':')?;
+        let (start, dimensions) = rest.split_once(':')?;
+        let window = match window {
+            "all" => Window::All,
+            "day" => Window::Day(Day::parse(start)?),
+            _ => return Some(None),
+        };
+        Some(Some(Self { workspace, metric, window, dimensions }))
+    }
+}
+
+/// One cell.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    values: Arc<[(Arc<str>, i64)]>,
+    /// True once its window had closed and it changed.
+    pub corrected: bool,
+}
+
+impl Cell {
+    /// A value; 0 where the cell doesn't have it.
+    pub fn value(&self, name: &str) -> i64 {
+        self.values.iter().find(|(known, _)| &**known == name).map_or(0, |(_, value)| *value)
+    }
+}
+
+/// The cells of one combination of dimensions.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    /// What it is cut by.
+    pub dimensions: Arc<BTreeMap<String, String>>,
+    windows: BTreeMap<Window, Cell>,
+}
+
+impl Series {
+    /// The cell of a window.
+    pub fn cell(&self, window: Window) -> Option<&Cell> {
+        self.windows.get(&window)
+    }
+
+    /// The cells of the days of a range that have one, ascending.
+    pub fn days(&self, range: Range) -> impl Iterator<Item = (Day, &Cell)> {
+        self.windows.range(Window::Day(range.first())..Window::Day(range.end())).filter_map(
+            |(window, cell)| match window {
+                Window::Day(day) => Some((*day, cell)),
+                Window::All => None,
+            },
+        )
+    }
+
+    /// The sum of one value over the days of a range.
+    pub fn sum(&self, range: Range, name: &str) -> i128 {
+        self.days(range).map(|(_, cell)| i128::from(cell.value(name))).sum()
+    }
+
+    /// True when a cell of the range changed after its day had closed.
+    pub fn corrected(&self, range: Range) -> bool {
+        self.days(range).any(|(_, cell)| cell.corrected)
+    }
+}
+
+/// All series of one figure.
+#[derive(Clone, Debug, Default)]
+pub struct Figure {
+    series: BTreeMap<Box<str>, Arc<Series>>,
+    /// The newest arrival that a cell of it contains.
+    pub as_of: Option<ReceivedTime>,
+}
+
+impl Figure {
+    /// The series, ordered by the text of their dimensions.
+    pub fn series(&self) -> impl Iterator<Item = &Series> {
+        self.series.values().map(|series| &**series)
+    }
+}
+
+/// All figures of one workspace.
+#[derive(Clone, Debug, Default)]
+pub struct Cells {
+    figures: HashMap<Arc<str>, Arc<Figure>>,
+}
+
+impl Cells {
+    /// One figure; `None` before its first cell.
+    pub fn figure(&self, metric: &str) -> Option<&Figure> {
+        self.figures.get(metric).map(|figure| &**figure)
+    }
+
+    /// Puts a cell in its place, or takes it away. The last word about a place holds, so reading a record again
+    /// changes nothing.
+    pub fn apply(&mut self, names: &mut Names, place: &Place<'_>, metric: Option<&Metric>) {
+        let figure = Arc::make_mut(self.figures.entry(names.get(place.metric)).or_default());
+        let Some(metric) = metric else {
+            if let Some(series) = figure.series.get_mut(place.dimensions) {
+                let series = Arc::make_mut(series);
+                series.windows.remove(&place.window);
+                if series.windows.is_empty() {
+                    figure.series.remove(place.dimensions);
+                }
+            }
+            return;
+        };
+        let series = figure.series.entry(place.dimensions.into()).or_insert_with(|| {
+            Arc::new(Series { dimensions: Arc::new(metric.dimensions.clone()), windows: BTreeMap::new() })
+        });
+        let values = metric.values.iter().map(|(name, value)| (names.get(name), *value)).collect();
+        Arc::make_mut(series).windows.insert(place.window, Cell { values, corrected: metric.corrected });
+        figure.as_of = figure.as_of.max(Some(metric.as_of));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::*;
+    use commerce::WorkspaceId;
+
+    /// A cell of revenue: `(name, value)`s in one currency on one day.
+    pub(crate) fn revenue(day: &str, currency: &str, values: &[(&str, i64)]) -> Metric {
+        Metric {
+            workspace: WorkspaceId::try_new("demo").unwrap(),
+            metric: "revenue".to_owned(),
+            window: "day".to_owned(),
+            window_start: day.to_owned(),
+            dimensions: BTreeMap::from([("currency".to_owned(), currency.to_owned())]),
+            values: values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            revision: 0,
+            corrected: false,
+            as_of: ReceivedTime(0),
+            window_end_at: None,
+        }
+    }
+
+    /// Cells put together from records.
+    pub(crate) fn cells(metrics: &[Metric]) -> Cells {
+        let (mut cells, mut names) = (Cells::default(), Names::default());
+        for metric in metrics {
+            let key = metric.key();
+            cells.apply(&mut names, &Place::parse(&key).unwrap().unwrap(), Some(metric));
+        }
+        cells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{cells, revenue};
+    use super::*;
+    use crate::range::Asked;
+
+    fn march() -> Range {
+        let asked = Asked { days: None, start: Some("2026-03-01"), end: Some("2026-03-31") };
+        Range::read(asked, Day::parse("2026-03-31").unwrap(), None).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_a_place() {
+        let key = "demo:outcomes:all::detail=a:b,stage=state";
+        let place = Place::parse(key).unwrap().unwrap();
+        assert_eq!((place.workspace, place.metric, place.window), ("demo", "outcomes", Window::All));
+        assert_eq!(place.dimensions, "detail=a:b,stage=state");
+        assert_eq!(Place::parse("demo:revenue:hour:2026-01-31T15:currency=USD"), Some(None));
+        for key in
+            ["", "demo", "demo:revenue:day", "demo:revenue:day:tomorrow:", "demo:revenue:day:2026-01-01"]
+        {
+            assert_eq!(Place::parse(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_range_sums_its_days_and_no_other() {
+        let cells = cells(&[
+            revenue("2026-02-28", "USD", &[("gross", 1)]),
+            revenue("2026-03-01", "USD", &[("gross", 10), ("orders", 1)]),
+            revenue("2026-03-31", "USD", &[("gross", 100)]),
+            revenue("2026-04-01", "USD", &[("gross", 1000)]),
+        ]);
+        let series = cells.figure("revenue").unwrap().series().next().unwrap();
+        assert_eq!(series.sum(march(), "gross"), 110);
+        assert_eq!(series.sum(march(), "orders"), 1);
+        assert_eq!(series.sum(march(), "unheard_of"), 0);
+        assert!(!series.corrected(march()));
+    }
+
+    #[test]
+    fn the_last_word_about_a_cell_holds_and_a_tombstone_takes_it_away() {
+        let (mut cells, mut names) = (Cells::default(), Names::default());
+        let mut metric = revenue("2026-03-01", "USD", &[("gross", 10)]);
+        let key = metric.key();
+        let place = Place::parse(&key).unwrap().unwrap();
+        cells.apply(&mut names, &place, Some(&metric));
+        metric.values.insert("gross".to_owned(), 7);
+        metric.corrected = true;
+        for _ in 0..2 {
+            cells.apply(&mut names, &place, Some(&metric));
+        }
+        let series = cells.figure("revenue").unwrap().series().next().unwrap();
+        assert_eq!(series.sum(march(), "gross"), 7);
+        assert!(series.corrected(march()));
+        cells.apply(&mut names, &place, None);
+        cells.apply(&mut names, &place, None);
+        assert_eq!(cells.figure("revenue").unwrap().series().count(), 0);
+    }
+
+    #[test]
+    fn a_copy_keeps_what_it_had() {
+        let (mut cells, mut names) = (Cells::default(), Names::default());
+        let metric = revenue("2026-03-01", "USD", &[("gross", 10)]);
+        let key = metric.key();
+        let place = Place::parse(&key).unwrap().unwrap();
+        cells.apply(&mut names, &place, Some(&metric));
+        let copy = cells.clone();
+        cells.apply(&mut names, &place, Some(&revenue("2026-03-01", "USD", &[("gross", 99)])));
+        let sum =
+            |cells: &Cells| cells.figure("revenue").unwrap().series().next().unwrap().sum(march(), "gross");
+        assert_eq!((sum(&copy), sum(&cells)), (10, 99));
+    }
+}

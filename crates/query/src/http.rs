@@ -1,0 +1,317 @@
+//! Routes, keys, parameters.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use commerce::{Currency, EventTime};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use service::metrics::{Counter, Histogram, NO_SOURCE};
+use service::{Metrics, Shutdown};
+use tokio::sync::Semaphore;
+
+use crate::error::Error;
+use crate::page::{self, unless_known};
+use crate::range::{Asked, Range};
+use crate::reports::{Question, Report, outcomes, summary};
+use crate::snapshot::{Published, Reading, Workspace};
+use crate::tenants::{Tenant, Tenants};
+use crate::{live, orders, people};
+
+/// How many dashboards may be watched at once.
+const STREAMS: usize = 256;
+
+/// Who may see the dashboard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Everybody who reaches the address. On a loopback address only under a name of this machine: otherwise any web
+    /// page could read the figures by giving its own name this address (DNS rebinding).
+    Open {
+        /// Whether the address is one of loopback.
+        loopback: bool,
+    },
+    /// Whoever has a secret key.
+    Key,
+}
+
+/// What the routes share.
+pub struct App {
+    /// Workspaces and keys.
+    pub(crate) tenants: Tenants,
+    /// What is known.
+    pub(crate) published: Arc<Published>,
+    /// Who may see the dashboard.
+    pub(crate) access: Access,
+    /// The clock.
+    pub(crate) now: fn() -> EventTime,
+    /// Ends the live streams.
+    pub(crate) shutdown: Shutdown,
+    /// Counts the answers.
+    pub(crate) metrics: Metrics,
+    /// Bounds the live streams.
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+impl App {
+    /// An application over published figures.
+    pub fn new(
+        tenants: Tenants,
+        published: Arc<Published>,
+        access: Access,
+        now: fn() -> EventTime,
+        shutdown: Shutdown,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            tenants,
+            published,
+            access,
+            now,
+            shutdown,
+            metrics,
+            streams: Arc::new(Semaphore::new(STREAMS)),
+        }
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+type Shared = State<Arc<App>>;
+type Parameters = Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>;
+
+/// All routes of the service except health and metrics.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/api/analytics/ecommerce/{report}", get(report))
+        .route("/v1/metrics/outcomes", get(outcomes_report))
+        .route("/v1/metrics/summary", get(summary_report))
+        .route("/v1/dead-letters/summary", get(dead_letters))
+        .route("/v1/people/{id}", get(person))
+        .route("/v1/orders/{id}", get(order))
+        .route("/", get(|headers: HeaderMap| async move { page::INDEX.answer(&headers) }))
+        .route("/assets/app.js", get(|headers: HeaderMap| async move { page::SCRIPT.answer(&headers) }))
+        .route("/assets/style.css", get(|headers: HeaderMap| async move { page::STYLE.answer(&headers) }))
+        .route("/assets/icon.svg", get(|headers: HeaderMap| async move { page::ICON.answer(&headers) }))
+        .route("/dashboard/access", get(access))
+        .route("/dashboard/stream", get(stream))
+        .fallback(|| async { Error::NotFound })
+        .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), frame))
+        .with_state(app)
+}
+
+/// What every answer has, and its count.
+async fn frame(State(app): Shared, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let endpoint = if request.uri().path().starts_with("/v1/") { "reports" } else { "dashboard" };
+    let correlation = request.headers().get("x-correlation-id").filter(|id| is_id(id)).cloned();
+    let mut response = next.run(request).await;
+    let correlation = correlation.or_else(|| HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok());
+    let headers = response.headers_mut();
+    if let Some(id) = correlation {
+        headers.insert("x-correlation-id", id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    let status = response.status();
+    app.metrics.counter(Counter::HttpRequests, &[endpoint, NO_SOURCE, status.as_str()]).inc();
+    app.metrics.histogram(Histogram::HttpRequestDuration, &[endpoint, NO_SOURCE]).observe(began.elapsed());
+    response
+}
+
+/// A forwarded correlation id is kept when it is short and plain.
+fn is_id(value: &HeaderValue) -> bool {
+    let fine = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
+    (1..=64).contains(&value.len()) && value.as_bytes().iter().all(fine)
+}
+
+async fn report(
+    State(app): Shared,
+    Path(name): Path<String>,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let tenant = app.tenants.authenticate(&headers)?;
+    let report = Report::parse(&name).ok_or(Error::NotFound)?;
+    let view = View::read(&parameters?.0, tenant, (app.now)())?;
+    let snapshot = app.published.snapshot();
+    loaded(&app)?;
+    let workspace = snapshot.workspace(tenant.id.as_str());
+    let question = Question {
+        cells: workspace.map(|workspace| &workspace.cells),
+        range: view.range,
+        base: tenant.base,
+        currency: view.currency,
+    };
+    Ok(json(&headers, report.json(&question)?))
+}
+
+async fn outcomes_report(State(app): Shared, headers: HeaderMap) -> Result<Response, Error> {
+    let workspace = workspace(&app, &headers)?;
+    answer(&headers, &outcomes::of(workspace.as_deref().map(|workspace| &workspace.cells)))
+}
+
+async fn dead_letters(State(app): Shared, headers: HeaderMap) -> Result<Response, Error> {
+    let workspace = workspace(&app, &headers)?;
+    answer(&headers, &workspace.unwrap_or_default().letters.summary((app.now)()))
+}
+
+async fn summary_report(
+    State(app): Shared,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let tenant = app.tenants.authenticate(&headers)?;
+    let now = (app.now)();
+    let view = View::read(&parameters?.0, tenant, now)?;
+    let workspace = workspace(&app, &headers)?;
+    answer(&headers, &summary::of(tenant, workspace.as_deref(), view.range, view.currency, now))
+}
+
+async fn person(State(app): Shared, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Error> {
+    let tenant = app.tenants.authenticate(&headers)?;
+    loaded(&app)?;
+    let stores = app.published.stores();
+    let profile = people::find(&stores.people, tenant.id.as_str(), &id).ok_or(Error::NotFound)?;
+    answer(&headers, &people::json(&profile)?)
+}
+
+async fn order(State(app): Shared, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Error> {
+    let tenant = app.tenants.authenticate(&headers)?;
+    loaded(&app)?;
+    let stores = app.published.stores();
+    let view = orders::find(&stores.orders, tenant.id.as_str(), &id).ok_or(Error::NotFound)?;
+    answer(&headers, &orders::json(&view)?)
+}
+
+/// What the page must know before it can ask for anything.
+#[derive(Debug, Serialize)]
+struct AccessAnswer<'a> {
+    key: bool,
+    /// Empty where a key is asked: names of tenants are not for strangers.
+    workspaces: Vec<&'a str>,
+}
+
+async fn access(State(app): Shared, headers: HeaderMap) -> Result<Response, Error> {
+    let open = app.access != Access::Key;
+    if open {
+        own_name(&app, &headers)?;
+    }
+    let workspaces = app.tenants.all().iter().filter(|_| open).map(|tenant| tenant.id.as_str()).collect();
+    answer(&headers, &AccessAnswer { key: !open, workspaces })
+}
+
+async fn stream(State(app): Shared, parameters: Parameters, headers: HeaderMap) -> Result<Response, Error> {
+    let parameters = parameters?.0;
+    let tenant = match app.access {
+        Access::Key => app.tenants.authenticate(&headers)?,
+        Access::Open { .. } => {
+            own_name(&app, &headers)?;
+            match value(&parameters, "workspace") {
+                Some(id) => app.tenants.get(id),
+                None => app.tenants.all().first(),
+            }
+            .ok_or(Error::NotFound)?
+        }
+    };
+    let asked = live::Asked::read(parameters, tenant, (app.now)())?;
+    let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| Error::TooManyStreams)?;
+    Ok(live::answer(Arc::clone(&app), Arc::clone(tenant), asked, permit))
+}
+
+/// In an open dashboard on loopback, the request must name this machine.
+fn own_name(app: &App, headers: &HeaderMap) -> Result<(), Error> {
+    if app.access != (Access::Open { loopback: true }) {
+        return Ok(());
+    }
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let name = host.and_then(|host| host.parse::<Authority>().ok());
+    let own = name.is_some_and(|name| {
+        let name = name.host().trim_matches(['[', ']']);
+        name.eq_ignore_ascii_case("localhost")
+            || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    });
+    if own { Ok(()) } else { Err(Error::ForeignHost) }
+}
+
+/// The range and currency parameters, read for a workspace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct View {
+    pub(crate) range: Range,
+    pub(crate) currency: Option<Currency>,
+}
+
+impl View {
+    pub(crate) fn read(
+        parameters: &[(String, String)],
+        tenant: &Tenant,
+        now: EventTime,
+    ) -> Result<Self, Error> {
+        // Each names a part of the figures that isn't kept apart yet.
+        for name in ["source", "exclude_flagged"] {
+            if value(parameters, name).is_some_and(|text| text != "false") {
+                return Err(Error::Unsupported(name));
+            }
+        }
+        let asked = Asked {
+            days: value(parameters, "days"),
+            start: value(parameters, "start"),
+            end: value(parameters, "end"),
+        };
+        let range = Range::read(asked, tenant.zone.day_of(now), tenant.retention_days)?;
+        let currency = value(parameters, "currency").map(Currency::parse).transpose();
+        Ok(Self { range, currency: currency.map_err(|_| Error::InvalidCurrency)? })
+    }
+}
+
+/// The first parameter of that name that isn't empty.
+pub(crate) fn value<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    parameters.iter().find(|(known, text)| known == name && !text.is_empty()).map(|(_, text)| text.as_str())
+}
+
+impl From<axum::extract::rejection::QueryRejection> for Error {
+    fn from(_: axum::extract::rejection::QueryRejection) -> Self {
+        Self::InvalidQuery
+    }
+}
+
+fn loaded(app: &App) -> Result<(), Error> {
+    if app.published.reading() == Reading::Loading { Err(Error::Loading) } else { Ok(()) }
+}
+
+fn workspace(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>, Error> {
+    let tenant = app.tenants.authenticate(headers)?;
+    loaded(app)?;
+    Ok(app.published.snapshot().workspace(tenant.id.as_str()).cloned())
+}
+
+fn answer(headers: &HeaderMap, body: &impl Serialize) -> Result<Response, Error> {
+    Ok(json(headers, serde_json::to_vec(body)?))
+}
+
+fn json(headers: &HeaderMap, body: Vec<u8>) -> Response {
+    let tagged = bytes::Bytes::from(body);
+    let content = tagged.clone();
+    let mut response = unless_known(headers, &tagged, move || (StatusCode::OK, content).into_response());
+    let known = response.headers_mut();
+    known.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Kept by the client alone, and asked for again each time: figures move, and keys are taken back.
+    known.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    known.insert(header::VARY, HeaderValue::from_static("x-api-key, authorization"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,378 @@
+use axum::body::Body;
+use commerce::person::Kind;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::cells::samples::revenue;
+use crate::letters::samples::letter;
+use crate::reports::outcomes::samples::outcome;
+use crate::snapshot::{Trouble, Working};
+use crate::tenants::samples::tenants;
+
+const SECRET: (&str, &str) = ("x-api-key", "sk_dev_demo");
+const OPEN: Access = Access::Open { loopback: true };
+
+fn now() -> EventTime {
+    commerce::time::parse_iso("2026-03-15T12:00:00Z").unwrap().at
+}
+
+struct Service {
+    app: Arc<App>,
+    working: Working,
+}
+
+impl Service {
+    /// Nothing has been read yet.
+    fn loading(access: Access) -> Self {
+        let metrics = Metrics::new("test").unwrap();
+        let app = App::new(tenants(), Arc::default(), access, now, Shutdown::new(), metrics);
+        Self { app: Arc::new(app), working: Working::default() }
+    }
+
+    /// A day of USD and one of EUR, a person, an order, outcomes and a dead letter.
+    fn new(access: Access) -> Self {
+        let mut service = Self::loading(access);
+        let working = &mut service.working;
+        for metric in [
+            revenue("2026-03-15", "USD", &[("gross", 4_999), ("orders", 1), ("items", 2)]),
+            revenue("2026-03-14", "EUR", &[("gross", 1_234), ("orders", 1)]),
+            outcome("shopify", "published", "", 2),
+            outcome("shopify", "duplicate", "transport", 4),
+        ] {
+            working.metric(metric.key().as_bytes(), Some(&metric)).unwrap();
+        }
+        let profile = crate::people::samples::profile(7, &[(Kind::Email, "jane+1@example.com")]);
+        working.profile(format!("demo:{}", profile.person_id).as_bytes(), Some(&profile)).unwrap();
+        let view = crate::orders::samples::order("450789469", &["#1001"]);
+        working.order(b"demo:450789469", Some(&view)).unwrap();
+        working.letter(&letter("a", "bad_money", "2026-03-15T10:00:00Z"));
+        service.publish();
+        service
+    }
+
+    fn publish(&mut self) {
+        self.working.publish(&self.app.published);
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        router(Arc::clone(&self.app)).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        let response = self.send("GET", path, headers).await;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path, &[SECRET]).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+}
+
+fn error(sentence: &str) -> String {
+    json!({ "error": sentence }).to_string()
+}
+
+const REPORT: &str = "/v1/api/analytics/ecommerce/overview";
+const SECRET_PATHS: [&str; 7] = [
+    REPORT,
+    "/v1/api/analytics/ecommerce/revenue-timeseries",
+    "/v1/metrics/outcomes",
+    "/v1/metrics/summary",
+    "/v1/dead-letters/summary",
+    "/v1/people/jane+1@example.com",
+    "/v1/orders/450789469",
+];
+
+#[tokio::test]
+async fn every_path_answers_401_without_403_to_a_publishable_and_200_to_a_secret_key() {
+    let service = Service::new(OPEN);
+    for path in SECRET_PATHS {
+        assert_eq!(service.get(path, &[]).await, (401, error("Invalid API key")), "{path}");
+        assert_eq!(service.get(path, &[("x-api-key", "x")]).await, (401, error("Invalid API key")), "{path}");
+        let publishable = [("authorization", "Bearer pk_dev_demo")];
+        assert_eq!(service.get(path, &publishable).await, (403, error("Secret key required")), "{path}");
+        assert_eq!(service.get(path, &[SECRET]).await.0, 200, "{path}");
+        assert_eq!(service.get(path, &[("authorization", "Bearer sk_dev_demo")]).await.0, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn figures_of_another_workspace_are_not_seen() {
+    let service = Service::new(OPEN);
+    let other = [("x-api-key", "sk_other")];
+    let (_, body) = service.get(REPORT, &other).await;
+    assert!(body.contains(r#""total_revenue":0.00"#), "{body}");
+    for path in ["/v1/people/jane+1@example.com", "/v1/orders/450789469"] {
+        assert_eq!(service.get(path, &other).await, (404, error("Not found")));
+    }
+    let (_, body) = service.get("/v1/dead-letters/summary", &other).await;
+    assert!(body.contains(r#""total":0"#), "{body}");
+}
+
+#[tokio::test]
+async fn the_text_of_each_error_is_that_of_the_contract() {
+    let service = Service::new(OPEN);
+    for (query, sentence) in [
+        ("days=0", "Invalid date range"),
+        ("days=x", "Invalid date range"),
+        ("start=2026-03-02&end=2026-03-01", "Invalid date range"),
+        ("start=2026-02-30&end=2026-03-01", "Invalid date range"),
+        ("currency=XYZ", "Invalid currency"),
+        ("source=shopify", "source is not supported yet"),
+        ("exclude_flagged=true", "exclude_flagged is not supported yet"),
+    ] {
+        for report in Report::ALL {
+            let path = format!("/v1/api/analytics/ecommerce/{}?{query}", report.as_str());
+            assert_eq!(service.get(&path, &[SECRET]).await, (400, error(sentence)), "{path}");
+        }
+    }
+    // The key comes first: a stranger learns nothing of the rules.
+    assert_eq!(service.get(&format!("{REPORT}?days=0"), &[]).await.0, 401);
+    let unknown = "/v1/api/analytics/ecommerce/unheard-of";
+    assert_eq!(service.get(unknown, &[SECRET]).await, (404, error("Not found")));
+    assert_eq!(service.get("/nowhere", &[]).await, (404, error("Not found")));
+}
+
+#[tokio::test]
+async fn a_report_has_all_its_fields_with_exact_amounts() {
+    let service = Service::new(OPEN);
+    let (_, body) = service.get(&format!("{REPORT}?days=7"), &[SECRET]).await;
+    assert_eq!(
+        body,
+        concat!(
+            r#"{"total_revenue":49.99,"net_revenue":49.99,"total_orders":1,"total_refunds":0,"#,
+            r#""refund_amount":0.00,"avg_order_value":49.99,"total_items_sold":2,"#,
+            r#""cart_abandonment_rate":0.0,"add_to_cart_rate":0.0,"days":7,"currency":"USD","#,
+            r#""held":{"EUR":{"orders":1,"revenue":12.34}},"as_of":"1970-01-01T00:00:00Z","corrected":false}"#
+        )
+    );
+    let series = service.json("/v1/api/analytics/ecommerce/revenue-timeseries?currency=eur&days=2").await;
+    assert_eq!(series["series"][0], json!({"date": "2026-03-14", "revenue": 12.34, "orders": 1}));
+    assert_eq!((series["series"].as_array().unwrap().len(), &series["days"]), (2, &json!(2)));
+}
+
+#[tokio::test]
+async fn a_report_that_has_not_changed_is_not_sent_again() {
+    let mut service = Service::new(OPEN);
+    let first = service.send("GET", REPORT, &[SECRET]).await;
+    let tag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
+    assert_eq!(first.headers()[header::CACHE_CONTROL], "private, no-cache");
+    let weak = format!("\"other\", W/{tag}");
+    for known in [tag.as_str(), weak.as_str(), "*"] {
+        let again = service.send("GET", REPORT, &[SECRET, ("if-none-match", known)]).await;
+        assert_eq!(again.status(), 304);
+        assert_eq!(again.headers()[header::ETAG], tag.as_str());
+        assert!(again.into_body().collect().await.unwrap().to_bytes().is_empty());
+    }
+    let metric = revenue("2026-03-15", "USD", &[("gross", 5_000), ("orders", 1)]);
+    service.working.metric(metric.key().as_bytes(), Some(&metric)).unwrap();
+    service.publish();
+    assert_eq!(service.send("GET", REPORT, &[SECRET, ("if-none-match", &tag)]).await.status(), 200);
+    // A tag opens nothing.
+    assert_eq!(service.send("GET", REPORT, &[("if-none-match", &tag)]).await.status(), 401);
+}
+
+#[tokio::test]
+async fn before_everything_is_loaded_no_figure_is_told() {
+    let service = Service::loading(OPEN);
+    for path in SECRET_PATHS {
+        let response = service.send("GET", path, &[SECRET]).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[header::RETRY_AFTER]),
+            (503, &"1".parse().unwrap())
+        );
+    }
+    assert_eq!(service.get(REPORT, &[]).await.0, 401);
+}
+
+#[tokio::test]
+async fn without_kafka_the_last_figures_are_told() {
+    let service = Service::new(OPEN);
+    service.app.published.set(Trouble::Unreachable, true);
+    assert_eq!(service.get(REPORT, &[SECRET]).await.0, 200);
+}
+
+#[tokio::test]
+async fn people_and_orders_are_found_by_any_of_their_ids() {
+    let service = Service::new(OPEN);
+    let person = service.json("/v1/people/Jane%2B1@Example.com").await;
+    let id = person["person_id"].as_str().unwrap();
+    assert_eq!(service.json(&format!("/v1/people/{id}")).await, person);
+    for path in
+        ["/v1/orders/450789469", "/v1/orders/%231001", "/v1/orders/gid:%2F%2Fshopify%2FOrder%2F450789469"]
+    {
+        let order = service.json(path).await;
+        assert_eq!(order["refunded_total"], json!({"minor": 49, "currency": "USD"}), "{path}");
+    }
+    assert_eq!(service.get("/v1/people/nobody", &[SECRET]).await, (404, error("Not found")));
+}
+
+#[tokio::test]
+async fn outcomes_and_dead_letters_are_told_without_bodies() {
+    let service = Service::new(OPEN);
+    let outcomes = service.json("/v1/metrics/outcomes").await;
+    assert_eq!((&outcomes["duplicates"], &outcomes["total"]), (&json!(4), &json!(6)));
+    let (_, letters) = service.get("/v1/dead-letters/summary", &[SECRET]).await;
+    assert!(letters.contains(r#""reason":"bad_money""#) && !letters.contains("body"), "{letters}");
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_which_are_right() {
+    let service = Service::new(OPEN);
+    let response = service.send("POST", REPORT, &[SECRET]).await;
+    assert_eq!(response.status(), 405);
+    assert_eq!(response.headers()[header::ALLOW], "GET,HEAD");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, error("Method not allowed").as_bytes());
+}
+
+#[tokio::test]
+async fn every_answer_can_be_found_again_and_is_counted() {
+    let service = Service::new(OPEN);
+    let given = service.send("GET", REPORT, &[SECRET, ("x-correlation-id", "abc-1")]).await;
+    assert_eq!(given.headers()["x-correlation-id"], "abc-1");
+    for bad in ["", "a b", &"x".repeat(65)] {
+        let made = service.send("GET", "/nowhere", &[("x-correlation-id", bad)]).await;
+        assert_eq!(made.headers()["x-correlation-id"].len(), 36, "{bad}");
+        assert_eq!(made.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    }
+    let counted = service.app.metrics.to_text().unwrap();
+    let line = r#"tillstream_http_requests_total{endpoint="reports",source="none",status="200"} 1"#;
+    assert!(counted.contains(line), "{counted}");
+}
+
+#[tokio::test]
+async fn the_page_loads_nothing_from_elsewhere_and_has_no_inline_code() {
+    let service = Service::loading(OPEN);
+    let page = service.send("GET", "/", &[]).await;
+    let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let text = page.into_body().collect().await.unwrap().to_bytes();
+    let text = std::str::from_utf8(&text).unwrap();
+    for forbidden in ["http://", "https://", "style=", "onclick", "<style", "<script>"] {
+        assert!(!text.contains(forbidden), "{forbidden}");
+    }
+    for (path, kind) in [
+        ("/assets/app.js", "text/javascript; charset=utf-8"),
+        ("/assets/style.css", "text/css; charset=utf-8"),
+        ("/assets/icon.svg", "image/svg+xml"),
+    ] {
+        let asset = service.send("GET", path, &[]).await;
+        assert_eq!(
+            (asset.status().as_u16(), &asset.headers()[header::CONTENT_TYPE]),
+            (200, &kind.parse().unwrap())
+        );
+        assert!(text.contains(path), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_open_dashboard_on_this_machine_answers_to_its_names_only() {
+    let service = Service::new(OPEN);
+    for (host, status) in [
+        ("localhost:8090", 200),
+        ("127.0.0.1:8090", 200),
+        ("[::1]:8090", 200),
+        ("evil.example:8090", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("", 403),
+    ] {
+        for path in ["/dashboard/access", "/dashboard/stream"] {
+            let response = service.send("GET", path, &[("host", host)]).await;
+            assert_eq!(response.status().as_u16(), status, "{path} {host}");
+        }
+    }
+    let elsewhere = Service::new(Access::Open { loopback: false });
+    assert_eq!(elsewhere.get("/dashboard/access", &[("host", "shop.example")]).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_dashboard_with_a_key_names_nobody_to_strangers() {
+    let service = Service::new(Access::Key);
+    let (_, body) = service.get("/dashboard/access", &[]).await;
+    assert_eq!(body, r#"{"key":true,"workspaces":[]}"#);
+    assert_eq!(service.get("/dashboard/stream", &[]).await, (401, error("Invalid API key")));
+    let publishable = [("x-api-key", "pk_dev_demo")];
+    assert_eq!(service.get("/dashboard/stream", &publishable).await, (403, error("Secret key required")));
+    assert_eq!(service.send("GET", "/dashboard/stream", &[SECRET]).await.status(), 200);
+}
+
+/// The next frame of a stream.
+async fn frame(response: &mut Response) -> String {
+    let frame = tokio::time::timeout(std::time::Duration::from_secs(30), response.body_mut().frame()).await;
+    let data = frame.expect("a frame in time").expect("no end").unwrap().into_data().unwrap();
+    String::from_utf8(data.to_vec()).unwrap()
+}
+
+const HOST: (&str, &str) = ("host", "localhost");
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_tells_the_summary_then_each_change_and_beats_when_it_is_quiet() {
+    let mut service = Service::new(OPEN);
+    let mut stream = service.send("GET", "/dashboard/stream?workspace=demo&days=7", &[HOST]).await;
+    assert_eq!(stream.headers()[header::CONTENT_TYPE], "text/event-stream");
+    let first = frame(&mut stream).await;
+    assert!(
+        first.starts_with("event: reading\ndata: {\"reading\":\"live\"}\n\nevent: summary\ndata: {"),
+        "{first}"
+    );
+    assert!(first.contains(r#""revenue":49.99"#) && first.ends_with("\n\n"), "{first}");
+
+    // A publication that changes nothing here says nothing: the next frame is the beat.
+    service.publish();
+    assert_eq!(frame(&mut stream).await, "event: beat\ndata: {\"now\":\"2026-03-15T12:00:00Z\"}\n\n");
+
+    let began = tokio::time::Instant::now();
+    for gross in 1..=20 {
+        let metric = revenue("2026-03-15", "USD", &[("gross", gross), ("orders", 1)]);
+        service.working.metric(metric.key().as_bytes(), Some(&metric)).unwrap();
+        service.publish();
+    }
+    let change = frame(&mut stream).await;
+    assert!(change.starts_with("event: summary\n") && change.contains(r#""revenue":0.20"#), "{change}");
+    let metric = revenue("2026-03-15", "USD", &[("gross", 100), ("orders", 1)]);
+    service.working.metric(metric.key().as_bytes(), Some(&metric)).unwrap();
+    service.publish();
+    assert!(frame(&mut stream).await.contains(r#""revenue":1.00"#));
+    assert!(began.elapsed() >= std::time::Duration::from_millis(250));
+
+    service.app.published.set(Trouble::Unreachable, true);
+    assert_eq!(frame(&mut stream).await, "event: reading\ndata: {\"reading\":\"interrupted\"}\n\n");
+    service.app.shutdown.trigger();
+    assert!(stream.body_mut().frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_begins_during_loading_tells_the_summary_when_it_is_there() {
+    let mut service = Service::loading(OPEN);
+    let mut stream = service.send("GET", "/dashboard/stream", &[HOST]).await;
+    assert_eq!(frame(&mut stream).await, "event: reading\ndata: {\"reading\":\"loading\"}\n\n");
+    service.publish();
+    assert!(frame(&mut stream).await.contains("event: summary\n"));
+}
+
+#[tokio::test]
+async fn a_stream_that_can_not_be_is_refused() {
+    let service = Service::new(OPEN);
+    let path = "/dashboard/stream?workspace=nobody";
+    assert_eq!(service.get(path, &[HOST]).await, (404, error("Not found")));
+    let path = "/dashboard/stream?days=0";
+    assert_eq!(service.get(path, &[HOST]).await, (400, error("Invalid date range")));
+    let all = Arc::clone(&service.app.streams).try_acquire_many_owned(STREAMS as u32).unwrap();
+    assert_eq!(service.get("/dashboard/stream", &[HOST]).await, (503, error("Too many live streams")));
+    drop(all);
+    let stream = service.send("GET", "/dashboard/stream", &[HOST]).await;
+    assert_eq!(service.app.streams.available_permits(), STREAMS - 1);
+    drop(stream);
+    assert_eq!(service.app.streams.available_permits(), STREAMS);
+}

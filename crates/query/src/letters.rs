@@ -1,0 +1,216 @@
+//! What the dashboard says of dead letters: counts by reason, and the newest few without their bodies.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use commerce::time::{Day, Zone};
+use commerce::{DeadLetter, EventTime};
+use serde::Serialize;
+
+/// How many letters are shown one by one.
+pub const RECENT: usize = 20;
+
+/// For how many days a letter is counted: as long as its topic keeps it.
+pub const COUNTED_DAYS: i32 = 30;
+
+/// One letter as it is shown: no body, no headers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Letter {
+    /// Stable id, for `tillstream dlq show`.
+    pub id: String,
+    /// The reason's code.
+    pub reason: String,
+    /// Where it was set aside.
+    pub stage: String,
+    /// The source key, empty where it couldn't be read.
+    pub source: String,
+    /// Path of the field at fault.
+    pub field: Option<String>,
+    /// A sentence for a person.
+    pub message: String,
+    /// When it was set aside, RFC 3339.
+    pub at: String,
+}
+
+impl Letter {
+    fn of(letter: &DeadLetter) -> Self {
+        Self {
+            id: letter.id.clone(),
+            reason: letter.reason.clone(),
+            stage: letter.stage.clone(),
+            source: letter.source.clone(),
+            field: letter.field.clone(),
+            message: shorten(&letter.message),
+            at: letter.first_seen_at.to_rfc3339(),
+        }
+    }
+}
+
+/// What is counted apart.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+pub struct Kind {
+    /// The reason's code.
+    pub reason: String,
+    /// Where it was set aside.
+    pub stage: String,
+    /// The source key.
+    pub source: String,
+}
+
+/// The dead letters of one workspace.
+#[derive(Clone, Debug, Default)]
+pub struct Letters {
+    counts: BTreeMap<Kind, BTreeMap<Day, u64>>,
+    recent: VecDeque<Letter>,
+}
+
+/// Letters of one kind.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Count {
+    /// Which.
+    #[serde(flatten)]
+    pub kind: Kind,
+    /// How many.
+    pub count: u64,
+}
+
+/// Answer of `GET /v1/dead-letters/summary`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Letters of the last [`COUNTED_DAYS`] days.
+    pub total: u64,
+    /// By reason, stage and source, most first.
+    pub by_reason: Vec<Count>,
+    /// The newest, newest first.
+    pub recent: Vec<Letter>,
+    /// The days that are counted.
+    pub days: i32,
+}
+
+impl Letters {
+    /// Counts a letter. The caller passes each one once.
+    pub fn add(&mut self, letter: &DeadLetter) {
+        let kind = Kind {
+            reason: letter.reason.clone(),
+            stage: letter.stage.clone(),
+            source: letter.source.clone(),
+        };
+        let days = self.counts.entry(kind).or_default();
+        let day = Zone::utc().day_of(letter.first_seen_at);
+        *days.entry(day).or_default() += 1;
+        // What has left the topic is forgotten here as well; one day of slack for a letter that comes out of order.
+        while let Some(oldest) = days.first_entry() {
+            if oldest.key().0 >= day.0.saturating_sub(COUNTED_DAYS) {
+                break;
+            }
+            oldest.remove();
+        }
+        self.recent.push_front(Letter::of(letter));
+        // Partitions are read side by side, so arrival here is not quite the order of time.
+        self.recent.make_contiguous().sort_by(|a, b| b.at.cmp(&a.at));
+        self.recent.truncate(RECENT);
+    }
+
+    /// The counts as they stand at `now`.
+    pub fn summary(&self, now: EventTime) -> Summary {
+        let oldest = Day(Zone::utc().day_of(now).0.saturating_sub(COUNTED_DAYS - 1));
+        let mut by_reason: Vec<Count> = self
+            .counts
+            .iter()
+            .map(|(kind, days)| Count {
+                kind: kind.clone(),
+                count: days.range(oldest..).map(|(_, n)| *n).sum(),
+            })
+            .filter(|count| count.count > 0)
+            .collect();
+        by_reason.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.kind.cmp(&b.kind)));
+        Summary {
+            total: by_reason.iter().map(|count| count.count).sum(),
+            by_reason,
+            recent: self.recent.iter().cloned().collect(),
+            days: COUNTED_DAYS,
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    const LONGEST: usize = 300;
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(LONGEST).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::*;
+
+    /// A letter of the normalizer.
+    pub(crate) fn letter(id: &str, reason: &str, at: &str) -> DeadLetter {
+        DeadLetter {
+            id: id.to_owned(),
+            workspace: "demo".to_owned(),
+            stage: "normalizer".to_owned(),
+            source: "shopify".to_owned(),
+            reason: reason.to_owned(),
+            field: Some("total_price".to_owned()),
+            message: "'abc' is not a decimal amount".to_owned(),
+            origin_topic: "commerce.raw.v1".to_owned(),
+            origin_partition: 0,
+            origin_offset: 1,
+            received_at: None,
+            first_seen_at: commerce::time::parse_iso(at).unwrap().at,
+            redrive_count: 0,
+            verdict: "hmac".to_owned(),
+            headers: BTreeMap::new(),
+            body: b"secret".to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::letter;
+    use super::*;
+
+    fn at(text: &str) -> EventTime {
+        commerce::time::parse_iso(text).unwrap().at
+    }
+
+    #[test]
+    fn letters_are_counted_by_reason_most_first_and_shown_newest_first() {
+        let mut letters = Letters::default();
+        letters.add(&letter("a", "bad_money", "2026-03-15T10:00:00Z"));
+        letters.add(&letter("c", "bad_time", "2026-03-15T12:00:00Z"));
+        letters.add(&letter("b", "bad_time", "2026-03-15T11:00:00Z"));
+        let summary = letters.summary(at("2026-03-15T13:00:00Z"));
+        assert_eq!(summary.total, 3);
+        let counts: Vec<_> = summary.by_reason.iter().map(|c| (c.kind.reason.as_str(), c.count)).collect();
+        assert_eq!(counts, [("bad_time", 2), ("bad_money", 1)]);
+        let ids: Vec<_> = summary.recent.iter().map(|letter| letter.id.as_str()).collect();
+        assert_eq!(ids, ["c", "b", "a"]);
+        assert!(!serde_json::to_string(&summary).unwrap().contains("secret"));
+    }
+
+    #[test]
+    fn what_the_topic_no_longer_keeps_is_not_counted() {
+        let mut letters = Letters::default();
+        letters.add(&letter("a", "bad_money", "2026-01-01T10:00:00Z"));
+        assert_eq!(letters.summary(at("2026-01-30T10:00:00Z")).total, 1);
+        assert_eq!(letters.summary(at("2026-01-31T10:00:00Z")).total, 0);
+        letters.add(&letter("b", "bad_money", "2026-03-15T10:00:00Z"));
+        assert_eq!(letters.counts.values().map(BTreeMap::len).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn only_the_newest_few_are_kept() {
+        let mut letters = Letters::default();
+        for n in 0..RECENT + 5 {
+            letters.add(&letter(&n.to_string(), "bad_money", &format!("2026-03-15T10:00:{n:02}Z")));
+        }
+        let summary = letters.summary(at("2026-03-15T13:00:00Z"));
+        assert_eq!((summary.total, summary.recent.len()), (25, RECENT));
+        assert_eq!(summary.recent[0].id, "24");
+    }
+}

@@ -1,0 +1,198 @@
+//! Cells and a range in, an answer out (contracts/analytics.md §6). Pure.
+//!
+//! A report is a function `of(&Question) -> impl Serialize`. All of them read one [`Cells`] of one snapshot.
+
+pub mod outcomes;
+pub mod overview;
+pub mod revenue_timeseries;
+pub mod summary;
+
+use std::collections::BTreeMap;
+
+use commerce::{Currency, ReceivedTime};
+use serde::Serialize;
+
+use crate::amount::Amount;
+use crate::cells::{Cells, Series};
+use crate::range::Range;
+
+/// The reports that exist, by the last part of their path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// §6.1
+    Overview,
+    /// §6.2
+    RevenueTimeseries,
+}
+
+impl Report {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Overview, Self::RevenueTimeseries];
+
+    /// The last part of the path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::RevenueTimeseries => "revenue-timeseries",
+        }
+    }
+
+    /// Reads the last part of the path.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|report| report.as_str() == text)
+    }
+
+    /// The answer as JSON.
+    pub fn json(self, question: &Question<'_>) -> Result<Vec<u8>, serde_json::Error> {
+        match self {
+            Self::Overview => serde_json::to_vec(&overview::of(question)),
+            Self::RevenueTimeseries => serde_json::to_vec(&revenue_timeseries::of(question)),
+        }
+    }
+}
+
+/// What is asked of the cells of one workspace.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// `None`: nothing of the workspace has been seen, which is the same as zeros.
+    pub cells: Option<&'a Cells>,
+    /// The days.
+    pub range: Range,
+    /// The workspace's base currency.
+    pub base: Currency,
+    /// Asks for the figures of one currency by itself, in that currency (beyond the contract).
+    pub currency: Option<Currency>,
+}
+
+/// The names of the values of the figure `revenue`, as the aggregator writes them.
+mod value {
+    pub(super) const FIGURE: &str = "revenue";
+    pub(super) const GROSS: &str = "gross";
+    pub(super) const ORDERS: &str = "orders";
+    pub(super) const REFUND_AMOUNT: &str = "refund_amount";
+    pub(super) const REFUNDS: &str = "refunds";
+    pub(super) const ITEMS: &str = "items";
+}
+
+/// The revenue cells of a workspace, one series per currency.
+struct Revenue<'a> {
+    /// What the amounts of the answer are in.
+    currency: Currency,
+    by_currency: BTreeMap<Currency, &'a Series>,
+    as_of: Option<ReceivedTime>,
+}
+
+impl<'a> Revenue<'a> {
+    fn of(question: &Question<'a>) -> Self {
+        let figure = question.cells.and_then(|cells| cells.figure(value::FIGURE));
+        let mut by_currency = BTreeMap::new();
+        for series in figure.iter().flat_map(|figure| figure.series()) {
+            // A series that is cut by more than the currency is part of the one that isn't.
+            let cut = series.dimensions.get("currency").filter(|_| series.dimensions.len() == 1);
+            if let Some(currency) = cut.and_then(|code| Currency::parse(code).ok()) {
+                by_currency.insert(currency, series);
+            }
+        }
+        Self {
+            currency: question.currency.unwrap_or(question.base),
+            by_currency,
+            as_of: figure.and_then(|figure| figure.as_of),
+        }
+    }
+
+    /// The sums of one currency over a range.
+    fn sums(&self, currency: Currency, range: Range) -> Sums {
+        let series = self.by_currency.get(&currency);
+        let sum = |name| series.map_or(0, |series| series.sum(range, name));
+        Sums {
+            gross: sum(value::GROSS),
+            orders: sum(value::ORDERS),
+            refund_amount: sum(value::REFUND_AMOUNT),
+            refunds: sum(value::REFUNDS),
+            items: sum(value::ITEMS),
+            exponent: currency.exponent(),
+        }
+    }
+
+    /// What every revenue report says besides its figures.
+    fn basis(&self, question: &Question<'_>) -> Basis {
+        let mut held = BTreeMap::new();
+        // Asked for one currency by itself, nothing is held back from the answer.
+        for currency in
+            self.by_currency.keys().filter(|c| question.currency.is_none() && **c != question.base)
+        {
+            let sums = self.sums(*currency, question.range);
+            if sums.orders != 0 || sums.gross != 0 {
+                held.insert(*currency, Held { orders: sums.orders, revenue: sums.amount(sums.gross) });
+            }
+        }
+        let shown = self.by_currency.get(&self.currency);
+        Basis {
+            currency: self.currency,
+            held,
+            as_of: self.as_of.map(ReceivedTime::to_rfc3339),
+            corrected: shown.is_some_and(|series| series.corrected(question.range)),
+        }
+    }
+}
+
+/// Sums over a range, minor units.
+#[derive(Clone, Copy, Debug)]
+struct Sums {
+    gross: i128,
+    orders: i128,
+    refund_amount: i128,
+    refunds: i128,
+    items: i128,
+    exponent: u32,
+}
+
+impl Sums {
+    fn amount(&self, minor: i128) -> Amount {
+        Amount { minor, exponent: self.exponent }
+    }
+
+    fn net(&self) -> i128 {
+        self.gross - self.refund_amount
+    }
+
+    fn average(&self) -> i128 {
+        crate::amount::divide(self.gross, self.orders)
+    }
+}
+
+/// What the figures of an answer rest on.
+#[derive(Debug, Serialize)]
+pub struct Basis {
+    /// What its amounts are in.
+    pub currency: Currency,
+    /// Orders in currencies for which there is no rate: in no total.
+    pub held: BTreeMap<Currency, Held>,
+    /// The newest arrival that is contained, RFC 3339; `null` before the first.
+    pub as_of: Option<String>,
+    /// True when a day of the range changed after it had closed.
+    pub corrected: bool,
+}
+
+/// Orders that wait for a rate.
+#[derive(Debug, Serialize)]
+pub struct Held {
+    /// How many.
+    pub orders: i128,
+    /// Their gross total in their own currency.
+    pub revenue: Amount,
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::*;
+    use crate::range::Asked;
+    use commerce::time::Day;
+
+    /// The question for `start..=end` in base USD.
+    pub(crate) fn question<'a>(cells: Option<&'a Cells>, start: &str, end: &str) -> Question<'a> {
+        let asked = Asked { days: None, start: Some(start), end: Some(end) };
+        let range = Range::read(asked, Day::parse(end).unwrap(), None).unwrap();
+        Question { cells, range, base: Currency::USD, currency: None }
+    }
+}

@@ -1,0 +1,137 @@
+//! Build, run, drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use axum::Router;
+use commerce::EventTime;
+use prometheus::IntCounter;
+use rdkafka::ClientConfig;
+use service::config::{Config, Dashboard};
+use service::http::{BindError, Limits};
+use service::{Metrics, Readiness, Shutdown};
+use tokio::net::TcpListener;
+
+use crate::http::{Access, App, router};
+use crate::reading::{Reader, probe};
+use crate::snapshot::Published;
+use crate::tenants::{KeyKind, Tenant, Tenants};
+
+/// The service, built and bound, not yet running.
+#[derive(Debug)]
+pub struct Query {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+    client: ClientConfig,
+    registry: String,
+    published: Arc<Published>,
+    readiness: Readiness,
+    unreadable: IntCounter,
+    shutdown: Shutdown,
+}
+
+/// Why the service can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The workspaces have mistakes.
+    #[error("the configuration has mistakes: {}", .0.join("; "))]
+    Workspaces(Vec<String>),
+    /// The address is taken.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A thread couldn't be started, or the address not be learnt.
+    #[error("the system refused")]
+    System(#[from] std::io::Error),
+}
+
+impl Query {
+    /// Takes the address of `query.listen`. Nothing is read or answered before [`Query::run`].
+    pub async fn build(
+        config: &Config,
+        metrics: Metrics,
+        readiness: Readiness,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
+        let tenants = tenants(config).map_err(StartError::Workspaces)?;
+        let listener = service::http::bind(config.query.listen, "query.listen").await?;
+        let address = listener.local_addr()?;
+        let access = match config.query.dashboard {
+            Dashboard::Open => Access::Open { loopback: address.ip().is_loopback() },
+            Dashboard::Key => Access::Key,
+        };
+        let published = Arc::new(Published::default());
+        let unreadable = unreadable(&metrics);
+        let clock: fn() -> EventTime = || service::clock::now().as_event();
+        let app = App::new(tenants, Arc::clone(&published), access, clock, shutdown.clone(), metrics.clone());
+        let router = router(Arc::new(app)).merge(service::health::ops_router(readiness.clone(), metrics));
+        let client = service::kafka::client_config(config);
+        let registry = config.registry.url.clone();
+        Ok(Self { listener, address, router, client, registry, published, readiness, unreadable, shutdown })
+    }
+
+    /// The address that was bound; the port is a real one also where 0 was configured.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Reads and answers until the shutdown; then ends the live streams and lets what has begun end.
+    pub async fn run(self) -> Result<(), StartError> {
+        let reader = Reader {
+            client: self.client.clone(),
+            registry: self.registry,
+            published: Arc::clone(&self.published),
+            loaded: self.readiness.part("figures"),
+            unreadable: self.unreadable,
+            shutdown: self.shutdown.clone(),
+        };
+        let (client, published, shutdown) = (self.client, self.published, self.shutdown.clone());
+        let threads = [
+            thread::Builder::new().name("query-read".to_owned()).spawn(move || reader.run())?,
+            thread::Builder::new()
+                .name("query-probe".to_owned())
+                .spawn(move || probe(&client, &published, &shutdown))?,
+        ];
+        tracing::info!(address = %self.address, "reports and dashboard");
+        service::http::serve(self.listener, self.router, self.shutdown, Limits::default()).await;
+        let ended = tokio::task::spawn_blocking(move || threads.map(thread::JoinHandle::join)).await;
+        if ended.is_err() || ended.is_ok_and(|threads| threads.iter().any(Result::is_err)) {
+            tracing::error!("a thread of the query service panicked");
+        }
+        Ok(())
+    }
+}
+
+fn tenants(config: &Config) -> Result<Tenants, Vec<String>> {
+    let workspaces = config.workspaces()?;
+    let mut tenants = Tenants::default();
+    let mut mistakes = Vec::new();
+    for workspace in workspaces.iter() {
+        let tenant = Tenant {
+            id: workspace.id.clone(),
+            base: workspace.base_currency,
+            zone: workspace.zone.clone(),
+            retention_days: workspace.plan.retention_days,
+        };
+        let publishable =
+            workspace.analytics.publishable_keys.iter().map(|key| (KeyKind::Publishable, key.expose()));
+        let secret = workspace.analytics.secret_keys.iter().map(|key| (KeyKind::Secret, key.expose()));
+        if let Err(mistake) = tenants.add(tenant, publishable.chain(secret)) {
+            mistakes.push(mistake);
+        }
+    }
+    if mistakes.is_empty() { Ok(tenants) } else { Err(mistakes) }
+}
+
+fn unreadable(metrics: &Metrics) -> IntCounter {
+    #[expect(clippy::unwrap_used, reason = "a constant, valid name")]
+    let counter = IntCounter::new(
+        "tillstream_query_unreadable_records_total",
+        "Records that the query service couldn't read and left out.",
+    )
+    .unwrap();
+    // Refused only where a second copy runs in one process: then this one's count isn't exported.
+    let _ = metrics.registry().register(Box::new(counter.clone()));
+    counter
+}

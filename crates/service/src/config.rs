@@ -1,0 +1,233 @@
+//! The configuration: what is in `config.default.toml`, typed.
+//!
+//! In: the embedded defaults, a file, the environment, the command line. Out: a [`Config`] that can be worked with,
+//! or [`Errors`] that list every mistake with the place it came from. The defaults file is the documentation.
+
+mod check;
+mod error;
+mod load;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use sources::{WorkspaceConfig, Workspaces};
+
+pub use crate::config::error::{Errors, Mistake, Origin};
+pub use crate::config::load::Overrides;
+use crate::unit::{ByteSize, Span};
+
+/// The documented defaults of every key.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// Everything that can be set.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The name of this copy; `None` until the caller has checked that its command can do without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// `[kafka]`
+    pub kafka: Kafka,
+    /// `[registry]`
+    pub registry: Registry,
+    /// `[gateway]`
+    pub gateway: Gateway,
+    /// `[normalizer]`
+    pub normalizer: Normalizer,
+    /// `[state]`
+    pub state: State,
+    /// `[aggregator]`
+    pub aggregator: Aggregator,
+    /// `[query]`
+    pub query: Query,
+    /// `[log]`
+    pub log: Log,
+    /// `[[workspaces]]`; empty when none is configured, where `up` adds the development workspace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspaces: Vec<WorkspaceConfig>,
+    /// Which layer each key came from, by its dotted path.
+    #[serde(skip)]
+    origins: BTreeMap<String, Origin>,
+}
+
+/// Secrets are part of a configuration: it is shown by [`Config::to_toml_redacted`] only.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The configured tenants, ready for use. A loaded configuration has been checked; one that was changed
+    /// afterwards may have mistakes.
+    pub fn workspaces(&self) -> Result<Workspaces, Vec<String>> {
+        Workspaces::from_configs(self.workspaces.iter().cloned())
+    }
+}
+
+/// `[kafka]`
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kafka {
+    /// Addresses of brokers, comma-separated.
+    pub bootstrap: String,
+    /// For librdkafka; none of [`crate::kafka::RESERVED`].
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+}
+
+/// `[registry]`
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registry {
+    /// Up to the path that is followed by `/subjects`; no slash at its end.
+    pub url: String,
+}
+
+/// `[gateway]`
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// Ingestion, health and metrics.
+    pub listen: SocketAddr,
+    /// Threads of the HTTP runtime; 0 is one per core.
+    pub threads: usize,
+    /// Bytes that may be held until Kafka has acknowledged them.
+    pub max_in_flight_bytes: ByteSize,
+    /// Connections held open at once.
+    pub max_connections: usize,
+    /// For a request's head.
+    pub header_timeout: Span,
+    /// For a request's body.
+    pub body_timeout: Span,
+    /// For Kafka's acknowledgement; the answer is never later than 4 s after the body (R8.3).
+    pub commit_timeout: Span,
+    /// The query service, where report paths are forwarded to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reports_url: Option<String>,
+}
+
+/// What all stages have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stage {
+    /// Health and metrics, when it runs alone.
+    pub listen: SocketAddr,
+    /// Worker threads.
+    pub workers: usize,
+    /// The longest transaction.
+    pub commit_interval: Span,
+    /// The shortest, when the input is drained.
+    pub idle_commit_interval: Span,
+    /// The most input records of a transaction.
+    pub max_transaction_records: usize,
+    /// The most bytes of output of a transaction.
+    pub max_transaction_bytes: ByteSize,
+    /// After this silence the partitions go to others.
+    pub session_timeout: Span,
+}
+
+/// One section per stage: the keys of [`Stage`] and its own.
+macro_rules! stages {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// [`Stage::listen`]
+            pub listen: SocketAddr,
+            /// [`Stage::workers`]
+            pub workers: usize,
+            /// [`Stage::commit_interval`]
+            pub commit_interval: Span,
+            /// [`Stage::idle_commit_interval`]
+            pub idle_commit_interval: Span,
+            /// [`Stage::max_transaction_records`]
+            pub max_transaction_records: usize,
+            /// [`Stage::max_transaction_bytes`]
+            pub max_transaction_bytes: ByteSize,
+            /// [`Stage::session_timeout`]
+            pub session_timeout: Span,
+            $($(#[$field_meta])* pub $field: $type,)*
+        }
+
+        impl $name {
+            /// What it has in common with the other stages.
+            pub const fn stage(&self) -> Stage {
+                Stage {
+                    listen: self.listen,
+                    workers: self.workers,
+                    commit_interval: self.commit_interval,
+                    idle_commit_interval: self.idle_commit_interval,
+                    max_transaction_records: self.max_transaction_records,
+                    max_transaction_bytes: self.max_transaction_bytes,
+                    session_timeout: self.session_timeout,
+                }
+            }
+        }
+    )+};
+}
+
+stages! {
+    /// `[normalizer]`
+    Normalizer {}
+
+    /// `[state]`
+    State {
+        /// Key of the hash that makes person ids.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person_id_key: Option<String>,
+    }
+
+    /// `[aggregator]`
+    Aggregator {
+        /// How long after its end a window may move without being marked as corrected.
+        grace: Span,
+    }
+}
+
+/// `[query]`
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// Reports, dashboard, docs, health and metrics.
+    pub listen: SocketAddr,
+    /// Who may see the dashboard.
+    pub dashboard: Dashboard,
+}
+
+/// Who may see the dashboard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dashboard {
+    /// Everybody who reaches the address.
+    Open,
+    /// Whoever has a secret analytics key.
+    Key,
+}
+
+/// `[log]`
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// A level, or directives of `tracing`.
+    pub level: String,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}

@@ -1,0 +1,150 @@
+//! Whether a service lives, whether it can work, and what it does: `/livez`, `/readyz`, `/metrics`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+
+use crate::{Metrics, Shutdown};
+
+/// What a service needs to do its work, by name: `kafka`, `assignment`, `restored`. Clones are the same value.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    parts: Arc<Mutex<BTreeMap<&'static str, Status>>>,
+    shutdown: Shutdown,
+}
+
+/// What is known of one part.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Status {
+    ready: bool,
+    /// A sentence: what it has, or what it waits for.
+    detail: String,
+}
+
+/// The document of `/readyz`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Report {
+    ready: bool,
+    /// True from the signal on: no new work is taken.
+    draining: bool,
+    parts: BTreeMap<&'static str, Status>,
+}
+
+impl Readiness {
+    /// One without parts, which is not ready: a service that hasn't said what it needs can't have it.
+    pub fn new(shutdown: Shutdown) -> Self {
+        Self { parts: Arc::default(), shutdown }
+    }
+
+    /// A named part; not ready until it says so. The same name is the same part.
+    pub fn part(&self, name: &'static str) -> Part {
+        self.parts().entry(name).or_insert_with(|| Status { ready: false, detail: "starting".to_owned() });
+        Part { readiness: self.clone(), name }
+    }
+
+    /// True when there are parts, all are ready, and the end hasn't begun.
+    pub fn is_ready(&self) -> bool {
+        self.report().ready
+    }
+
+    /// What `/readyz` answers, as JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&self.report()).unwrap_or_default()
+    }
+
+    fn report(&self) -> Report {
+        let parts = self.parts().clone();
+        let draining = self.shutdown.is_triggered();
+        let ready = !draining && !parts.is_empty() && parts.values().all(|status| status.ready);
+        Report { ready, draining, parts }
+    }
+
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<&'static str, Status>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of the things that a service needs.
+#[derive(Clone, Debug)]
+pub struct Part {
+    readiness: Readiness,
+    name: &'static str,
+}
+
+impl Part {
+    /// It is there; `detail` says what.
+    pub fn ready(&self, detail: impl Into<String>) {
+        self.set(true, detail.into());
+    }
+
+    /// It isn't; `reason` says what is waited for, in a sentence for a person.
+    pub fn not_ready(&self, reason: impl Into<String>) {
+        self.set(false, reason.into());
+    }
+
+    fn set(&self, ready: bool, detail: String) {
+        let changed = {
+            let mut parts = self.readiness.parts();
+            let before = parts.insert(self.name, Status { ready, detail: detail.clone() });
+            before.is_none_or(|before| before.ready != ready)
+        };
+        if changed {
+            tracing::info!(part = self.name, ready, detail, "readiness changed");
+        }
+    }
+}
+
+/// The three addresses, to be served alone or merged into a service's own router.
+pub fn ops_router(readiness: Readiness, metrics: Metrics) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { ([(header::CONTENT_TYPE, "application/json")], r#"{"live":true}"#) }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(scrape))
+        .with_state((readiness, metrics))
+}
+
+async fn readyz(State((readiness, _)): State<(Readiness, Metrics)>) -> Response {
+    let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CONTENT_TYPE, "application/json")], readiness.to_json()).into_response()
+}
+
+async fn scrape(State((_, metrics)): State<(Readiness, Metrics)>) -> Response {
+    match metrics.to_text() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => {
+            tracing::error!(error, "metrics couldn't be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_means_that_every_part_is_and_the_end_has_not_begun() {
+        let shutdown = Shutdown::new();
+        let readiness = Readiness::new(shutdown.clone());
+        assert!(!readiness.is_ready());
+        let (kafka, restored) = (readiness.part("kafka"), readiness.part("restored"));
+        kafka.ready("3 brokers");
+        assert!(!readiness.is_ready());
+        restored.ready("120 records");
+        assert!(readiness.is_ready());
+        kafka.not_ready("no broker answers");
+        assert_eq!(
+            readiness.to_json(),
+            r#"{"ready":false,"draining":false,"parts":{"kafka":{"ready":false,"detail":"no broker answers"},"restored":{"ready":true,"detail":"120 records"}}}"#
+        );
+        kafka.ready("3 brokers");
+        shutdown.trigger();
+        assert!(!readiness.is_ready());
+    }
+}

@@ -1,0 +1,93 @@
+//! The closed, documented table of what is counted. The reference page is made from it.
+
+/// One row of the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Family {
+    /// The exported name.
+    pub name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What one of it is.
+    pub unit: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+macro_rules! families {
+    ($(#[$meta:meta])* $type:ident, $kind:literal; $($(#[doc = $doc:literal])+ $variant:ident = $name:literal [$($label:literal),*] $unit:literal,)+) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum $type {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl $type {
+            /// All of them, in the order in which they are documented.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Its row of the table.
+            pub const fn family(self) -> Family {
+                match self {
+                    $(Self::$variant => Family {
+                        name: $name,
+                        kind: $kind,
+                        labels: &[$($label),*],
+                        unit: $unit,
+                        meaning: concat!($($doc),+).trim_ascii_start(),
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+families! {
+    /// What only grows. Labels are bounded: no ids, no addresses, no text of a sender.
+    Counter, "counter";
+    /// Items that ended at a stage, by outcome; `detail` is the level of a duplicate or the code of a reason. The sum over outcomes is what came in.
+    Records = "tillstream_records_total" ["stage", "source", "outcome", "detail"] "items",
+    /// Duplicates that were caught, by the level that caught them: transport, semantic, entity.
+    Duplicates = "tillstream_duplicates_total" ["level", "source"] "items",
+    /// Requests that were answered; `endpoint` is ingest, reports or preflight, `source` is none where no source was found.
+    HttpRequests = "tillstream_http_requests_total" ["endpoint", "source", "status"] "requests",
+    /// Transactions that ended, by result: committed, aborted, unknown (then looked up).
+    Transactions = "tillstream_transactions_total" ["stage", "result"] "transactions",
+    /// Changelog records read to rebuild state after a start or a rebalance.
+    RestoreRecords = "tillstream_restore_records_total" ["stage"] "records",
+    /// Times that the gateway's producer met a fatal error and was made anew.
+    ProducerRestarts = "tillstream_gateway_producer_restarts_total" [] "restarts",
+}
+
+families! {
+    /// What goes up and down.
+    Gauge, "gauge";
+    /// Input records that were not yet consumed, summed over the stage's partitions.
+    ConsumerLag = "tillstream_consumer_lag_records" ["stage"] "records",
+    /// Entries in the state of a stage.
+    StateEntries = "tillstream_state_entries" ["stage"] "entries",
+    /// Bytes of bodies that the gateway holds until Kafka has acknowledged them.
+    InFlightBytes = "tillstream_gateway_in_flight_bytes" [] "bytes",
+    /// Always 1; the label names the version that runs.
+    BuildInfo = "tillstream_build_info" ["version"] "",
+}
+
+families! {
+    /// Seconds, in buckets.
+    Histogram, "histogram";
+    /// From the last byte of a request to its answer.
+    HttpRequestDuration = "tillstream_http_request_duration_seconds" ["endpoint", "source"] "seconds",
+    /// From the first record of a transaction to the end of its commit.
+    TransactionDuration = "tillstream_transaction_duration_seconds" ["stage"] "seconds",
+    /// From the gateway's stamp to the moment at which the stage committed what came of it.
+    EndToEndLatency = "tillstream_end_to_end_latency_seconds" ["stage"] "seconds",
+}
+
+/// The whole table: what tillstream counts, then what is read of the process.
+pub fn table() -> Vec<Family> {
+    let counters = Counter::ALL.iter().map(|counter| counter.family());
+    let gauges = Gauge::ALL.iter().map(|gauge| gauge.family());
+    let histograms = Histogram::ALL.iter().map(|histogram| histogram.family());
+    counters.chain(gauges).chain(histograms).chain(super::process::FAMILIES).collect()
+}

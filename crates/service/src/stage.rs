@@ -1,0 +1,237 @@
+//! The shell of a stage service: from a [`Config`] to running workers, and from their commits to metrics.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use commerce::{DeadLetter, DuplicateLevel, EventTime, Mark, ReceivedTime, Source};
+use sources::Workspaces;
+use stream::{Committed, Cut, Failure, Observer, Output, Phase, Poison, Processor, Record, TaskStatus};
+use topics::{DecodeError, Decoder, EncodeError, SchemaRegistry, Schemas, Topic};
+
+use crate::health::Part;
+use crate::metrics::{Counter, Gauge, Histogram, NO_SOURCE, Timer};
+use crate::{Config, Metrics, Readiness, Shutdown, clock, config, kafka};
+
+/// How long a start waits for the schema registry.
+const REGISTRY_WAIT: Duration = Duration::from_secs(60);
+
+/// What distinguishes one stage service from another.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// `normalizer`, `state`, `aggregator`.
+    pub name: &'static str,
+    /// What it reads.
+    pub input: Topic,
+    /// Where its state is kept.
+    pub changelog: Topic,
+    /// What it writes, in the order of the processor's output numbers.
+    pub outputs: &'static [Topic],
+    /// Its state.
+    pub tables: &'static [stream::Table],
+}
+
+/// What a processor is made of.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The tenants.
+    pub workspaces: Arc<Workspaces>,
+    /// Schema ids.
+    pub schemas: Schemas,
+    /// Number of partitions of everything from the events on.
+    pub event_partitions: i32,
+}
+
+/// Runs the workers until the shutdown. Blocks, and must not be called on an async thread.
+pub fn run(
+    plan: &Plan,
+    config: &Config,
+    settings: config::Stage,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+    make: &(dyn Fn(&Parts) -> Result<Box<dyn Processor>, anyhow::Error> + Sync),
+) -> anyhow::Result<()> {
+    let kafka_part = readiness.part("kafka");
+    let registry_part = readiness.part("registry");
+    let workers_part = readiness.part("partitions");
+    kafka_part.not_ready("connecting");
+    registry_part.not_ready("connecting");
+    workers_part.not_ready("none assigned yet");
+
+    let workspaces = config.workspaces().map_err(|mistakes| anyhow::anyhow!(mistakes.join("; ")))?;
+    let registry = SchemaRegistry::new(&config.registry.url, REGISTRY_WAIT)?;
+    let schemas = Schemas::lookup(&registry)?;
+    registry_part.ready("schemas found");
+    let client = kafka::client_config(config);
+    let event_partitions = stream::partition_count(&client, Topic::Events.name())?;
+    kafka_part.ready(format!("{event_partitions} partitions of {}", Topic::Events.name()));
+
+    let parts = Parts { workspaces: Arc::new(workspaces), schemas, event_partitions };
+    let output = |topic: &Topic| Output {
+        topic: topic.name().to_owned(),
+        max_message_bytes: usize::try_from(topic.spec().max_message.0).unwrap_or(usize::MAX),
+    };
+    let stage = stream::Stage {
+        client,
+        name: format!("tillstream-{}", plan.name),
+        instance: config.instance.clone().unwrap_or_else(|| "local".to_owned()),
+        workers: settings.workers,
+        input: plan.input.name().to_owned(),
+        changelog: plan.changelog.name().to_owned(),
+        changelog_limit: usize::try_from(plan.changelog.spec().max_message.0).unwrap_or(usize::MAX),
+        outputs: plan.outputs.iter().map(output).collect(),
+        tables: plan.tables.to_vec(),
+        cut: Cut {
+            interval: settings.commit_interval.0,
+            idle_interval: settings.idle_commit_interval.0,
+            records: settings.max_transaction_records as u64,
+            bytes: settings.max_transaction_bytes.0,
+        },
+        session_timeout: settings.session_timeout.0,
+    };
+    let observer: Arc<dyn Observer> = Arc::new(Telemetry::new(plan.name, metrics, workers_part, settings.workers));
+    let make = || make(&parts).map_err(|e| stream::Error::Processor(e.to_string()));
+    stream::run(&stage, &make, &observer, &|| shutdown.is_triggered())?;
+    Ok(())
+}
+
+/// From a worker's commits to Prometheus.
+struct Telemetry {
+    stage: &'static str,
+    metrics: Metrics,
+    part: Part,
+    transaction: Timer,
+    latency: Timer,
+    slots: Mutex<Vec<(Vec<TaskStatus>, i64)>>,
+}
+
+impl Telemetry {
+    fn new(stage: &'static str, metrics: &Metrics, part: Part, workers: usize) -> Self {
+        Self {
+            stage,
+            metrics: metrics.clone(),
+            part,
+            transaction: metrics.histogram(Histogram::TransactionDuration, &[stage]),
+            latency: metrics.histogram(Histogram::EndToEndLatency, &[stage]),
+            slots: Mutex::new(vec![(Vec::new(), 0); workers.max(1)]),
+        }
+    }
+}
+
+impl Observer for Telemetry {
+    fn committed(&self, committed: &Committed<'_>) {
+        self.metrics.counter(Counter::Transactions, &[self.stage, "committed"]).inc();
+        self.transaction.observe(committed.duration);
+        let oldest = clock::now().0.saturating_sub(committed.oldest_millis.saturating_mul(1000));
+        if let Ok(micros) = u64::try_from(oldest) {
+            self.latency.observe(Duration::from_micros(micros));
+        }
+        for ([outcome, detail, source], n) in committed.counts {
+            let source = if source.is_empty() { NO_SOURCE } else { source };
+            self.metrics.counter(Counter::Records, &[self.stage, source, outcome, detail]).inc_by(*n);
+            if *outcome == "duplicate" && DuplicateLevel::ALL.iter().any(|level| level.as_str() == *detail) {
+                self.metrics.counter(Counter::Duplicates, &[detail, source]).inc_by(*n);
+            }
+        }
+    }
+
+    fn aborted(&self, cause: &'static str) {
+        let result = if cause == "unknown" { "unknown" } else { "aborted" };
+        self.metrics.counter(Counter::Transactions, &[self.stage, result]).inc();
+    }
+
+    fn recycled(&self, cause: &'static str) {
+        tracing::info!(stage = self.stage, cause, "producer replaced");
+    }
+
+    fn restored(&self, _: i32, records: u64, _: Duration) {
+        self.metrics.counter(Counter::RestoreRecords, &[self.stage]).inc_by(records);
+    }
+
+    fn tasks(&self, slot: usize, tasks: &[TaskStatus]) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = slots.get_mut(slot) {
+            entry.0 = tasks.to_vec();
+        }
+        let all = || slots.iter().flat_map(|(tasks, _)| tasks);
+        let entries: usize = all().map(|task| task.entries).sum();
+        self.metrics.gauge(Gauge::StateEntries, &[self.stage]).set(i64::try_from(entries).unwrap_or(i64::MAX));
+        let (total, running) = (all().count(), all().filter(|task| task.phase == Phase::Running).count());
+        if total == 0 {
+            self.part.not_ready("none assigned");
+        } else if running < total {
+            self.part.not_ready(format!("restoring {} of {total} partitions", total - running));
+        } else {
+            self.part.ready(format!("{running} partitions, {entries} entries"));
+        }
+    }
+
+    fn lag(&self, slot: usize, records: i64) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = slots.get_mut(slot) {
+            entry.1 = records;
+        }
+        self.metrics.gauge(Gauge::ConsumerLag, &[self.stage]).set(slots.iter().map(|(_, lag)| lag).sum());
+    }
+}
+
+/// What decoding a record failed with, in the runtime's terms.
+pub fn decode<'a, T: serde::Deserialize<'a>>(decoder: &mut Decoder, record: &Record<'a>) -> Result<T, Failure> {
+    decoder.decode(record.value.unwrap_or_default()).map_err(|error| match &error {
+        _ if error.is_transient() => Failure::Transient(error.to_string()),
+        DecodeError::Registry(_) => Failure::Fatal(error.to_string()),
+        _ => Failure::Poison(Poison {
+            reason: commerce::Reason::UnreadableRecord.code(),
+            field: None,
+            message: error.to_string(),
+        }),
+    })
+}
+
+/// What encoding a record failed with: always our fault, because our own types go in.
+pub fn encode_error(error: &EncodeError) -> Failure {
+    Failure::Fatal(error.to_string())
+}
+
+/// The dead letter of an input record, or of one item of it.
+pub fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> DeadLetter {
+    let header = |name: &str| record.header(name).unwrap_or_default().to_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let id = Mark::of(&[
+        stage.as_bytes(),
+        record.topic.as_bytes(),
+        &record.partition.to_be_bytes(),
+        &record.offset.to_be_bytes(),
+        &item.to_be_bytes(),
+    ]);
+    // From the events on the key begins with the workspace; raw names it in a header.
+    let in_key = || text(record.key).split_once(':').map(|(workspace, _)| workspace.to_owned());
+    let workspace = record.header("workspace").map(str::to_owned).or_else(in_key).unwrap_or_default();
+    let received_at = record
+        .header("received_at")
+        .and_then(|at| commerce::time::parse_received(at).ok())
+        .or((record.timestamp_millis > 0).then(|| ReceivedTime(record.timestamp_millis.saturating_mul(1000))));
+    DeadLetter {
+        id: id.to_uuid(),
+        workspace,
+        stage: stage.to_owned(),
+        source: header("source"),
+        reason: poison.reason.to_owned(),
+        field: poison.field.clone(),
+        message: poison.message.clone(),
+        origin_topic: record.topic.to_owned(),
+        origin_partition: record.partition,
+        origin_offset: record.offset,
+        received_at,
+        first_seen_at: EventTime(clock::now().0),
+        redrive_count: 0,
+        verdict: header("verdict"),
+        headers: record.headers().iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
+        body: record.value.unwrap_or_default().to_vec(),
+    }
+}
+
+/// The static name of a source, for counters.
+pub fn source_label(text: &str) -> &'static str {
+    Source::parse(text).map_or("", Source::as_str)
+}

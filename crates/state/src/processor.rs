@@ -1,0 +1,157 @@
+//! One event: join, compare, say what is new.
+
+use std::collections::HashMap;
+
+use commerce::order::{Policy, State, View, steps};
+use commerce::{Currency, DuplicateLevel, Event, EventName, Fact, Outcome, Reason, WorkspaceId};
+use service::stage::{Parts, decode, encode_error, letter};
+use stream::{Context, Failure, Poison, Processor, Record};
+use topics::{Decoder, Encoder, Topic};
+
+use crate::tables::{ORDER, OUTCOME, PERSON, get, put};
+use crate::{FACTS, LETTERS, METRICS, ORDERS, PROFILES, STAGE, outcomes, people};
+
+/// The stage's logic.
+pub struct StateStage {
+    policies: HashMap<WorkspaceId, (Policy, Currency)>,
+    decoder: Decoder,
+    facts: Encoder,
+    orders: Encoder,
+    profiles: Encoder,
+    metrics: Encoder,
+    letters: Encoder,
+    value: Vec<u8>,
+    stored: Vec<u8>,
+}
+
+impl StateStage {
+    /// A processor with its codecs and policies.
+    pub fn new(parts: &Parts, person_key: &str) -> anyhow::Result<Self> {
+        let policies = parts.workspaces.iter().map(|workspace| {
+            let policy = Policy {
+                workspace: workspace.id.clone(),
+                precedence: workspace.source_precedence.clone(),
+                person_key: person_key.to_owned(),
+            };
+            (workspace.id.clone(), (policy, workspace.base_currency))
+        });
+        Ok(Self {
+            policies: policies.collect(),
+            decoder: parts.schemas.decoder(),
+            facts: parts.schemas.encoder(Topic::Facts)?,
+            orders: parts.schemas.encoder(Topic::Orders)?,
+            profiles: parts.schemas.encoder(Topic::Profiles)?,
+            metrics: parts.schemas.encoder(Topic::Metrics)?,
+            letters: parts.schemas.encoder(Topic::DeadLetters)?,
+            value: Vec::new(),
+            stored: Vec::new(),
+        })
+    }
+
+    /// Loads the state of an event's order and the key it is stored under.
+    ///
+    /// Ids of two spaces of one source are different orders, even when they are equal: the later one gets the space
+    /// into its key. Ids of two sources that are equal are one order (contracts R4.5).
+    fn load(ctx: &Context<'_>, event: &Event) -> Result<(Vec<u8>, State), Failure> {
+        let plain = format!("{}:{}", event.workspace, event.entity.id).into_bytes();
+        let state: State = get(ctx, ORDER, &plain)?.unwrap_or_default();
+        let foreign = state.sources.keys().any(|s| s.source == event.source && s.space != event.source_space);
+        let own = state.sources.keys().any(|s| s.source == event.source && s.space == event.source_space);
+        if !foreign || own {
+            return Ok((plain, state));
+        }
+        let apart = format!("{}:{}@{}", event.workspace, event.entity.id, event.source_space).into_bytes();
+        let state = get(ctx, ORDER, &apart)?.unwrap_or_default();
+        Ok((apart, state))
+    }
+
+    fn order(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let Some((policy, _)) = self.policies.get(&event.workspace) else {
+            return Err(poison(Reason::UnknownWorkspace, format!("workspace '{}' isn't configured", event.workspace)));
+        };
+        let (key, mut state) = Self::load(ctx, event)?;
+        let observed = state.observe(event);
+        if let Some(person) = people::of_event(event, &policy.person_key) {
+            people::learn(ctx, event, person, &mut self.stored)?;
+        }
+        let Some(view) = state.view(policy) else {
+            return Err(poison(Reason::MissingOrderId, "an order event without an order".to_owned()));
+        };
+        let before = state.published.take();
+        let update = observed.new_version && event.event == EventName::OrderUpdated;
+        let steps = steps(before.as_ref(), &view, update);
+        let mut last: Option<&View> = before.as_ref();
+        for step in &steps {
+            let mut fact = Fact::of_step(event, last, step);
+            if observed.outcome == Outcome::Stale {
+                fact.flags.push("stale".to_owned());
+            }
+            self.value.clear();
+            self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
+            ctx.emit(FACTS, Some(ctx.partition()), &key, Some(&self.value))?;
+            last = Some(&step.after);
+        }
+        people::roll_up(ctx, &event.workspace, &key, before.as_ref(), &view, event.received_at, &mut self.stored)?;
+        state.published = Some(view);
+        // A delivery that was known to the last byte leaves the order as it is, on its topic too.
+        if observed.outcome != Outcome::Duplicate(DuplicateLevel::Transport) || !steps.is_empty() {
+            put(ctx, ORDER, &key, &state, &mut self.stored)?;
+        }
+        Ok(observed.outcome)
+    }
+}
+
+impl Processor for StateStage {
+    fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let event: Event = decode(&mut self.decoder, record)?;
+        let outcome = if event.payload.order.is_some() {
+            self.order(&event, ctx)?
+        } else {
+            return Err(poison(Reason::UnsupportedEvent, format!("{} has no payload that is known here", event.event)));
+        };
+        outcomes::record(ctx, &event.workspace, event.source.as_str(), outcome, event.received_at, &mut self.stored)
+    }
+
+    fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let partition = Some(ctx.partition());
+        for key in ctx.changed(ORDER) {
+            let Some(view) = get::<State>(ctx, ORDER, &key)?.and_then(|state| state.published) else { continue };
+            self.value.clear();
+            self.orders.encode(&view, &mut self.value).map_err(|e| encode_error(&e))?;
+            ctx.emit(ORDERS, partition, &key, Some(&self.value))?;
+        }
+        for key in ctx.changed(PERSON) {
+            let base = |workspace: &str| {
+                let id = WorkspaceId::try_new(workspace).ok();
+                id.and_then(|id| self.policies.get(&id)).map_or(Currency::USD, |(_, base)| *base)
+            };
+            let Some(profile) = people::profile(ctx, &key, base)? else { continue };
+            self.value.clear();
+            self.profiles.encode(&profile, &mut self.value).map_err(|e| encode_error(&e))?;
+            let key = format!("{}:{}", profile.workspace, profile.person_id);
+            ctx.emit(PROFILES, partition, key.as_bytes(), Some(&self.value))?;
+        }
+        for key in ctx.changed(OUTCOME) {
+            let Some(count) = get(ctx, OUTCOME, &key)? else { continue };
+            let Some(metric) = outcomes::metric(&key, count) else { continue };
+            self.value.clear();
+            self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
+            ctx.emit(METRICS, partition, metric.key().as_bytes(), Some(&self.value))?;
+        }
+        Ok(())
+    }
+
+    fn dead_letter(&mut self, record: &Record<'_>, poison: &Poison, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let letter = letter(STAGE, record, 0, poison);
+        self.value.clear();
+        self.letters.encode(&letter, &mut self.value).map_err(|e| encode_error(&e))?;
+        ctx.emit(LETTERS, None, letter.id.as_bytes(), Some(&self.value))?;
+        let reason = Reason::parse(poison.reason).unwrap_or(Reason::BadValue);
+        ctx.count([Outcome::DeadLettered(reason).as_str(), reason.code(), ""]);
+        Ok(())
+    }
+}
+
+fn poison(reason: Reason, message: String) -> Failure {
+    Failure::Poison(Poison { reason: reason.code(), field: None, message })
+}

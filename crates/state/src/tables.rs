@@ -1,0 +1,91 @@
+//! The stage's tables, their keys, and how values are stored.
+
+use commerce::{EventTime, PersonId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stream::{Context, Failure, Table};
+
+/// `workspace:order` to the joined [`commerce::order::State`].
+pub(crate) const ORDER: Table = Table { number: 0, name: "orders", ordered: false };
+/// `workspace:` and the person's 16 bytes to [`crate::people::Person`].
+pub(crate) const PERSON: Table = Table { number: 1, name: "people", ordered: false };
+/// Orders of a person by time: see [`person_order`]. No value.
+pub(crate) const PERSON_ORDER: Table = Table { number: 2, name: "person_orders", ordered: true };
+/// `workspace\0source\0outcome\0detail` to [`crate::outcomes::Count`].
+pub(crate) const OUTCOME: Table = Table { number: 3, name: "outcomes", ordered: false };
+
+pub(crate) const ALL: [Table; 4] = [ORDER, PERSON, PERSON_ORDER, OUTCOME];
+
+/// Reads a value.
+pub(crate) fn get<T: DeserializeOwned>(ctx: &Context<'_>, table: Table, key: &[u8]) -> Result<Option<T>, Failure> {
+    ctx.get(table, key)
+        .map(|bytes| postcard::from_bytes(&bytes))
+        .transpose()
+        .map_err(|e| Failure::Fatal(format!("stored state of table {} can't be read: {e}", table.name)))
+}
+
+/// Stores a value.
+pub(crate) fn put<T: Serialize>(
+    ctx: &mut Context<'_>,
+    table: Table,
+    key: &[u8],
+    value: &T,
+    buffer: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    buffer.clear();
+    let bytes = postcard::to_extend(value, std::mem::take(buffer))
+        .map_err(|e| Failure::Fatal(format!("state of table {} can't be stored: {e}", table.name)))?;
+    let result = ctx.put(table, key, &bytes);
+    *buffer = bytes;
+    result
+}
+
+/// The key of a person.
+pub(crate) fn person(workspace: &str, person: PersonId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(workspace.len() + 17);
+    key.extend_from_slice(workspace.as_bytes());
+    key.push(b':');
+    key.extend_from_slice(&person.0.to_be_bytes());
+    key
+}
+
+/// Workspace and person of a key that [`person`] made.
+pub(crate) fn read_person(key: &[u8]) -> Option<(&str, PersonId)> {
+    let (head, id) = key.split_last_chunk::<16>()?;
+    let workspace = std::str::from_utf8(head.strip_suffix(b":")?).ok()?;
+    Some((workspace, PersonId(u128::from_be_bytes(*id))))
+}
+
+/// The key of an order among the counted orders of its person, in order of time.
+pub(crate) fn person_order(person: &[u8], placed_at: EventTime, order: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(person.len() + 8 + order.len());
+    key.extend_from_slice(person);
+    // With the sign bit flipped, bytes sort as the numbers do.
+    key.extend_from_slice(&(placed_at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    key.extend_from_slice(order);
+    key
+}
+
+/// The instant of a key that [`person_order`] made.
+pub(crate) fn placed_at(person: &[u8], key: &[u8]) -> Option<EventTime> {
+    let (at, _) = key.get(person.len()..)?.split_first_chunk::<8>()?;
+    Some(EventTime((u64::from_be_bytes(*at) ^ (1 << 63)).cast_signed()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_read_back_and_sort_by_time() {
+        let id = PersonId(7);
+        let key = person("demo", id);
+        assert_eq!(read_person(&key), Some(("demo", id)));
+        let times = [i64::MIN, -5, 0, 3, i64::MAX];
+        let keys: Vec<Vec<u8>> = times.iter().map(|t| person_order(&key, EventTime(*t), b"o")).collect();
+        assert!(keys.is_sorted());
+        for (time, order) in times.iter().zip(&keys) {
+            assert_eq!(placed_at(&key, order), Some(EventTime(*time)));
+        }
+    }
+}

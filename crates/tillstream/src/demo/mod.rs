@@ -1,0 +1,23 @@
+//! The demo: a simulated shop whose deliveries are sent to the gateway, and what the figures must be afterwards.
+//!
+//! | file | step |
+//! |---|---|
+//! | [`shop`] | makes shoppers, orders and the deliveries that they cause, from a seed and a `now` |
+//! | [`delivery`] | addresses and signs one request |
+//! | [`expected`] | says what every figure must be, from what the shop knows that it made |
+//! | [`send`] | sends the deliveries as a provider would, with retries, resumable |
+//!
+//! The expectation is bookkeeping of its own: it never asks the join, the view or any service. A table in which
+//! everything is equal therefore says something about the services.
+
+mod body;
+pub mod delivery;
+pub mod expected;
+mod rng;
+pub mod send;
+pub mod shop;
+
+pub use delivery::{Credentials, Delivery, Purpose, WebhookIds};
+pub use expected::{Expected, Measured, Table, Uncertainty};
+pub(crate) use rng::uuid_text;
+pub use shop::Shop;

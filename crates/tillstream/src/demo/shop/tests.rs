@@ -1,0 +1,160 @@
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use commerce::time;
+
+use super::*;
+use crate::demo::{Expected, Purpose};
+
+const NOW: EventTime = EventTime(1_795_000_000 * time::SECOND);
+
+fn shop(seed: u64, orders: usize) -> Shop {
+    Shop::generate(&Options { seed, orders, now: NOW, credentials: Credentials::default() })
+}
+
+fn id_of(delivery: &Delivery) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(&delivery.body).ok()?;
+    Some(body.get("order_id").or(body.get("id"))?.to_string())
+}
+
+#[test]
+fn one_seed_makes_the_same_bytes_and_another_seed_another_shop() {
+    let (a, b, other) = (shop(1, 200), shop(1, 200), shop(2, 200));
+    assert_eq!(a.deliveries, b.deliveries);
+    assert_ne!(a.deliveries, other.deliveries);
+    let ids = |shop: &Shop| shop.lives.iter().map(|life| life.id.clone()).collect::<HashSet<_>>();
+    assert_eq!(ids(&a).len(), 200);
+    assert!(ids(&a).is_disjoint(&ids(&other)), "two runs with different seeds have nothing in common");
+}
+
+#[test]
+fn shares_are_roughly_met() {
+    let shop = shop(DEFAULT_SEED, 5_000);
+    let lives = |p: &dyn Fn(&Life) -> bool| shop.lives.iter().filter(|life| p(life)).count();
+    let sent = |purpose| shop.deliveries.iter().filter(|d| d.purpose == purpose).count();
+    let told = sent(Purpose::Tells);
+    let near = |what: &str, got: usize, per_mille: u32, of: usize| {
+        let want = of * per_mille as usize / 1000;
+        assert!(got.abs_diff(want) <= want / 4 + 10, "{what}: {got} for {want}");
+    };
+    near("shopify", lives(&|l| l.source == Source::Shopify), SHOPIFY, 5_000);
+    near("tests", lives(&|l| l.test), TEST_ORDERS, 5_000);
+    near("euro", lives(&|l| l.currency != Currency::USD), EUR_ORDERS, 5_000);
+    near("refunded", lives(&|l| !l.refunds.is_empty()), 40, 5_000);
+    near("repeated", sent(Purpose::Repeats), REPEATED, told);
+    near("resubscribed", sent(Purpose::Resubscribes), RESUBSCRIBED, told);
+    near("forged", sent(Purpose::Forges) + sent(Purpose::Guesses), FORGED, told);
+    near("garbled", sent(Purpose::Garbles), GARBLED, told * SHOPIFY as usize / 1000);
+    near("omitting", sent(Purpose::Omits), OMITTED, told * 400 / 1000);
+    assert!(sent(Purpose::Digresses) > 0);
+    assert!(lives(&|l| l.refunds.len() > 1) > 0);
+    assert!(lives(&|l| l.refunds.iter().map(|r| r.1).sum::<i64>() > l.total) > 0, "some exceed the total");
+    assert!(lives(&|l| l.cancelled_at.is_some() && l.paid_at.is_none()) > 0);
+    assert!(lives(&|l| l.person.is_none()) > 0, "guests");
+}
+
+#[test]
+fn the_shop_of_the_demo_has_every_edge() {
+    let shop = Shop::generate(&Options::default_at(NOW));
+    let some = |what: &str, p: &dyn Fn(&Life) -> bool| assert!(shop.lives.iter().any(p), "{what}");
+    some("paid after it was placed", &|l| l.paid_at.is_some_and(|at| at > l.placed_at));
+    some("never paid", &|l| l.paid_at.is_none() && l.cancelled_at.is_none());
+    some("cancelled without payment", &|l| l.paid_at.is_none() && l.cancelled_at.is_some());
+    some("cancelled and refunded", &|l| l.cancelled_at.is_some() && !l.refunds.is_empty());
+    some("cancelled, not refunded", &|l| l.cancelled_at > l.paid_at && l.refunds.is_empty());
+    some("refunded beyond its total", &|l| l.refunds.iter().any(|r| r.1 > l.total));
+    some("refunded in part", &|l| l.refunds.iter().map(|r| r.1).sum::<i64>() < l.total);
+    some("refunded twice", &|l| l.refunds.len() == 2);
+    some("a test with a person", &|l| l.test && l.person.is_some());
+    some("a guest", &|l| l.person.is_none() && l.paid_at.is_some());
+    some("a customer number alone", &|l| l.person.as_ref().is_some_and(|p| p.starts_with("backend:")));
+    let text = |d: &Delivery| String::from_utf8_lossy(&d.body).into_owned();
+    let sent = |what: &str, p: &dyn Fn(&str) -> bool| {
+        assert!(shop.deliveries.iter().any(|d| d.expect_status == 200 && p(&text(d))), "{what}");
+    };
+    sent("refunded without amounts", &|b| {
+        b.contains(r#""financial_status":"refunded""#) && b.contains(r#""refunds":[]"#)
+    });
+    sent("a failed transaction", &|b| b.contains(r#""status":"failure""#));
+    sent("an e-mail in capitals", &|b| b.contains("@EXAMPLE.COM "));
+    assert!(shop.deliveries.iter().any(|d| d.path().ends_with("refunds/create")));
+}
+
+#[test]
+fn somebody_buys_through_both_sources() {
+    let shop = shop(DEFAULT_SEED, 500);
+    let people = |source| {
+        let lives = shop.lives.iter().filter(|l| l.source == source);
+        lives.filter_map(|l| l.person.clone()).collect::<BTreeSet<_>>()
+    };
+    assert!(people(Source::Shopify).intersection(&people(Source::Lifesight)).count() > 20);
+}
+
+#[test]
+fn an_order_stays_within_what_it_remembers_and_each_version_has_its_own_time() {
+    let shop = shop(DEFAULT_SEED, 3_000);
+    let mut per_order: HashMap<String, usize> = HashMap::new();
+    let mut versions: HashSet<(String, String)> = HashSet::new();
+    for delivery in shop.deliveries.iter().filter(|d| d.expect_status == 200) {
+        let body: serde_json::Value = match serde_json::from_slice(&delivery.body) {
+            Ok(body @ serde_json::Value::Object(_)) => body,
+            _ => continue,
+        };
+        let id = id_of(delivery).unwrap();
+        *per_order.entry(id.clone()).or_default() += 1;
+        if delivery.purpose == Purpose::Tells {
+            let version = body.get("updated_at").or(body.get("created_at")).unwrap().to_string();
+            assert!(versions.insert((id, version)), "two versions of one instant: {delivery:?}");
+        }
+    }
+    assert!(per_order.values().max().unwrap() < &16);
+}
+
+#[test]
+fn some_orders_are_told_from_the_end() {
+    let shop = shop(DEFAULT_SEED, 1_000);
+    let mut first: HashMap<String, bool> = HashMap::new();
+    for delivery in shop.deliveries.iter().filter(|d| d.purpose == Purpose::Tells) {
+        first.entry(id_of(delivery).unwrap()).or_insert(delivery.path_and_query.contains("create"));
+    }
+    assert!(first.values().filter(|creates| !**creates).count() > 10);
+}
+
+#[test]
+fn bodies_are_of_a_real_size_and_name_nobody_real() {
+    let shop = shop(DEFAULT_SEED, 300);
+    let orders: Vec<_> = shop.deliveries.iter().filter(|d| d.purpose == Purpose::Tells).collect();
+    let mean = orders.iter().map(|d| d.body.len()).sum::<usize>() / orders.len();
+    assert!((1_500..4_500).contains(&mean), "{mean} bytes");
+    for delivery in orders {
+        let text = String::from_utf8_lossy(&delivery.body).to_lowercase();
+        assert_eq!(text.matches('@').count(), text.matches("@example.com").count());
+    }
+}
+
+#[test]
+fn nothing_happens_after_now_and_nothing_long_before() {
+    let shop = shop(3, 2_000);
+    for life in &shop.lives {
+        let last = life.refunds.iter().map(|r| r.0).chain(life.paid_at).chain(life.cancelled_at).max();
+        assert!(last.unwrap_or(life.placed_at) < NOW);
+        assert!(NOW.0 - life.placed_at.0 < (SPAN_DAYS + 1) * time::DAY);
+    }
+    let days = shop.lives.iter().map(|l| l.placed_at.0 / time::DAY).collect::<BTreeSet<_>>();
+    assert!(days.len() >= 30);
+}
+
+#[test]
+fn what_is_sent_is_what_is_expected() {
+    let shop = shop(DEFAULT_SEED, 400);
+    let expected = Expected::of(&shop, Currency::USD);
+    let refused: i64 = expected.rejected.values().sum();
+    assert_eq!(expected.accepted + refused, shop.deliveries.len() as i64);
+    assert!(shop.deliveries.iter().enumerate().all(|(i, d)| d.at == i));
+    assert!(expected.by_currency.len() == 2);
+}
+
+#[test]
+fn a_shop_of_nothing_is_fine() {
+    assert!(shop(1, 0).deliveries.is_empty());
+    assert!(!shop(1, 1).deliveries.is_empty());
+}

@@ -1,0 +1,4 @@
+//! The binary's own parts, against the other crates.
+#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails, helpers included")]
+
+mod books;

@@ -1,0 +1,380 @@
+//! One value of each record with everything in it, and one with nothing that can be left out.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use commerce::event::{
+    Address, Campaign, Entity, FinancialStatus, Fraud, FulfillmentStatus, Item, Keys, Link, OrderObservation,
+    Origin, Payload, Person, Refund,
+};
+use commerce::fact::RefundFact;
+use commerce::order::View;
+use commerce::person::{Identifier, Kind};
+use commerce::profile::Contact;
+use commerce::{
+    Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
+    Source, WorkspaceId,
+};
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
+fn at(second: i64) -> EventTime {
+    EventTime(1_767_225_600_000_000 + second * 1_000_000 + 123_456)
+}
+
+fn received(second: i64) -> ReceivedTime {
+    ReceivedTime(at(second).0)
+}
+
+fn usd(minor: i64) -> Option<Money> {
+    Some(Money::new(minor, Currency::USD))
+}
+
+fn workspace() -> WorkspaceId {
+    WorkspaceId::try_new("demo").unwrap()
+}
+
+fn identifiers() -> Vec<Identifier> {
+    vec![
+        Identifier::plain(Kind::Email, "jane@example.com"),
+        Identifier {
+            kind: Kind::ShopifyCustomer,
+            space: "demo-shop.myshopify.com".into(),
+            value: "207119551".into(),
+        },
+    ]
+}
+
+fn campaign() -> Campaign {
+    Campaign {
+        campaign: text("spring"),
+        source: text("newsletter"),
+        medium: text("email"),
+        referrer: text("https://example.com"),
+    }
+}
+
+fn items() -> Vec<Item> {
+    let item = |id: &str, minor| Item {
+        product_id: text(id),
+        variant_id: text("39072856"),
+        sku: text("IPOD2008GREEN"),
+        title: text("IPod Nano – 8 GB, grün"),
+        variant_title: text("green"),
+        quantity: 2,
+        price: usd(minor),
+        discount: usd(500),
+    };
+    vec![item("632910392", 19_900), item("921728736", 4_999)]
+}
+
+/// An event with everything.
+pub fn full_event() -> Event {
+    Event {
+        event_id: "0f8fad5b-d9cb-869f-a165-70867728950e".into(),
+        event: EventName::OrderPaid,
+        schema_version: 1,
+        workspace: workspace(),
+        environment: "production".into(),
+        source: Source::Shopify,
+        source_space: "demo-shop.myshopify.com".into(),
+        source_event: "orders/paid".into(),
+        occurred_at: at(0),
+        received_at: received(1),
+        raw_partition: 3,
+        raw_offset: 1 << 40,
+        raw_item: 7,
+        entity: Entity {
+            r#type: "order".into(),
+            id: "820982911946154508".into(),
+            aliases: texts(&["#1001", "1001"]),
+        },
+        person: Some(Person {
+            identifiers: identifiers(),
+            email: text("Jane@Example.com"),
+            phone: text("+1 555 0100"),
+            first_name: text("Jane"),
+            last_name: text("Doe"),
+            address: Some(Address {
+                city: text("Swampscott"),
+                zip: text("01907"),
+                province: text("MA"),
+                country: text("United States"),
+                country_code: text("US"),
+            }),
+            reported_orders_count: Some(3),
+            reported_total_spent: usd(99_999),
+        }),
+        payload: Payload { order: Some(observation()) },
+        keys: Keys { transport: "0".repeat(32), semantic: "f".repeat(32) },
+        flags: texts(&["amount_rounded", "timestamp_naive"]),
+        origin: Origin { kind: "backfill".into(), label: text("2025") },
+        trigger_eligible: true,
+        qa: false,
+        fraud: Some(Fraud { severity: 1, rules: texts(&["velocity"]) }),
+    }
+}
+
+fn observation() -> OrderObservation {
+    OrderObservation {
+        version: at(2),
+        currency: Some(Currency::USD),
+        financial_status: Some(FinancialStatus::PartiallyRefunded),
+        fulfillment_status: Some(FulfillmentStatus::PartiallyFulfilled),
+        placed_at: Some(at(-60)),
+        paid_at: Some(at(0)),
+        partially_fulfilled_at: Some(at(1)),
+        fulfilled_at: Some(at(2)),
+        cancelled_at: Some(at(3)),
+        total: usd(40_994),
+        subtotal: usd(39_800),
+        discount_total: usd(1_000),
+        shipping_total: usd(695),
+        tax_total: usd(499),
+        item_count: Some(4),
+        items: Some(items()),
+        refunds: vec![Refund { id: "509562969".into(), amount: usd(4_194).unwrap(), at: at(4) }],
+        refunded_rest: Some(false),
+        coupon_codes: Some(texts(&["SPRING"])),
+        tags: Some(texts(&["vip", "ünïcode"])),
+        campaign: Some(campaign()),
+        country: text("US"),
+        links: vec![Link { kind: "checkout".into(), id: "901414060".into() }],
+    }
+}
+
+/// An event with nothing that can be left out.
+pub fn bare_event() -> Event {
+    let full = full_event();
+    Event {
+        event: EventName::OrderPlaced,
+        entity: Entity { aliases: vec![], ..full.entity },
+        person: None,
+        payload: Payload { order: None },
+        flags: vec![],
+        origin: Origin::live(),
+        trigger_eligible: false,
+        qa: true,
+        fraud: None,
+        ..full
+    }
+}
+
+/// An event whose parts are there and say nothing.
+pub fn hollow_event() -> Event {
+    let order = OrderObservation {
+        version: EventTime(i64::MIN),
+        currency: None,
+        financial_status: None,
+        fulfillment_status: None,
+        placed_at: None,
+        paid_at: None,
+        partially_fulfilled_at: None,
+        fulfilled_at: None,
+        cancelled_at: None,
+        total: None,
+        subtotal: None,
+        discount_total: None,
+        shipping_total: None,
+        tax_total: None,
+        item_count: None,
+        items: Some(vec![]),
+        refunds: vec![],
+        refunded_rest: None,
+        coupon_codes: None,
+        tags: Some(vec![]),
+        campaign: Some(Campaign::default()),
+        country: None,
+        links: vec![],
+    };
+    let person = Person { address: Some(Address::default()), ..Person::default() };
+    Event { person: Some(person), payload: Payload { order: Some(order) }, ..bare_event() }
+}
+
+/// An order with everything.
+pub fn full_order() -> View {
+    View {
+        id: "820982911946154508".into(),
+        aliases: texts(&["#1001"]),
+        source: Some(Source::Shopify),
+        sources: vec![Source::Shopify, Source::Stripe],
+        person_id: Some(PersonId(0x1234_5678_9abc_def0)),
+        updated_at: Some(at(2)),
+        financial_status: Some(FinancialStatus::Paid),
+        fulfillment_status: Some(FulfillmentStatus::Fulfilled),
+        placed_at: Some(at(-60)),
+        paid_at: Some(at(0)),
+        partially_fulfilled_at: Some(at(1)),
+        fulfilled_at: Some(at(2)),
+        cancelled_at: Some(at(3)),
+        counted: true,
+        counted_at: Some(at(0)),
+        total: usd(40_994),
+        subtotal: usd(39_800),
+        discount_total: usd(1_000),
+        shipping_total: usd(695),
+        tax_total: usd(499),
+        refunds: BTreeMap::from([("509562969".into(), usd(4_194).unwrap())]),
+        refund_times: BTreeMap::from([("509562969".into(), at(4))]),
+        refunded_total: usd(4_194),
+        net: usd(36_800),
+        item_count: 4,
+        items: items(),
+        coupon_codes: texts(&["SPRING"]),
+        tags: texts(&["vip"]),
+        campaign: Some(campaign()),
+        country: text("US"),
+        qa: true,
+        flags: texts(&["refund_exceeds_order"]),
+    }
+}
+
+/// An order with nothing that can be left out.
+pub fn bare_order() -> View {
+    View { id: "1".into(), ..View::default() }
+}
+
+/// A fact with everything.
+pub fn full_fact() -> Fact<'static> {
+    let before = View { refunded_total: usd(0), net: usd(40_994), ..full_order() };
+    Fact {
+        event_id: "0f8fad5b-d9cb-869f-a165-70867728950e".into(),
+        event: EventName::OrderRefunded,
+        schema_version: 1,
+        workspace: workspace(),
+        environment: "production".into(),
+        source: Source::Shopify,
+        source_space: "demo-shop.myshopify.com".into(),
+        source_event: "refunds/create".into(),
+        occurred_at: at(0),
+        received_at: received(1),
+        order_id: "820982911946154508".into(),
+        person_id: Some(PersonId(u128::MAX)),
+        before: Some(Cow::Owned(before)),
+        after: Some(Cow::Owned(full_order())),
+        refund: Some(RefundFact {
+            id: "509562969".into(),
+            amount: usd(4_194).unwrap(),
+            refunded_total: usd(4_194),
+            full: false,
+        }),
+        flags: texts(&["placed_inferred"]),
+        origin: Origin { kind: "replay".into(), label: text("again") },
+        trigger_eligible: true,
+        qa: false,
+    }
+}
+
+/// A fact with nothing that can be left out.
+pub fn bare_fact() -> Fact<'static> {
+    Fact {
+        event: EventName::OrderPlaced,
+        person_id: None,
+        before: None,
+        after: None,
+        refund: None,
+        flags: vec![],
+        origin: Origin::live(),
+        ..full_fact()
+    }
+}
+
+/// A profile with everything.
+pub fn full_profile() -> Profile {
+    let yen = Currency::parse("JPY").unwrap();
+    let by_currency = BTreeMap::from([(Currency::USD, 40_994), (yen, 1999)]);
+    Profile {
+        workspace: workspace(),
+        person_id: PersonId(7),
+        merged_into: Some(PersonId(8)),
+        contact: Contact {
+            identifiers: identifiers(),
+            email: text("jane@example.com"),
+            phone: text("+15550100"),
+            first_name: text("Jane"),
+            last_name: text("Doe"),
+        },
+        orders_count: 2,
+        total_spent: usd(40_994).unwrap(),
+        total_spent_by_currency: by_currency.clone(),
+        lifetime_value: usd(-1).unwrap(),
+        lifetime_value_by_currency: by_currency.clone(),
+        refunded_total: usd(4_194).unwrap(),
+        refunded_total_by_currency: by_currency,
+        aov: usd(40_994),
+        first_order_at: Some(at(-60)),
+        last_order_at: Some(at(0)),
+        flags: texts(&["fx_missing"]),
+        as_of: received(1),
+    }
+}
+
+/// A profile with nothing that can be left out.
+pub fn bare_profile() -> Profile {
+    Profile {
+        merged_into: None,
+        contact: Contact::default(),
+        total_spent_by_currency: BTreeMap::new(),
+        lifetime_value_by_currency: BTreeMap::new(),
+        refunded_total_by_currency: BTreeMap::new(),
+        aov: None,
+        first_order_at: None,
+        last_order_at: None,
+        flags: vec![],
+        ..full_profile()
+    }
+}
+
+/// A cell with everything.
+pub fn full_metric() -> Metric {
+    Metric {
+        workspace: workspace(),
+        metric: "revenue".into(),
+        window: "day".into(),
+        window_start: "2026-01-31".into(),
+        dimensions: BTreeMap::from([("currency".into(), "USD".into()), ("source".into(), "shopify".into())]),
+        values: BTreeMap::from([("gross".into(), i64::MAX), ("net".into(), i64::MIN)]),
+        revision: 2,
+        corrected: true,
+        as_of: received(1),
+        window_end_at: Some(at(86_400)),
+    }
+}
+
+/// A cell with nothing that can be left out.
+pub fn bare_metric() -> Metric {
+    Metric { dimensions: BTreeMap::new(), values: BTreeMap::new(), window_end_at: None, ..full_metric() }
+}
+
+/// A dead letter with everything.
+pub fn full_letter() -> DeadLetter {
+    DeadLetter {
+        id: "0f8fad5b-d9cb-869f-a165-70867728950e".into(),
+        workspace: "demo".into(),
+        stage: "normalizer".into(),
+        source: "shopify".into(),
+        reason: "bad_money".into(),
+        field: text("line_items[0].price"),
+        message: "'1,5' is not a decimal amount".into(),
+        origin_topic: "http".into(),
+        origin_partition: -1,
+        origin_offset: -1,
+        received_at: Some(received(0)),
+        first_seen_at: at(1),
+        redrive_count: 3,
+        verdict: "hmac".into(),
+        headers: BTreeMap::from([("http.x-shopify-topic".into(), "orders/paid".into())]),
+        body: (0..=255).collect(),
+    }
+}
+
+/// A dead letter with nothing that can be left out.
+pub fn bare_letter() -> DeadLetter {
+    DeadLetter { field: None, received_at: None, headers: BTreeMap::new(), body: vec![], ..full_letter() }
+}
