@@ -201,7 +201,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_does_not_come_is_late() {
-        assert_eq!(read_plain(Body::from_stream(stream::pending::<Result<&str, std::io::Error>>())).await, Err(Fault::Late));
+        assert_eq!(
+            read_plain(Body::from_stream(stream::pending::<Result<&str, std::io::Error>>())).await,
+            Err(Fault::Late)
+        );
     }
 
     #[tokio::test]

@@ -103,7 +103,11 @@ pub(crate) async fn handle(State(intake): State<std::sync::Arc<Intake>>, request
     let from_browser = BROWSERS.contains(&path);
     let route = match sources::route(&parts.method, path) {
         Ok(route) => route,
-        Err(_) if from_browser && parts.method == Method::OPTIONS && sources::route(&Method::POST, path).is_ok() => {
+        Err(_)
+            if from_browser
+                && parts.method == Method::OPTIONS
+                && sources::route(&Method::POST, path).is_ok() =>
+        {
             let response = answer::preflight(&correlation);
             intake.counts.answered("preflight", None, response.status(), began.elapsed());
             return response;
@@ -191,7 +195,8 @@ impl Intake {
         let workspaces = self.workspaces.load_full();
         let parts = std::sync::Arc::new(parts);
         let shared = std::sync::Arc::clone(&parts);
-        let decision = tokio::task::spawn_blocking(move || accept(&route, &shared, &body, &workspaces)).await.ok();
+        let decision =
+            tokio::task::spawn_blocking(move || accept(&route, &shared, &body, &workspaces)).await.ok();
         // The closure has ended, so this is the only one.
         let parts = std::sync::Arc::try_unwrap(parts).unwrap_or_else(|shared| (*shared).clone());
         (decision, parts)
@@ -210,7 +215,8 @@ impl Intake {
     ) -> Result<(), crate::producer::Error> {
         let stamp = received_at.to_rfc3339();
         let traceparent = correlation.traceparent(&parts.headers);
-        let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type =
+            parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let mut headers = Vec::with_capacity(6 + accepted.headers.len());
         headers.extend([
             ("source", accepted.source.as_str()),
@@ -237,7 +243,8 @@ impl Intake {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let letter = letter::of(source, letter, body, received_at);
         let value = self.letters.encode(&letter).await?;
-        let record = Record { topic: Topic::DeadLetters, key: &letter.id, value: &value, headers: &[], received_at };
+        let record =
+            Record { topic: Topic::DeadLetters, key: &letter.id, value: &value, headers: &[], received_at };
         Ok(self.producer.commit(&record, hold, deadline).await?)
     }
 
@@ -251,7 +258,13 @@ impl Intake {
         (sources::unavailable(source), Outcome::Rejected(Reason::Unavailable))
     }
 
-    fn finish(&self, source: Option<Source>, ended: Ended, correlation: &Correlation, began: Instant) -> Response {
+    fn finish(
+        &self,
+        source: Option<Source>,
+        ended: Ended,
+        correlation: &Correlation,
+        began: Instant,
+    ) -> Response {
         let Ended { reply, outcome, complete } = ended;
         let mut response = answer::of(reply, correlation);
         if complete.is_none() {

@@ -57,8 +57,10 @@ impl Letters {
         let (registry, encoder) = (self.registry.clone(), Arc::clone(&self.encoder));
         // The registry's client must neither be used nor dropped in an async context.
         let asking = tokio::task::spawn_blocking(move || {
-            let schemas = Schemas::lookup(&SchemaRegistry::new(&registry, REGISTRY_WITHIN).map_err(Error::Registry)?);
-            let found = schemas.map_err(Error::Registry)?.encoder(Topic::DeadLetters).map_err(Error::Encode)?;
+            let schemas =
+                Schemas::lookup(&SchemaRegistry::new(&registry, REGISTRY_WITHIN).map_err(Error::Registry)?);
+            let found =
+                schemas.map_err(Error::Registry)?.encoder(Topic::DeadLetters).map_err(Error::Encode)?;
             *encoder.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
             Ok(())
         });

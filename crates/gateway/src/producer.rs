@@ -31,11 +31,16 @@ struct Context;
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => {
                 tracing::error!(facility, message, "kafka client");
             }
             RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "kafka client"),
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, message, "kafka client"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!(facility, message, "kafka client")
+            }
             RDKafkaLogLevel::Debug => tracing::debug!(facility, message, "kafka client"),
         }
     }
@@ -98,7 +103,12 @@ impl Producer {
     }
 
     /// Waits until the record is committed, at most until `deadline`.
-    pub(crate) async fn commit(&self, record: &Record<'_>, hold: Hold, deadline: Instant) -> Result<(), Error> {
+    pub(crate) async fn commit(
+        &self,
+        record: &Record<'_>,
+        hold: Hold,
+        deadline: Instant,
+    ) -> Result<(), Error> {
         let report = self.send(record, hold)?;
         match tokio::time::timeout_at(deadline, report).await {
             Ok(Ok(result)) => result.map_err(Error::Delivery),

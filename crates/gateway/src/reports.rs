@@ -59,7 +59,8 @@ impl Reports {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut headers = end_to_end(&parts.headers);
         headers.insert(CORRELATION, correlation.header());
-        let request = self.client.request(parts.method.clone(), format!("{}{path}", self.base)).headers(headers);
+        let request =
+            self.client.request(parts.method.clone(), format!("{}{path}", self.base)).headers(headers);
         match request.send().await {
             Ok(answer) => {
                 let answer: http::Response<reqwest::Body> = answer.into();
@@ -89,8 +90,14 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
-    let passes = |name: &HeaderName| !NOT_FORWARDED.contains(name) && !named.iter().any(|other| other == name.as_str());
-    headers.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    let passes = |name: &HeaderName| {
+        !NOT_FORWARDED.contains(name) && !named.iter().any(|other| other == name.as_str())
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| passes(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -116,9 +123,13 @@ mod tests {
     #[test]
     fn headers_of_the_connection_stay_behind() {
         let mut headers = HeaderMap::new();
-        for (name, value) in
-            [("connection", "close, X-Hop"), ("x-hop", "1"), ("host", "a"), ("te", "b"), ("authorization", "Bearer k")]
-        {
+        for (name, value) in [
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("host", "a"),
+            ("te", "b"),
+            ("authorization", "Bearer k"),
+        ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let kept = end_to_end(&headers);

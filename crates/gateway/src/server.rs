@@ -116,9 +116,11 @@ impl Gateway {
     pub async fn run(self) {
         let Self { listener, address, limits, intake, readiness, kafka, metrics, shutdown } = self;
         tracing::info!(%address, "gateway listens");
+        // Ends the watcher when this future is dropped, too: a runtime waits for its blocking tasks.
+        let watching = Watching(Shutdown::new());
         let watcher = {
-            let (intake, shutdown) = (Arc::clone(&intake), shutdown.clone());
-            tokio::task::spawn_blocking(move || watch(&intake.producer, &kafka, &shutdown))
+            let (intake, end) = (Arc::clone(&intake), watching.0.clone());
+            tokio::task::spawn_blocking(move || watch(&intake.producer, &kafka, &end))
         };
         let warming = {
             let intake = Arc::clone(&intake);
@@ -128,6 +130,7 @@ impl Gateway {
         let router = router(Arc::clone(&intake), readiness, metrics);
         server::serve(listener, router, shutdown.clone(), limits).await;
         warming.abort();
+        drop(watching);
         let left = shutdown.remaining();
         let flushing = tokio::task::spawn_blocking(move || {
             intake.producer.flush(left);
@@ -151,8 +154,16 @@ async fn name(mut response: Response) -> Response {
     response
 }
 
+struct Watching(Shutdown);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.trigger();
+    }
+}
+
 /// Looks at the brokers for `/readyz`, and mends the producer.
-fn watch(producer: &Producer, part: &Part, shutdown: &Shutdown) {
+fn watch(producer: &Producer, part: &Part, end: &Shutdown) {
     loop {
         producer.mend();
         let pause = match producer.check(LOOK_WITHIN) {
@@ -165,7 +176,7 @@ fn watch(producer: &Producer, part: &Part, shutdown: &Shutdown) {
                 LOOK_AGAIN
             }
         };
-        if shutdown.sleep(pause) {
+        if end.sleep(pause) {
             return;
         }
     }

@@ -35,7 +35,10 @@ impl Correlation {
     /// The request's W3C `traceparent`, or a new one whose trace is this name.
     pub(crate) fn traceparent(&self, headers: &HeaderMap) -> String {
         let given = headers.get(PARENT).and_then(|value| value.to_str().ok()).filter(|text| is_lawful(text));
-        given.map_or_else(|| format!("00-{}-{:016x}-01", self.as_str(), self.id.as_u64_pair().1), str::to_owned)
+        given.map_or_else(
+            || format!("00-{}-{:016x}-01", self.as_str(), self.id.as_u64_pair().1),
+            str::to_owned,
+        )
     }
 }
 

@@ -15,8 +15,9 @@ use crate::{Metrics, Shutdown};
 /// What a service needs to do its work, by name: `kafka`, `assignment`, `restored`. Clones are the same value.
 #[derive(Clone, Debug)]
 pub struct Readiness {
-    parts: Arc<Mutex<BTreeMap<&'static str, Status>>>,
+    parts: Arc<Mutex<BTreeMap<String, Status>>>,
     shutdown: Shutdown,
+    scope: Option<&'static str>,
 }
 
 /// What is known of one part.
@@ -33,18 +34,26 @@ struct Report {
     ready: bool,
     /// True from the signal on: no new work is taken.
     draining: bool,
-    parts: BTreeMap<&'static str, Status>,
+    parts: BTreeMap<String, Status>,
 }
 
 impl Readiness {
     /// One without parts, which is not ready: a service that hasn't said what it needs can't have it.
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { parts: Arc::default(), shutdown }
+        Self { parts: Arc::default(), shutdown, scope: None }
+    }
+
+    /// The same readiness seen by one of several services that share it: its parts are `scope.name`, and it is ready
+    /// when they are.
+    #[must_use]
+    pub fn scoped(&self, scope: &'static str) -> Self {
+        Self { scope: Some(scope), ..self.clone() }
     }
 
     /// A named part; not ready until it says so. The same name is the same part.
     pub fn part(&self, name: &'static str) -> Part {
-        self.parts().entry(name).or_insert_with(|| Status { ready: false, detail: "starting".to_owned() });
+        let name = self.scope.map_or_else(|| name.to_owned(), |scope| format!("{scope}.{name}"));
+        self.parts().entry(name.clone()).or_insert_with(|| Status { ready: false, detail: "starting".to_owned() });
         Part { readiness: self.clone(), name }
     }
 
@@ -59,13 +68,16 @@ impl Readiness {
     }
 
     fn report(&self) -> Report {
-        let parts = self.parts().clone();
+        let mut parts = self.parts().clone();
+        if let Some(scope) = self.scope {
+            parts.retain(|name, _| name.strip_prefix(scope).is_some_and(|rest| rest.starts_with('.')));
+        }
         let draining = self.shutdown.is_triggered();
         let ready = !draining && !parts.is_empty() && parts.values().all(|status| status.ready);
         Report { ready, draining, parts }
     }
 
-    fn parts(&self) -> MutexGuard<'_, BTreeMap<&'static str, Status>> {
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<String, Status>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,7 +86,7 @@ impl Readiness {
 #[derive(Clone, Debug)]
 pub struct Part {
     readiness: Readiness,
-    name: &'static str,
+    name: String,
 }
 
 impl Part {
@@ -91,11 +103,11 @@ impl Part {
     fn set(&self, ready: bool, detail: String) {
         let changed = {
             let mut parts = self.readiness.parts();
-            let before = parts.insert(self.name, Status { ready, detail: detail.clone() });
+            let before = parts.insert(self.name.clone(), Status { ready, detail: detail.clone() });
             before.is_none_or(|before| before.ready != ready)
         };
         if changed {
-            tracing::info!(part = self.name, ready, detail, "readiness changed");
+            tracing::info!(part = self.name.as_str(), ready, detail, "readiness changed");
         }
     }
 }

@@ -31,7 +31,10 @@ pub fn client_config(config: &Config) -> ClientConfig {
         client.set(name, value);
     }
     client.set("bootstrap.servers", &config.kafka.bootstrap);
-    client.set("client.id", config.instance.as_deref().map_or_else(|| "tillstream".to_owned(), |i| format!("tillstream-{i}")));
+    client.set(
+        "client.id",
+        config.instance.as_deref().map_or_else(|| "tillstream".to_owned(), |i| format!("tillstream-{i}")),
+    );
     client.set("allow.auto.create.topics", "false");
     client
 }

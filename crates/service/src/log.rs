@@ -26,7 +26,7 @@ pub fn init(config: &Log) -> Result<(), String> {
 
 /// Reads `log.level`.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
-    EnvFilter::builder()
-        .parse(level)
-        .map_err(|error| format!("'{level}' is neither a level nor directives such as \"info,gateway=debug\": {error}"))
+    EnvFilter::builder().parse(level).map_err(|error| {
+        format!("'{level}' is neither a level nor directives such as \"info,gateway=debug\": {error}")
+    })
 }

@@ -1,6 +1,9 @@
 //! What is counted: one closed, documented table of families, and the registry that all services of a process share.
 
-#![allow(clippy::float_arithmetic, reason = "Prometheus' figures are floats; no amount of money comes near them")]
+#![allow(
+    clippy::float_arithmetic,
+    reason = "Prometheus' figures are floats; no amount of money comes near them"
+)]
 
 mod family;
 mod process;
@@ -10,7 +13,8 @@ use std::time::Duration;
 
 use commerce::{Outcome, Source};
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 pub use crate::metrics::family::{Counter, Family, Gauge, Histogram, table};

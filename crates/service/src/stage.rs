@@ -89,7 +89,8 @@ pub fn run(
         },
         session_timeout: settings.session_timeout.0,
     };
-    let observer: Arc<dyn Observer> = Arc::new(Telemetry::new(plan.name, metrics, workers_part, settings.workers));
+    let observer: Arc<dyn Observer> =
+        Arc::new(Telemetry::new(plan.name, metrics, workers_part, settings.workers));
     let make = || make(&parts).map_err(|e| stream::Error::Processor(e.to_string()));
     stream::run(&stage, &make, &observer, &|| shutdown.is_triggered())?;
     Ok(())
@@ -155,7 +156,9 @@ impl Observer for Telemetry {
         }
         let all = || slots.iter().flat_map(|(tasks, _)| tasks);
         let entries: usize = all().map(|task| task.entries).sum();
-        self.metrics.gauge(Gauge::StateEntries, &[self.stage]).set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.metrics
+            .gauge(Gauge::StateEntries, &[self.stage])
+            .set(i64::try_from(entries).unwrap_or(i64::MAX));
         let (total, running) = (all().count(), all().filter(|task| task.phase == Phase::Running).count());
         if total == 0 {
             self.part.not_ready("none assigned");
@@ -176,7 +179,10 @@ impl Observer for Telemetry {
 }
 
 /// What decoding a record failed with, in the runtime's terms.
-pub fn decode<'a, T: serde::Deserialize<'a>>(decoder: &mut Decoder, record: &Record<'a>) -> Result<T, Failure> {
+pub fn decode<'a, T: serde::Deserialize<'a>>(
+    decoder: &mut Decoder,
+    record: &Record<'a>,
+) -> Result<T, Failure> {
     decoder.decode(record.value.unwrap_or_default()).map_err(|error| match &error {
         _ if error.is_transient() => Failure::Transient(error.to_string()),
         DecodeError::Registry(_) => Failure::Fatal(error.to_string()),
@@ -207,10 +213,12 @@ pub fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> D
     // From the events on the key begins with the workspace; raw names it in a header.
     let in_key = || text(record.key).split_once(':').map(|(workspace, _)| workspace.to_owned());
     let workspace = record.header("workspace").map(str::to_owned).or_else(in_key).unwrap_or_default();
-    let received_at = record
-        .header("received_at")
-        .and_then(|at| commerce::time::parse_received(at).ok())
-        .or((record.timestamp_millis > 0).then(|| ReceivedTime(record.timestamp_millis.saturating_mul(1000))));
+    let received_at =
+        record
+            .header("received_at")
+            .and_then(|at| commerce::time::parse_received(at).ok())
+            .or((record.timestamp_millis > 0)
+                .then(|| ReceivedTime(record.timestamp_millis.saturating_mul(1000))));
     DeadLetter {
         id: id.to_uuid(),
         workspace,

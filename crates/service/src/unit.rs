@@ -19,9 +19,9 @@ const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), (
 impl Span {
     /// Reads a whole number and its unit.
     pub fn parse(text: &str) -> Result<Self, String> {
-        read(text, &SPANS)
-            .map(|millis| Self(Duration::from_millis(millis)))
-            .ok_or_else(|| format!("'{text}' is not a span such as \"250ms\", \"30s\", \"5m\", \"1h\", \"1d\""))
+        read(text, &SPANS).map(|millis| Self(Duration::from_millis(millis))).ok_or_else(|| {
+            format!("'{text}' is not a span such as \"250ms\", \"30s\", \"5m\", \"1h\", \"1d\"")
+        })
     }
 
     /// The span as the standard library has it.
@@ -58,7 +58,7 @@ fn read(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 fn write(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
-    let fits = |(_, factor): &&(&str, u64)| value % factor == 0 && (value > 0 || *factor == 1);
+    let fits = |(_, factor): &&(&str, u64)| value.is_multiple_of(*factor) && (value > 0 || *factor == 1);
     match units.iter().rev().find(fits) {
         Some((name, factor)) => write!(f, "{}{name}", value / factor),
         None => write!(f, "{value}"),
@@ -108,7 +108,9 @@ mod tests {
 
     #[test]
     fn a_span_is_read_and_written_with_its_unit() {
-        for (text, millis) in [("250ms", 250), ("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000), ("2 d", 172_800_000)] {
+        for (text, millis) in
+            [("250ms", 250), ("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000), ("2 d", 172_800_000)]
+        {
             let span = Span::parse(text).unwrap();
             assert_eq!(span.millis(), millis);
             assert_eq!(span.to_string(), text.replace(' ', ""));

@@ -1,4 +1,57 @@
-//! The parts of the one binary that are worth testing on their own.
+//! The one binary: every service and every tool as a subcommand.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | [`cli`] | the command line |
+//! | [`home`] | the data folder of `up`: what is running, and where |
+//! | [`up`] | Kafka, registry, topics, all services, the demo |
+//! | [`serve`] | one service, or all, against an existing cluster |
+//! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
+//! | [`trigger`], [`tail`], [`dlq`], [`topic`] | tools |
+//!
+//! Data goes to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or unequal, 64 usage or configuration.
 
+pub mod cli;
 pub mod demo;
+pub mod dlq;
+pub mod home;
+pub mod measure;
+pub mod serve;
+pub mod tail;
+pub mod topic;
 pub mod trigger;
+pub mod up;
+
+/// What a command ended with.
+#[derive(Debug)]
+pub enum Stop {
+    /// Something failed, or figures are unequal: exit code 1.
+    Failed(anyhow::Error),
+    /// The command line or the configuration is wrong: exit code 64.
+    Usage(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// How a list or document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document, or one object a line.
+    Json,
+}
+
+/// Writes a line of data to stdout. A reader that went away (`| head`) is no fault.
+pub fn data(line: &str) -> Result<(), Stop> {
+    use std::io::Write;
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}

@@ -1,5 +1,7 @@
 //! The gateway against a real Kafka and a real registry.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says where")]
+
 mod outage;
 mod reports;
 mod rig;
@@ -11,9 +13,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::StatusCode;
 use rig::{Rig, sign};
-use topics::Topic;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use topics::Topic;
 
 const ORDER: &[u8] = br#"{"id":5766207635539,  "total_price":"30.49", "note":"\u00e4 \t"}"#;
 
@@ -53,7 +55,12 @@ async fn a_signed_webhook_is_stored_byte_for_byte_and_then_answered() {
         assert!(!all.contains(secret), "{secret} in {all}");
     }
     let metrics = rig.get("/metrics").await.1;
-    assert!(metrics.contains(r#"tillstream_records_total{detail="",outcome="published",source="shopify",stage="gateway"} 1"#), "{metrics}");
+    assert!(
+        metrics.contains(
+            r#"tillstream_records_total{detail="",outcome="published",source="shopify",stage="gateway"} 1"#
+        ),
+        "{metrics}"
+    );
     assert!(metrics.contains("tillstream_gateway_in_flight_bytes 0"), "{metrics}");
 }
 
@@ -74,14 +81,18 @@ async fn who_is_not_known_leaves_nothing_behind() {
     let unsigned = rig.post("/webhooks/shopify/orders/create").body(ORDER).send().await.unwrap();
     assert_eq!(unsigned.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(unsigned.text().await.unwrap(), r#"{"error":"invalid signature"}"#);
-    let forged = rig.post("/webhooks/shopify/orders/create").header("X-Shopify-Hmac-Sha256", sign("other", ORDER));
+    let forged =
+        rig.post("/webhooks/shopify/orders/create").header("X-Shopify-Hmac-Sha256", sign("other", ORDER));
     assert_eq!(forged.body(ORDER).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     let wrong = rig.post("/transform-webhook-data?key=no-such-key-1234&event_name=orders_create").body("{}");
     assert_eq!(wrong.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     assert!(rig.records(Topic::Raw).await.is_empty());
     assert!(rig.letters().await.is_empty());
     let metrics = rig.get("/metrics").await.1;
-    assert!(metrics.contains(r#"detail="bad_signature",outcome="rejected",source="shopify",stage="gateway"} 2"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"detail="bad_signature",outcome="rejected",source="shopify",stage="gateway"} 2"#),
+        "{metrics}"
+    );
     assert!(!rig::logs().contains("no-such-key-1234"));
 }
 
@@ -143,12 +154,18 @@ async fn what_a_known_sender_got_wrong_is_kept_as_a_dead_letter() {
     let all = format!("{letter:?}");
     assert!(!all.contains(&rig.key()) && !rig::logs().contains(&rig.key()), "{all}");
     let metrics = rig.get("/metrics").await.1;
-    assert!(metrics.contains(r#"outcome="dead_lettered",source="lifesight",stage="gateway"} 1"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"outcome="dead_lettered",source="lifesight",stage="gateway"} 1"#),
+        "{metrics}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_registry_raw_goes_on_and_what_needs_a_letter_comes_again() {
-    let rig = Rig::start_with("noregistry", |env| env.push(("TILLSTREAM_REGISTRY__URL", "http://127.0.0.1:9/x".to_owned()))).await;
+    let rig = Rig::start_with("noregistry", |env| {
+        env.push(("TILLSTREAM_REGISTRY__URL", "http://127.0.0.1:9/x".to_owned()))
+    })
+    .await;
     assert_eq!(rig.shopify(ORDER).send().await.unwrap().status(), StatusCode::OK);
     let began = Instant::now();
     let answer = rig.lifesight("orders_create", b"{}").send().await.unwrap();
@@ -204,7 +221,10 @@ async fn the_end_waits_for_requests_that_have_begun() {
     let rig = Rig::start("drain").await;
     let mut stream = TcpStream::connect(rig.address).await.unwrap();
     let signature = sign(&rig.secret(), ORDER);
-    let head = format!("POST /webhooks/shopify HTTP/1.1\r\nhost: x\r\nx-shopify-hmac-sha256: {signature}\r\ncontent-length: {}\r\n\r\n", ORDER.len());
+    let head = format!(
+        "POST /webhooks/shopify HTTP/1.1\r\nhost: x\r\nx-shopify-hmac-sha256: {signature}\r\ncontent-length: {}\r\n\r\n",
+        ORDER.len()
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&ORDER[..5]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;

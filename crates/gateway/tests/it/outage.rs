@@ -56,7 +56,10 @@ async fn a_broker_that_is_silent_is_a_503_in_time_and_the_retry_is_stored() {
     }
     eprintln!("stored again {:?} after the broker came back", began.elapsed());
     let values: Vec<_> = rig.records(Topic::Raw).await.into_iter().map(|record| record.value).collect();
-    assert!(values.iter().any(|value| value == b"{\"id\":1}") && values.iter().any(|value| value == b"{\"id\":2}"));
+    assert!(
+        values.iter().any(|value| value == b"{\"id\":1}")
+            && values.iter().any(|value| value == b"{\"id\":2}")
+    );
     rig.until_ready().await;
 
     cluster.pause(1).unwrap();

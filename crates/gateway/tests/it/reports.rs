@@ -18,11 +18,15 @@ async fn reports_are_forwarded_and_nothing_else_is() {
     let query = tokio::spawn(async move { axum::serve(listener, Router::new().fallback(echo)).await });
     let rig = Rig::start_with("reports", |env| env.push(("TILLSTREAM_GATEWAY__REPORTS_URL", url))).await;
 
-    let asked = rig.client.get(rig.url("/v1/api/analytics/ecommerce/revenue?from=a%20b")).header("x-api-key", "k");
+    let asked =
+        rig.client.get(rig.url("/v1/api/analytics/ecommerce/revenue?from=a%20b")).header("x-api-key", "k");
     let answer = asked.send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::IM_A_TEAPOT);
     assert!(answer.headers().contains_key("x-correlation-id"));
-    assert_eq!(answer.text().await.unwrap(), r#"GET /v1/api/analytics/ecommerce/revenue?from=a%20b Some("k")"#);
+    assert_eq!(
+        answer.text().await.unwrap(),
+        r#"GET /v1/api/analytics/ecommerce/revenue?from=a%20b Some("k")"#
+    );
     assert_eq!(rig.get("/v1/orders/1").await.0, StatusCode::NOT_FOUND);
 
     query.abort();

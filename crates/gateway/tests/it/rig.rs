@@ -68,7 +68,12 @@ impl Rig {
         rig
     }
 
-    pub async fn on(bootstrap: &str, registry: &str, workspace: &str, adjust: impl FnOnce(&mut Environment)) -> Self {
+    pub async fn on(
+        bootstrap: &str,
+        registry: &str,
+        workspace: &str,
+        adjust: impl FnOnce(&mut Environment),
+    ) -> Self {
         listen_to_logs();
         let tenant = format!(
             "[{{id = '{workspace}', shopify = [{{shop = '{workspace}.example', secrets = ['secret-{workspace}']}}], lifesight = {{keys = ['key-{workspace}']}}}}]"
@@ -80,7 +85,8 @@ impl Rig {
             ("TILLSTREAM_WORKSPACES", tenant),
         ];
         adjust(&mut environment);
-        let environment: Vec<_> = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let environment: Vec<_> =
+            environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let config = Config::load_from(None, &environment, Vec::new()).unwrap();
         let shutdown = Shutdown::new();
         let readiness = Readiness::new(shutdown.clone());
@@ -124,11 +130,17 @@ impl Rig {
 
     pub fn shopify(&self, body: &[u8]) -> RequestBuilder {
         let signature = sign(&self.secret(), body);
-        self.post("/webhooks/shopify/orders/create").header("X-Shopify-Hmac-Sha256", signature).body(body.to_vec())
+        self.post("/webhooks/shopify/orders/create")
+            .header("X-Shopify-Hmac-Sha256", signature)
+            .body(body.to_vec())
     }
 
     pub fn lifesight(&self, event: &str, body: &[u8]) -> RequestBuilder {
-        let path = format!("/transform-webhook-data?key={}&workspace={}&source=test&event_name={event}", self.key(), self.workspace);
+        let path = format!(
+            "/transform-webhook-data?key={}&workspace={}&source=test&event_name={event}",
+            self.key(),
+            self.workspace
+        );
         self.post(&path).body(body.to_vec())
     }
 
@@ -145,7 +157,8 @@ impl Rig {
     pub async fn letters(&self) -> Vec<DeadLetter> {
         let (bootstrap, workspace) = (self.bootstrap.clone(), self.workspace.clone());
         spawn_blocking(move || {
-            let registry = SchemaRegistry::new(localkafka::shared().registry_url(), Duration::from_secs(5)).unwrap();
+            let registry =
+                SchemaRegistry::new(localkafka::shared().registry_url(), Duration::from_secs(5)).unwrap();
             let mut decoder = Schemas::lookup(&registry).unwrap().decoder();
             let all = read(&bootstrap, Topic::DeadLetters);
             let all = all.iter().map(|record| decoder.decode::<DeadLetter>(&record.value).unwrap());
@@ -177,7 +190,8 @@ fn read(bootstrap: &str, topic: Topic) -> Vec<Record> {
         .unwrap();
     let wait = Duration::from_secs(10);
     let metadata = consumer.fetch_metadata(Some(topic.name()), wait).unwrap();
-    let partitions: Vec<_> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+    let partitions: Vec<_> =
+        metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
     let mut assignment = TopicPartitionList::new();
     for partition in &partitions {
         assignment.add_partition_offset(topic.name(), *partition, Offset::Beginning).unwrap();
@@ -189,7 +203,8 @@ fn read(bootstrap: &str, topic: Topic) -> Vec<Record> {
             Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ended += 1,
             Err(error) => panic!("{error}"),
             Ok(message) => {
-                let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+                let text =
+                    |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
                 let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
                 records.push(Record {
                     partition: message.partition(),
@@ -205,7 +220,8 @@ fn read(bootstrap: &str, topic: Topic) -> Vec<Record> {
 
 pub fn create_topics(bootstrap: &str) {
     let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
-    let configs: Vec<_> = [Topic::Raw, Topic::DeadLetters].map(|topic| (topic, topic.spec().config(1))).into();
+    let configs: Vec<_> =
+        [Topic::Raw, Topic::DeadLetters].map(|topic| (topic, topic.spec().config(1))).into();
     let wanted = configs.iter().map(|(topic, config)| {
         let new = NewTopic::new(topic.name(), topic.spec().partitions, TopicReplication::Fixed(1));
         config.iter().fold(new, |new, (key, value)| new.set(key, value))

@@ -33,12 +33,15 @@ pub(super) fn all(config: &Config) -> Vec<Mistake> {
             wrong(&format!("kafka.properties.{name}"), message);
         }
     }
-    for (key, url) in
-        [("registry.url", Some(&config.registry.url)), ("gateway.reports_url", config.gateway.reports_url.as_ref())]
-    {
+    for (key, url) in [
+        ("registry.url", Some(&config.registry.url)),
+        ("gateway.reports_url", config.gateway.reports_url.as_ref()),
+    ] {
         let fine = |url: &String| {
             let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-            rest.is_some_and(|rest| !rest.is_empty()) && !url.ends_with('/') && !url.contains(char::is_whitespace)
+            rest.is_some_and(|rest| !rest.is_empty())
+                && !url.ends_with('/')
+                && !url.contains(char::is_whitespace)
         };
         if url.is_some_and(|url| !fine(url)) {
             wrong(key, "it is not an http or https address without a slash at its end".to_owned());
@@ -67,7 +70,10 @@ pub(super) fn all(config: &Config) -> Vec<Mistake> {
 fn gateway(config: &Config, wrong: &mut impl FnMut(&str, String)) {
     let gateway = &config.gateway;
     if gateway.max_in_flight_bytes.0 < 16 << 20 || gateway.max_in_flight_bytes.0 > 4 << 30 {
-        wrong("gateway.max_in_flight_bytes", "it is not between 16MiB (a body may have 10) and 4GiB".to_owned());
+        wrong(
+            "gateway.max_in_flight_bytes",
+            "it is not between 16MiB (a body may have 10) and 4GiB".to_owned(),
+        );
     }
     if gateway.max_connections == 0 {
         wrong("gateway.max_connections", "it is 0".to_owned());
@@ -76,7 +82,10 @@ fn gateway(config: &Config, wrong: &mut impl FnMut(&str, String)) {
         wrong("gateway.threads", "it is more than 1024".to_owned());
     }
     if gateway.commit_timeout.0 > LONGEST_COMMIT || gateway.commit_timeout.0 < Duration::from_millis(10) {
-        wrong("gateway.commit_timeout", "it is not between 10ms and 3500ms: providers give up after 5s".to_owned());
+        wrong(
+            "gateway.commit_timeout",
+            "it is not between 10ms and 3500ms: providers give up after 5s".to_owned(),
+        );
     }
     for (key, span) in
         [("gateway.header_timeout", gateway.header_timeout), ("gateway.body_timeout", gateway.body_timeout)]
@@ -92,7 +101,8 @@ fn stage(name: &str, stage: &Stage, wrong: &mut impl FnMut(&str, String)) {
         wrong(&format!("{name}.workers"), "it is not between 1 and 256".to_owned());
     }
     if stage.commit_interval.0.is_zero() || stage.commit_interval.0 > Duration::from_secs(5) {
-        let message = "it is not between 1ms and 5s: a transaction is given up by the broker after 10s".to_owned();
+        let message =
+            "it is not between 1ms and 5s: a transaction is given up by the broker after 10s".to_owned();
         wrong(&format!("{name}.commit_interval"), message);
     }
     if stage.idle_commit_interval > stage.commit_interval {

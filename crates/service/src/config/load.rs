@@ -141,7 +141,9 @@ impl Layers {
                             self.merge(&key, value, &origin);
                         }
                     }
-                    Err(_) => self.wrong("workspaces", origin, "is not a TOML list such as [{id = \"acme\"}]"),
+                    Err(_) => {
+                        self.wrong("workspaces", origin, "is not a TOML list such as [{id = \"acme\"}]")
+                    }
                 },
                 None => self.check_single_underscore(rest, origin, defaults),
             }
@@ -156,7 +158,11 @@ impl Layers {
             let Some(key) = lower.strip_prefix(&format!("{section}_")) else { continue };
             if keys.get(key).is_some() {
                 let right = format!("{PREFIX}{}__{}", section.to_uppercase(), key.to_uppercase());
-                self.wrong(&format!("{section}.{key}"), origin, format!("the name has one underscore, it is {right}"));
+                self.wrong(
+                    &format!("{section}.{key}"),
+                    origin,
+                    format!("the name has one underscore, it is {right}"),
+                );
                 return;
             }
         }
@@ -241,7 +247,8 @@ impl Layers {
 
     /// The layer of a key: its own, else that of what it lies in or of what lies in it.
     fn origin_of(&self, key: &str) -> Origin {
-        let within = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let within =
+            |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         let found = self.origins.get(key).or_else(|| {
             let mut all = self.origins.iter();
             all.find(|(known, _)| within(known, key) || within(key, known)).map(|(_, origin)| origin)
@@ -283,7 +290,9 @@ fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let close = |other: &&&str| {
         let same = name.bytes().filter(|byte| other.bytes().any(|b| b == *byte)).count();
         let length = name.len().max(other.len());
-        name.len().abs_diff(other.len()) <= 2 && same + 2 >= length && name.bytes().next() == other.bytes().next()
+        name.len().abs_diff(other.len()) <= 2
+            && same + 2 >= length
+            && name.bytes().next() == other.bytes().next()
     };
     known.iter().find(close).copied()
 }
@@ -293,7 +302,9 @@ fn replace(table: &mut Table, path: &[String], value: Option<Value>) -> bool {
     // A property's name has dots of its own.
     let joined = path.get(2..).map(|rest| rest.join("."));
     let (last, parents) = match (path, &joined) {
-        ([kafka, properties, _, ..], Some(name)) if kafka == "kafka" && properties == "properties" => (name, &path[..2]),
+        ([kafka, properties, _, ..], Some(name)) if kafka == "kafka" && properties == "properties" => {
+            (name, &path[..2])
+        }
         _ => match path.split_last() {
             Some(split) => split,
             None => return false,

@@ -20,7 +20,8 @@ impl Config {
         shown.workspaces = self.workspaces.iter().map(sources::WorkspaceConfig::redacted).collect();
         for (name, value) in &mut shown.kafka.properties {
             let name = name.to_lowercase();
-            let secret = ["password", "secret", "jaas", "token", "key"].iter().any(|part| name.contains(part));
+            let secret =
+                ["password", "secret", "jaas", "token", "key"].iter().any(|part| name.contains(part));
             if secret && !name.ends_with(".location") && !name.ends_with(".type") {
                 HIDDEN.clone_into(value);
             }

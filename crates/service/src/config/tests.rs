@@ -53,7 +53,8 @@ fn every_key_of_the_defaults_file_has_a_comment_above_it() {
 
 #[test]
 fn a_later_layer_wins() {
-    let text = "instance = 'file'\n[gateway]\nlisten = '127.0.0.1:1'\nbody_timeout = '1s'\ncommit_timeout = '1s'";
+    let text =
+        "instance = 'file'\n[gateway]\nlisten = '127.0.0.1:1'\nbody_timeout = '1s'\ncommit_timeout = '1s'";
     let env = environment(&[
         ("TILLSTREAM_GATEWAY__BODY_TIMEOUT", "2s"),
         ("TILLSTREAM_GATEWAY__COMMIT_TIMEOUT", "2s"),
@@ -109,7 +110,11 @@ time_zone = "Mars/Base"
 [[workspaces]]
 id = "Upper"
 "#;
-    let env = [("TILLSTREAM_GATEWAY__COMMIT_TIMEOUT", "9s"), ("TILLSTREAM_STATE__WORKERS", "x"), ("TILLSTREAM_GATEWAY_LISTEN", ":1")];
+    let env = [
+        ("TILLSTREAM_GATEWAY__COMMIT_TIMEOUT", "9s"),
+        ("TILLSTREAM_STATE__WORKERS", "x"),
+        ("TILLSTREAM_GATEWAY_LISTEN", ":1"),
+    ];
     let found = mistakes(text, &env);
     for expected in [
         "surprise: unknown key",
@@ -130,14 +135,18 @@ id = "Upper"
     }
     assert!(!format!("{found:?}").contains("topsecret"));
     let text = load(text, &env).unwrap_err().to_string();
-    assert!(text.contains("gateway.commit_timeout (environment TILLSTREAM_GATEWAY__COMMIT_TIMEOUT): "), "{text}");
+    assert!(
+        text.contains("gateway.commit_timeout (environment TILLSTREAM_GATEWAY__COMMIT_TIMEOUT): "),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_file_that_is_no_toml_is_named_with_its_line_and_without_its_text() {
     let text = load("[kafka.properties]\n'sasl.password' = hunter2\n", &[]).unwrap_err().to_string();
     assert!(text.contains("line 2") && !text.contains("hunter2"), "{text}");
-    let missing = Config::load_from(Some("/nowhere/x.toml".as_ref()), &[], Vec::new()).unwrap_err().to_string();
+    let missing =
+        Config::load_from(Some("/nowhere/x.toml".as_ref()), &[], Vec::new()).unwrap_err().to_string();
     assert!(missing.contains("/nowhere/x.toml: can't be read"), "{missing}");
 }
 

@@ -65,7 +65,9 @@ impl Collector for Process {
             let spent = spent.as_secs_f64();
             self.cpu.inc_by((spent - self.cpu.get()).max(0.0));
         }
-        if let Some(handles) = fs::read_dir("/proc/self/fd").ok().and_then(|dir| u32::try_from(dir.count()).ok()) {
+        if let Some(handles) =
+            fs::read_dir("/proc/self/fd").ok().and_then(|dir| u32::try_from(dir.count()).ok())
+        {
             self.handles.set(f64::from(handles));
         }
         [self.memory.collect(), self.cpu.collect(), self.handles.collect()].concat()

@@ -1,0 +1,196 @@
+//! Running services: one alone, or all of them in one process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context as _, anyhow};
+use service::health::ops_router;
+use service::http::Limits;
+use service::{Config, Metrics, Readiness, Shutdown};
+
+use crate::Stop;
+use crate::cli::{Common, Service};
+use crate::demo::Credentials;
+
+/// `serve`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Which service.
+    #[arg(value_enum)]
+    service: Service,
+    /// Name of this copy: stable over restarts, different for every copy. Also `instance` in the configuration.
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+}
+
+/// Runs until SIGTERM or Ctrl-C.
+pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
+    let overrides = args.instance.iter().map(|name| ("instance".to_owned(), name.clone().into())).collect();
+    let config = common.load(overrides)?;
+    if config.instance.is_none() {
+        return Err(Stop::Usage(anyhow!(
+            "each copy needs a name of its own that stays the same over restarts: --instance NAME"
+        )));
+    }
+    if config.workspaces.is_empty() {
+        return Err(Stop::Usage(anyhow!("no workspace is configured: see `[[workspaces]]` in the documentation")));
+    }
+    service::log::init(&config.log).map_err(|e| Stop::Usage(anyhow!(e)))?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let shutdown = Shutdown::new();
+        service::lifecycle::on_signals(&shutdown)?;
+        let services = Services::start(&Arc::new(config), &metrics, &shutdown, args.service, None).await?;
+        shutdown.wait().await;
+        services.end().await
+    });
+    runtime.shutdown_background();
+    Ok(result?)
+}
+
+/// Services of one process.
+pub struct Services {
+    http: Vec<tokio::task::JoinHandle<anyhow::Result<()>>>,
+    stages: Vec<(&'static str, JoinHandle<anyhow::Result<()>>)>,
+    readiness: Vec<(&'static str, Readiness)>,
+    /// Where the gateway listens, if it is among them.
+    pub gateway: Option<SocketAddr>,
+    /// Where the query service listens, if it is among them.
+    pub query: Option<SocketAddr>,
+    /// Health and metrics of the stages.
+    pub ops: Option<SocketAddr>,
+}
+
+type StageRun = fn(&Config, &Metrics, &Readiness, &Shutdown) -> anyhow::Result<()>;
+
+impl Services {
+    /// Starts what `which` stands for. A service that fails triggers the shutdown, so that nothing stays half alive.
+    /// `ops`: one address for the health of all stages, instead of one per stage.
+    pub async fn start(
+        config: &Arc<Config>,
+        metrics: &Metrics,
+        shutdown: &Shutdown,
+        which: Service,
+        ops: Option<SocketAddr>,
+    ) -> anyhow::Result<Self> {
+        let mut services =
+            Self { http: vec![], stages: vec![], readiness: vec![], gateway: None, query: None, ops: None };
+        let wanted = |service| which == service || which == Service::All;
+        if wanted(Service::Query) {
+            let readiness = Readiness::new(shutdown.clone());
+            let query = query::Query::build(config, metrics.clone(), readiness.clone(), shutdown.clone()).await?;
+            services.query = Some(query.address());
+            services.readiness.push(("query", readiness));
+            let shutdown = shutdown.clone();
+            services.http.push(tokio::spawn(async move {
+                let result = query.run().await.context("query");
+                shutdown.trigger();
+                result
+            }));
+        }
+        let stages: [(Service, &'static str, StageRun, SocketAddr); 3] = [
+            (Service::Normalizer, "normalizer", normalizer::run, config.normalizer.listen),
+            (Service::State, "state", state::run, config.state.listen),
+            (Service::Aggregator, "aggregator", aggregator::run, config.aggregator.listen),
+        ];
+        // All stages of a process share one address for health and metrics; a stage alone has its own.
+        let shared = ops.or((which == Service::All).then_some(config.normalizer.listen));
+        let all = Readiness::new(shutdown.clone());
+        for (service, name, run, listen) in stages {
+            if !wanted(service) {
+                continue;
+            }
+            let readiness = if which == Service::All { all.scoped(name) } else { Readiness::new(shutdown.clone()) };
+            services.readiness.push((name, readiness.clone()));
+            if which != Service::All {
+                services.serve_ops(ops.unwrap_or(listen), readiness.clone(), metrics, shutdown).await?;
+            }
+            let (config, metrics, shutdown) = (Arc::clone(config), metrics.clone(), shutdown.clone());
+            let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+                let result = run(&config, &metrics, &readiness, &shutdown);
+                if let Err(error) = &result {
+                    tracing::error!(service = name, error = format!("{error:#}"), "service failed, stopping all");
+                }
+                shutdown.trigger();
+                result
+            })?;
+            services.stages.push((name, thread));
+        }
+        if let (Service::All, Some(listen)) = (which, shared) {
+            services.serve_ops(listen, all, metrics, shutdown).await?;
+        }
+        if wanted(Service::Gateway) {
+            let readiness = Readiness::new(shutdown.clone());
+            let gateway =
+                gateway::Gateway::bind(config, metrics.clone(), readiness.clone(), shutdown.clone()).await?;
+            services.gateway = Some(gateway.address());
+            services.readiness.push(("gateway", readiness));
+            let shutdown = shutdown.clone();
+            services.http.push(tokio::spawn(async move {
+                gateway.run().await;
+                shutdown.trigger();
+                Ok(())
+            }));
+        }
+        Ok(services)
+    }
+
+    async fn serve_ops(
+        &mut self,
+        listen: SocketAddr,
+        readiness: Readiness,
+        metrics: &Metrics,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<()> {
+        let listener = service::http::bind(listen, "normalizer.listen").await?;
+        self.ops = Some(listener.local_addr()?);
+        let router = ops_router(readiness, metrics.clone());
+        let shutdown = shutdown.clone();
+        self.http.push(tokio::spawn(async move {
+            service::http::serve(listener, router, shutdown, Limits::default()).await;
+            Ok(())
+        }));
+        Ok(())
+    }
+
+    /// What isn't ready yet.
+    pub fn waiting_for(&self) -> Vec<&'static str> {
+        self.readiness.iter().filter(|(_, readiness)| !readiness.is_ready()).map(|(name, _)| *name).collect()
+    }
+
+    /// Waits for all to end, and gives the first failure.
+    pub async fn end(self) -> anyhow::Result<()> {
+        let mut first = Ok(());
+        for task in self.http {
+            first = first.and(task.await.map_err(anyhow::Error::from).and_then(|result| result));
+        }
+        for (name, stage) in self.stages {
+            let ended = tokio::task::spawn_blocking(move || stage.join()).await?;
+            let result = ended.unwrap_or_else(|_| Err(anyhow!("it panicked")));
+            first = first.and(result.with_context(|| format!("service {name}")));
+        }
+        first
+    }
+}
+
+/// Credentials of the first workspace that has what the demo and `trigger` need.
+pub fn credentials(config: &Config) -> Result<Credentials, Stop> {
+    let defaults = Credentials::default();
+    let workspaces = config.workspaces().map_err(|mistakes| Stop::Usage(anyhow!(mistakes.join("; "))))?;
+    let Some(workspace) = workspaces.iter().find(|w| !w.shopify.is_empty() && !w.lifesight.is_empty()) else {
+        // Nothing configured: the development workspace of an `up` somewhere else.
+        return Ok(defaults);
+    };
+    let shop = workspace.shopify.first();
+    Ok(Credentials {
+        shop: shop.map_or(defaults.shop, |shop| shop.shop.clone()),
+        shopify_secret: shop
+            .and_then(|shop| shop.secrets.first())
+            .map_or(defaults.shopify_secret, |secret| secret.expose().to_owned()),
+        backend_key: workspace.lifesight.first().map_or(defaults.backend_key, |key| key.expose().to_owned()),
+        workspace: workspace.id.to_string(),
+        backend_source: defaults.backend_source,
+    })
+}

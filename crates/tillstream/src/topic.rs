@@ -1,0 +1,57 @@
+//! `topics plan|apply`: what the registry of topics and schemas says against what the cluster has.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use service::Config;
+use topics::{Admin, Layout, Plan, SchemaRegistry};
+
+use crate::{Output, Stop, data};
+
+/// `topics …`
+#[derive(clap::Subcommand, Debug)]
+pub enum Command {
+    /// Shows what differs. Exit code 1 when something does.
+    #[command(after_help = "Example:\n  tillstream topics plan --replication 3")]
+    Plan(Args),
+    /// Shows what differs and applies it.
+    #[command(after_help = "Example:\n  tillstream topics apply")]
+    Apply(Args),
+}
+
+/// What both take.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Copies of each partition: 1 on one broker, 3 in production.
+    #[arg(long, default_value_t = 1)]
+    replication: i32,
+    /// How to write the difference.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the command.
+pub fn run(config: &Config, command: &Command) -> Result<(), Stop> {
+    let (Command::Plan(args) | Command::Apply(args)) = command;
+    let admin = admin(config, args.replication)?;
+    let registry = SchemaRegistry::new(&config.registry.url, Duration::from_secs(10))?;
+    let plan = admin.plan(Some(&registry))?;
+    show(&plan, args.output)?;
+    match command {
+        Command::Plan(_) if plan.is_empty() && plan.refusals.is_empty() => Ok(()),
+        Command::Plan(_) => Err(Stop::Failed(anyhow!("the cluster differs; `tillstream topics apply` changes that"))),
+        Command::Apply(_) => Ok(admin.apply(&plan, Some(&registry))?),
+    }
+}
+
+/// A client of the configured cluster.
+pub fn admin(config: &Config, replication: i32) -> anyhow::Result<Admin> {
+    Ok(Admin::new(&config.kafka.bootstrap, &config.kafka.properties, Layout::new(replication))?)
+}
+
+fn show(plan: &Plan, output: Output) -> Result<(), Stop> {
+    match output {
+        Output::Table => data(plan.to_string().trim_end()),
+        Output::Json => data(&serde_json::to_string(plan)?),
+    }
+}
