@@ -1,6 +1,6 @@
 //! Reading topics to their end and beyond, outside any group: for tables that a service serves from memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -55,36 +55,34 @@ pub fn follow(
         .set("fetch.wait.max.ms", "50")
         .create()
         .map_err(|source| Error::Client { what: "follow", source })?;
-    // First topic by topic, because the end-of-partition event names only the partition; then all of them together.
-    let mut next = Next::new();
+    // First topic by topic, because the end-of-partition event names only the partition: a topic that has been read
+    // is paused until the others are. Partitions are only ever added: librdkafka 2.12 aborts the process when one is
+    // taken away, given again and taken away in quick succession (rd_kafka_assignment_partition_stopped).
+    let mut all = TopicPartitionList::new();
     for topic in &follow.topics {
         let mut behind: HashSet<i32> = (0..partitions(&consumer, topic)?).collect();
-        let mut starts = TopicPartitionList::new();
+        let mut added = TopicPartitionList::new();
         for partition in &behind {
-            next.insert((topic.clone(), *partition), Offset::Beginning);
-            add(&mut starts, topic, *partition, Offset::Beginning)?;
+            for list in [&mut added, &mut all] {
+                list.add_partition_offset(topic, *partition, Offset::Beginning)
+                    .map_err(|source| Error::Kafka { what: format!("follow {topic}-{partition}"), source })?;
+            }
         }
-        assign(&consumer, &starts)?;
+        consumer.incremental_assign(&added).map_err(kafka)?;
         while !behind.is_empty() {
             if stop() {
                 return Ok(());
             }
-            match poll(&consumer, &mut next, on)? {
-                Polled::End(partition) => {
-                    behind.remove(&partition);
-                }
-                Polled::Record | Polled::Nothing => {}
+            if let Polled::End(partition) = poll(&consumer, on)? {
+                behind.remove(&partition);
             }
         }
+        consumer.pause(&added).map_err(kafka)?;
     }
-    let mut all = TopicPartitionList::new();
-    for ((topic, partition), offset) in &next {
-        add(&mut all, topic, *partition, *offset)?;
-    }
-    assign(&consumer, &all)?;
+    consumer.resume(&all).map_err(kafka)?;
     on(Followed::CaughtUp)?;
     while !stop() {
-        match poll(&consumer, &mut next, on)? {
+        match poll(&consumer, on)? {
             Polled::Record => {}
             Polled::End(_) | Polled::Nothing => on(Followed::Idle)?,
         }
@@ -92,8 +90,9 @@ pub fn follow(
     Ok(())
 }
 
-/// Where to go on, per topic and partition.
-type Next = HashMap<(String, i32), Offset>;
+fn kafka(source: KafkaError) -> Error {
+    Error::Kafka { what: "follow".to_owned(), source }
+}
 
 enum Polled {
     Record,
@@ -103,7 +102,6 @@ enum Polled {
 
 fn poll(
     consumer: &BaseConsumer,
-    next: &mut Next,
     on: &mut dyn FnMut(Followed<'_>) -> Result<(), Error>,
 ) -> Result<Polled, Error> {
     match consumer.poll(Duration::from_millis(50)) {
@@ -116,8 +114,6 @@ fn poll(
                 key: message.key().unwrap_or_default(),
                 value: message.payload(),
             })?;
-            let place = (message.topic().to_owned(), message.partition());
-            next.insert(place, Offset::Offset(message.offset() + 1));
             Ok(Polled::Record)
         }
         Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Polled::End(partition)),
@@ -127,15 +123,6 @@ fn poll(
         }
         None => Ok(Polled::Nothing),
     }
-}
-
-fn add(list: &mut TopicPartitionList, topic: &str, partition: i32, offset: Offset) -> Result<(), Error> {
-    list.add_partition_offset(topic, partition, offset)
-        .map_err(|source| Error::Kafka { what: format!("follow {topic}-{partition}"), source })
-}
-
-fn assign(consumer: &BaseConsumer, list: &TopicPartitionList) -> Result<(), Error> {
-    consumer.assign(list).map_err(|source| Error::Kafka { what: "follow".to_owned(), source })
 }
 
 /// The number of partitions of a topic.

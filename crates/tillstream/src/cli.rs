@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use service::Config;
 use service::config::Overrides;
 
-use crate::{Output, Stop, dlq, home::Home, measure, serve, tail, topic, trigger, up};
+use crate::{Output, Stop, bench, dlq, home::Home, measure, serve, tail, topic, trigger, up};
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
 #[derive(Parser, Debug)]
@@ -69,6 +69,12 @@ enum Command {
     Dlq {
         #[command(subcommand)]
         command: dlq::Command,
+    },
+    /// Measures this build on this machine, with the totals checked.
+    #[command(after_help = "Example:\n  tillstream bench pipeline --n 300000")]
+    Bench {
+        #[command(subcommand)]
+        command: bench::Command,
     },
 }
 
@@ -135,6 +141,7 @@ impl Cli {
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
+            Command::Bench { command } => bench::run(&common, &command),
             Command::Config { command: ConfigCommand::Show } => {
                 crate::data(common.load(vec![])?.to_toml_redacted().trim_end())
             }

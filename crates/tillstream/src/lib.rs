@@ -7,10 +7,12 @@
 //! | [`up`] | Kafka, registry, topics, all services, the demo |
 //! | [`serve`] | one service, or all, against an existing cluster |
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
+//! | [`bench`] | how fast, with the totals checked |
 //! | [`trigger`], [`tail`], [`dlq`], [`topic`] | tools |
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or unequal, 64 usage or configuration.
 
+pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod dlq;

@@ -1,11 +1,12 @@
 //! A processor that counts per key and says each count once, and a stage around it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use stream::{Committed, Context, Cut, Error, Failure, Observer, Output, Poison, Processor, Record, Stage, Table, TaskStatus};
+use stream::{Committed, Context, Cut, Error, Failure, Observer, Output, Phase, Poison, Processor, Record, Stage, Table, TaskStatus};
 
 use crate::cluster::client;
 
@@ -61,7 +62,15 @@ pub struct Seen {
     pub aborts: AtomicU64,
     pub restored: AtomicU64,
     pub published: AtomicU64,
-    pub tasks: Mutex<Vec<TaskStatus>>,
+    tasks: Mutex<BTreeMap<usize, Vec<TaskStatus>>>,
+}
+
+impl Seen {
+    /// Tasks that process, over all slots.
+    pub fn running(&self) -> usize {
+        let tasks = self.tasks.lock().unwrap();
+        tasks.values().flatten().filter(|task| task.phase == Phase::Running).count()
+    }
 }
 
 impl Observer for Seen {
@@ -80,8 +89,8 @@ impl Observer for Seen {
     fn restored(&self, _: i32, records: u64, _: Duration) {
         self.restored.fetch_add(records, Ordering::Relaxed);
     }
-    fn tasks(&self, _: usize, tasks: &[TaskStatus]) {
-        *self.tasks.lock().unwrap() = tasks.to_vec();
+    fn tasks(&self, slot: usize, tasks: &[TaskStatus]) {
+        self.tasks.lock().unwrap().insert(slot, tasks.to_vec());
     }
     fn lag(&self, _: usize, _: i64) {}
 }

@@ -150,8 +150,8 @@ fn two_copies_share_the_partitions_and_one_takes_over_when_the_other_leaves() {
     wait("some records", || a.records() > 0);
     let b = job.start("b");
     wait("partitions on both", || {
-        let tasks = |copy: &crate::counting::Copy| copy.seen.tasks.lock().unwrap().len();
-        tasks(&a) > 0 && tasks(&b) > 0 && tasks(&a) + tasks(&b) == 4
+        let (a, b) = (a.seen.running(), b.seen.running());
+        a > 0 && b > 0 && a + b == 4
     });
     produce(&job.stage.input, 4_000, 4_000, 40);
     wait("8,000 records", || a.records() + b.records() == 8_000);
@@ -176,4 +176,22 @@ fn a_second_copy_with_the_same_name_stops_the_first_with_a_message() {
     wait("the second works", || second.records() == 10);
     second.stop().unwrap();
     check(&job, 20);
+}
+
+#[test]
+fn two_workers_of_a_copy_come_to_share_the_partitions_however_their_joins_interleave() {
+    let job = Job::new("workers", 4);
+    produce(&job.stage.input, 0, 400, 40);
+    let stage = stream::Stage { workers: 2, ..job.stage.clone() };
+    let job = Job { stage, ..job };
+    let mut total = 0;
+    for round in 0..8 {
+        let copy = job.start("a");
+        wait("all partitions running", || copy.seen.running() == 4);
+        wait("the records of this round", || copy.records() == 400);
+        copy.stop().unwrap();
+        total += 400;
+        produce(&job.stage.input, 400 * (round + 1), 400, 40);
+    }
+    check(&job, total);
 }

@@ -2,3 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails, helpers included")]
 
 mod books;
+mod product;
+mod running;

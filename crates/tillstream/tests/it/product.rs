@@ -1,0 +1,161 @@
+//! What a new user does, with the binary itself and real Kafka.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::running::{Up, command, folder, log, spawn, turn, wait};
+
+const ORDER: &str = include_str!("../../../sources/tests/samples/order.json");
+
+fn amount(value: &Value, name: &str) -> String {
+    value[name].to_string()
+}
+
+/// One `up` serves the whole story, because a start costs ten seconds and more.
+#[test]
+fn a_signed_order_goes_from_http_to_a_revenue_figure_once() {
+    let _turn = turn();
+    let dir = folder();
+    let up = Up::start(dir.path(), &[]);
+
+    // The custom backend's own sample order, its masked e-mail made valid.
+    let sample = ORDER.replace("[email protected]", "jane.doe@example.com");
+    let path = "/transform-webhook-data?key=dev-backend-key&workspace=demo&source=backend&event_name=orders_create";
+    let (status, answer) = up.post(path, &[("content-type", "application/json")], sample.as_bytes());
+    assert_eq!((status, answer.as_str()), (200, r#"{"success":true,"event":"orders_create","id":"5766207635539"}"#));
+    let november = "start=2023-11-01&end=2023-11-30";
+    wait("the sample order in the report", || up.overview(november)["total_orders"] == 1);
+    assert_eq!(amount(&up.overview(november), "total_revenue"), "30.49");
+    let order = up.found("/v1/orders/5766207635539");
+    assert_eq!(order["total"]["minor"], 3049);
+    let person = up.found("/v1/people/jane.doe@example.com");
+    assert_eq!((&person["orders_count"], &person["total_spent"]["minor"]), (&1.into(), &3049.into()));
+
+    // A webhook made by `trigger` shows in the report of today.
+    let trigger = ["trigger", "shopify", "orders/create", "--set", "total_price=99.00", "--set", "financial_status=paid"];
+    assert!(up.ok(&trigger).contains("200"));
+    wait("99.00 in today's report", || amount(&up.overview("days=1"), "total_revenue") == "99.00");
+    let facts = up.ok(&["tail", "facts", "--from-beginning", "-n", "4"]);
+    assert_eq!(facts.matches("order.paid").count(), 2, "{facts}");
+    assert!(facts.contains("99.00 USD"), "{facts}");
+
+    // The same webhook five times: nothing changes, and four duplicates are counted.
+    let same = [&trigger[..3], &["--set", "total_price=10.00", "--set", "financial_status=paid", "--count", "5", "--same"]];
+    up.ok(&same.concat());
+    let duplicates = |up: &Up| {
+        let outcomes = up.get("/v1/metrics/outcomes");
+        let text = outcomes.to_string();
+        (text.contains("duplicate"), text)
+    };
+    wait("the order once", || amount(&up.overview("days=1"), "total_revenue") == "109.00");
+    wait("four duplicates", || up.metrics().contains(r#"tillstream_duplicates_total{level="transport",source="shopify"} 4"#));
+    assert!(duplicates(&up).0, "{}", duplicates(&up).1);
+    let overview = up.overview("days=1");
+    assert_eq!((amount(&overview, "total_revenue"), &overview["total_orders"]), ("109.00".to_owned(), &2.into()));
+
+    // Garbage: a wrong signature is refused and leaves nothing; a signed body that is no JSON is a dead letter.
+    let bad = [("x-shopify-hmac-sha256", "AAAA"), ("x-shopify-topic", "orders/create")];
+    assert_eq!(up.post("/webhooks/shopify/orders/create", &bad, b"{}"), (401, r#"{"error":"invalid signature"}"#.to_owned()));
+    let signature = sign(b"not json");
+    let signed = [("x-shopify-hmac-sha256", signature.as_str())];
+    assert_eq!(up.post("/webhooks/shopify/orders/create", &signed, b"not json"), (200, r#"{"ok":true}"#.to_owned()));
+    wait("a dead letter", || up.ok(&["dlq", "ls", "-o", "json"]).contains("malformed_json"));
+    let list = up.ok(&["dlq", "ls", "-o", "json"]);
+    let letter: Value = serde_json::from_str(list.lines().next().unwrap()).unwrap();
+    let shown = up.ok(&["dlq", "show", letter["id"].as_str().unwrap()]);
+    assert!(shown.ends_with("not json\n") && shown.contains("verdict hmac"), "{shown}");
+
+    // Topics are as the registry says, and the configuration hides secrets.
+    up.ok(&["topics", "plan"]);
+    let shown = up.ok(&["config", "show"]);
+    assert!(!shown.contains("dev-shopify-secret") && shown.contains("demo-shop.myshopify.com"), "{shown}");
+
+    // A second start keeps the data, also after kill -9.
+    up.kill();
+    let up = Up::start(dir.path(), &[]);
+    let overview = up.overview("days=1");
+    assert_eq!((amount(&overview, "total_revenue"), &overview["total_orders"]), ("109.00".to_owned(), &2.into()));
+    assert_eq!(amount(&up.overview(november), "total_revenue"), "30.49");
+    up.ok(&trigger);
+    wait("a further order", || amount(&up.overview("days=1"), "total_revenue") == "208.00");
+}
+
+#[test]
+fn killing_everything_in_the_middle_of_the_demo_loses_nothing_and_doubles_nothing() {
+    let _turn = turn();
+    let dir = folder();
+    let demo = ["up", "--demo", "--orders", "400", "--rate", "150"];
+    for wanted in [150, 400, 700] {
+        let mut up = spawn(dir.path(), &demo);
+        wait("some deliveries", || {
+            assert!(up.try_wait().unwrap().is_none(), "{}", log(dir.path()));
+            let text = std::fs::read_to_string(dir.path().join("demo.json")).unwrap_or_default();
+            let progress: Value = serde_json::from_str(&text).unwrap_or_default();
+            progress["done"].as_u64().is_some_and(|done| done >= wanted)
+        });
+        up.kill().unwrap();
+        up.wait().unwrap();
+    }
+    let output = command(dir.path(), &["up", "--demo", "--once", "-o", "json"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let table: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(table["equal"], true);
+    assert!(table["rows"].as_array().unwrap().len() > 30);
+}
+
+#[test]
+fn services_run_as_processes_of_their_own_and_survive_kill_9_one_by_one() {
+    let _turn = turn();
+    let dir = folder();
+    let _up = Up::start(dir.path(), &["--no-services"]);
+    let config = dir.path().join("config.toml");
+    let serve = |service: &str, instance: &str| {
+        spawn(dir.path(), &["serve", service, "--config", config.to_str().unwrap(), "--instance", instance])
+    };
+    let names = ["gateway", "normalizer", "state", "aggregator", "query"];
+    let mut services: Vec<_> = names.iter().map(|name| (*name, serve(name, "a"))).collect();
+    let mut demo = spawn(dir.path(), &["demo", "--orders", "600", "--rate", "120"]);
+    // One after the other, the gateway too: the sender retries, as a provider does.
+    for round in 0..2 {
+        for (name, child) in &mut services {
+            std::thread::sleep(Duration::from_millis(700 + 200 * round));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            *child = serve(name, "a");
+        }
+    }
+    let status = demo.wait().unwrap();
+    for (_, child) in &mut services {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    assert!(status.success(), "{}", log(dir.path()));
+}
+
+#[test]
+fn mistakes_of_the_command_line_and_configuration_exit_with_64_and_a_sentence() {
+    let dir = folder();
+    for (args, said) in [
+        (&["nonsense"][..], "unrecognized subcommand"),
+        (&["serve", "state"], "--instance"),
+        (&["trigger", "shopify", "orders/nothing"], "orders/create"),
+        (&["tail", "nothing"], "facts"),
+        (&["config", "show", "--config", "missing.toml"], "missing.toml"),
+    ] {
+        let output = command(dir.path(), args).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{args:?}: {text}");
+        assert!(text.contains(said), "{args:?}: {text}");
+    }
+}
+
+/// The signature of the development shop.
+fn sign(body: &[u8]) -> String {
+    use base64::Engine as _;
+    use hmac::Mac as _;
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"dev-shopify-secret").unwrap();
+    mac.update(body);
+    base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
+}

@@ -1,0 +1,156 @@
+//! The binary as a user runs it: processes, a data folder, HTTP.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tillstream::home::{Endpoints, Home};
+
+/// The development workspace's secret key.
+const KEY: &str = "sk_dev_demo";
+
+/// A running `tillstream up`, killed when it is dropped.
+pub struct Up {
+    child: Option<Child>,
+    dir: PathBuf,
+    pub endpoints: Endpoints,
+}
+
+impl Up {
+    /// Starts it and waits until everything is ready.
+    pub fn start(dir: &Path, args: &[&str]) -> Self {
+        let mut child = spawn(dir, &[&["up"], args].concat());
+        let home = Home::new(Some(dir)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(180);
+        let endpoints = loop {
+            if let Ok(endpoints) = home.endpoints() {
+                break endpoints;
+            }
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("up ended with {status}: {}", log(dir));
+            }
+            assert!(Instant::now() < deadline, "not ready: {}", log(dir));
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        Self { child: Some(child), dir: dir.to_owned(), endpoints }
+    }
+
+    /// kill -9, to it and, through it, to Kafka and the registry.
+    pub fn kill(mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Runs another command against it.
+    pub fn run(&self, args: &[&str]) -> Output {
+        command(&self.dir, args).output().unwrap()
+    }
+
+    /// Runs a command that must succeed, and gives its stdout.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A report, or anything else under the query service.
+    pub fn get(&self, path: &str) -> Value {
+        let url = format!("{}{path}", self.endpoints.query);
+        let answer = client().get(url).header("x-api-key", KEY).send().unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        serde_json::from_str(&answer.text().unwrap()).unwrap()
+    }
+
+    /// The same of something that isn't there at once: topics reach the query service independently.
+    pub fn found(&self, path: &str) -> Value {
+        let url = format!("{}{path}", self.endpoints.query);
+        wait(path, || client().get(&url).header("x-api-key", KEY).send().unwrap().status().is_success());
+        self.get(path)
+    }
+
+    /// The overview of a range of days.
+    pub fn overview(&self, range: &str) -> Value {
+        self.get(&format!("/v1/api/analytics/ecommerce/overview?{range}"))
+    }
+
+    /// Posts a body, and gives status and answer.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+        let mut request = client().post(format!("{}{path}", self.endpoints.gateway)).body(body.to_vec());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().unwrap();
+        (answer.status().as_u16(), answer.text().unwrap())
+    }
+
+    /// A page of Prometheus text.
+    pub fn metrics(&self) -> String {
+        client().get(format!("{}/metrics", self.endpoints.metrics)).send().unwrap().text().unwrap()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The binary with the data folder, away from the environment's own settings and from the usual ports.
+pub fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tillstream"));
+    command.args(args).env("TILLSTREAM_DATA_DIR", dir).env_remove("TILLSTREAM_CONFIG");
+    if args.first() == Some(&"up") {
+        // Somewhere else in each run and test, and `up` goes on to the next free port.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let offset = 1_000 + std::process::id() * 7 % 15_000 + NEXT.fetch_add(20, Ordering::Relaxed);
+        command.args(["--port-offset", &offset.to_string()]);
+    }
+    command
+}
+
+/// Starts the binary; its stderr goes to a file in the folder.
+pub fn spawn(dir: &Path, args: &[&str]) -> Child {
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("stderr.txt")).unwrap();
+    command(dir, args).stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap()
+}
+
+/// What a spawned binary said.
+pub fn log(dir: &Path) -> String {
+    let mut text = String::new();
+    if let Ok(mut file) = std::fs::File::open(dir.join("stderr.txt")) {
+        let _ = file.read_to_string(&mut text);
+    }
+    text
+}
+
+/// Two whole pipelines at once are more than a small machine should carry: tests that run one wait for their turn.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("tillstream-it-").tempdir().unwrap()
+}
+
+fn client() -> reqwest::blocking::Client {
+    reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap()
+}
+
+/// Waits until `done`, at most a minute.
+pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited a minute for: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
