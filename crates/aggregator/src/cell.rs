@@ -27,7 +27,12 @@ pub(crate) struct Overflow;
 
 impl Cell {
     /// Adds a change. `closed`: the window had ended before, so this is a correction.
-    pub(crate) fn add(&mut self, delta: &[i64], closed: bool, received_at: ReceivedTime) -> Result<(), Overflow> {
+    pub(crate) fn add(
+        &mut self,
+        delta: &[i64],
+        closed: bool,
+        received_at: ReceivedTime,
+    ) -> Result<(), Overflow> {
         if self.values.len() < delta.len() {
             self.values.resize(delta.len(), 0);
         }
@@ -42,14 +47,24 @@ impl Cell {
     }
 
     /// The published form.
-    pub(crate) fn metric(&self, workspace: WorkspaceId, place: &Place, names: &[&str], zone: &Zone) -> Metric {
+    pub(crate) fn metric(
+        &self,
+        workspace: WorkspaceId,
+        place: &Place,
+        names: &[&str],
+        zone: &Zone,
+    ) -> Metric {
         Metric {
             workspace,
             metric: place.metric.clone(),
             window: "day".to_owned(),
             window_start: place.day.to_string(),
             dimensions: [("currency".to_owned(), place.currency.to_string())].into(),
-            values: names.iter().zip(&self.values).map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            values: names
+                .iter()
+                .zip(&self.values)
+                .map(|(name, value)| ((*name).to_owned(), *value))
+                .collect(),
             revision: self.revision,
             corrected: self.revision > 0,
             as_of: ReceivedTime(self.as_of),

@@ -40,7 +40,12 @@ pub const PLAN: Plan = Plan {
 };
 
 /// Runs the service until the shutdown. Blocks.
-pub fn run(config: &Config, metrics: &Metrics, readiness: &Readiness, shutdown: &Shutdown) -> anyhow::Result<()> {
+pub fn run(
+    config: &Config,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
     let grace = config.aggregator.grace.0;
     let settings = config.aggregator.stage();
     service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {

@@ -41,7 +41,11 @@ impl Aggregator {
     }
 
     /// The stream clock of a workspace, moved forward to `received_at`.
-    fn clock(ctx: &mut Context<'_>, workspace: &WorkspaceId, received_at: ReceivedTime) -> Result<i64, Failure> {
+    fn clock(
+        ctx: &mut Context<'_>,
+        workspace: &WorkspaceId,
+        received_at: ReceivedTime,
+    ) -> Result<i64, Failure> {
         let key = workspace.as_str().as_bytes();
         let known: i64 = get(ctx, CLOCK, key)?.unwrap_or(i64::MIN);
         if received_at.0.saturating_sub(known) >= CLOCK_STEP {
@@ -55,7 +59,10 @@ impl Processor for Aggregator {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let fact: Fact<'_> = decode(&mut self.decoder, record)?;
         let Some(zone) = self.zones.get(&fact.workspace) else {
-            return Err(poison(Reason::UnknownWorkspace, format!("workspace '{}' isn't configured", fact.workspace)));
+            return Err(poison(
+                Reason::UnknownWorkspace,
+                format!("workspace '{}' isn't configured", fact.workspace),
+            ));
         };
         let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
         for (place, delta) in revenue::deltas(fact.before.as_deref(), fact.after.as_deref(), zone) {
@@ -83,7 +90,12 @@ impl Processor for Aggregator {
         Ok(())
     }
 
-    fn dead_letter(&mut self, record: &Record<'_>, poison: &Poison, ctx: &mut Context<'_>) -> Result<(), Failure> {
+    fn dead_letter(
+        &mut self,
+        record: &Record<'_>,
+        poison: &Poison,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
         let letter = letter(STAGE, record, 0, poison);
         self.value.clear();
         self.letters.encode(&letter, &mut self.value).map_err(|e| encode_error(&e))?;

@@ -34,7 +34,12 @@ pub const PLAN: Plan = Plan {
 };
 
 /// Runs the service until the shutdown. Blocks.
-pub fn run(config: &Config, metrics: &Metrics, readiness: &Readiness, shutdown: &Shutdown) -> anyhow::Result<()> {
+pub fn run(
+    config: &Config,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
     let settings = config.normalizer.stage();
     service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {
         Ok(Box::new(Normalizer::new(parts)?))
@@ -90,7 +95,11 @@ impl Processor for Normalizer {
         let header = |name: &str| headers.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
         let need = |name: &str| {
             header(name).ok_or_else(|| {
-                poison(&Reject::at(Reason::UnreadableRecord, name, format!("the record has no header '{name}'")))
+                poison(&Reject::at(
+                    Reason::UnreadableRecord,
+                    name,
+                    format!("the record has no header '{name}'"),
+                ))
             })
         };
         let source = need("source")?;
@@ -136,7 +145,12 @@ impl Processor for Normalizer {
         Ok(())
     }
 
-    fn dead_letter(&mut self, record: &Record<'_>, poison: &Poison, ctx: &mut Context<'_>) -> Result<(), Failure> {
+    fn dead_letter(
+        &mut self,
+        record: &Record<'_>,
+        poison: &Poison,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
         self.set_aside(record, 0, poison, ctx)
     }
 }

@@ -53,13 +53,22 @@ impl Readiness {
     /// A named part; not ready until it says so. The same name is the same part.
     pub fn part(&self, name: &'static str) -> Part {
         let name = self.scope.map_or_else(|| name.to_owned(), |scope| format!("{scope}.{name}"));
-        self.parts().entry(name.clone()).or_insert_with(|| Status { ready: false, detail: "starting".to_owned() });
+        self.parts()
+            .entry(name.clone())
+            .or_insert_with(|| Status { ready: false, detail: "starting".to_owned() });
         Part { readiness: self.clone(), name }
     }
 
     /// True when there are parts, all are ready, and the end hasn't begun.
     pub fn is_ready(&self) -> bool {
         self.report().ready
+    }
+
+    /// What isn't ready, each part with what it waits for.
+    pub fn missing(&self) -> Vec<String> {
+        let report = self.report();
+        let missing = report.parts.into_iter().filter(|(_, status)| !status.ready);
+        missing.map(|(name, status)| format!("{name}: {}", status.detail)).collect()
     }
 
     /// What `/readyz` answers, as JSON.

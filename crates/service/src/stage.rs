@@ -41,6 +41,9 @@ pub struct Parts {
     pub event_partitions: i32,
 }
 
+/// Makes the processor of one worker.
+pub type Make<'a> = dyn Fn(&Parts) -> anyhow::Result<Box<dyn Processor>> + Sync + 'a;
+
 /// Runs the workers until the shutdown. Blocks, and must not be called on an async thread.
 pub fn run(
     plan: &Plan,
@@ -49,7 +52,7 @@ pub fn run(
     metrics: &Metrics,
     readiness: &Readiness,
     shutdown: &Shutdown,
-    make: &(dyn Fn(&Parts) -> Result<Box<dyn Processor>, anyhow::Error> + Sync),
+    make: &Make<'_>,
 ) -> anyhow::Result<()> {
     let kafka_part = readiness.part("kafka");
     let registry_part = readiness.part("registry");

@@ -41,9 +41,16 @@ pub const PLAN: Plan = Plan {
 const DEVELOPMENT_KEY: &str = "development";
 
 /// Runs the service until the shutdown. Blocks.
-pub fn run(config: &Config, metrics: &Metrics, readiness: &Readiness, shutdown: &Shutdown) -> anyhow::Result<()> {
+pub fn run(
+    config: &Config,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
     let person_key = config.state.person_id_key.clone().unwrap_or_else(|| {
-        tracing::warn!("state.person_id_key isn't set: person ids can be guessed from e-mails, fine for development only");
+        tracing::warn!(
+            "state.person_id_key isn't set: person ids can be guessed from e-mails, fine for development only"
+        );
         DEVELOPMENT_KEY.to_owned()
     });
     let settings = config.state.stage();

@@ -101,7 +101,11 @@ pub(crate) fn roll_up(
 }
 
 /// The published form of a person.
-pub(crate) fn profile(ctx: &Context<'_>, key: &[u8], base: impl Fn(&str) -> Currency) -> Result<Option<Profile>, Failure> {
+pub(crate) fn profile(
+    ctx: &Context<'_>,
+    key: &[u8],
+    base: impl Fn(&str) -> Currency,
+) -> Result<Option<Profile>, Failure> {
     let Some((workspace, id)) = tables::read_person(key) else { return Ok(None) };
     let Some(person) = get::<Person>(ctx, PERSON, key)? else { return Ok(None) };
     let workspace = WorkspaceId::try_new(workspace).map_err(Failure::Fatal)?;

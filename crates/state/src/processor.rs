@@ -67,7 +67,10 @@ impl StateStage {
 
     fn order(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
         let Some((policy, _)) = self.policies.get(&event.workspace) else {
-            return Err(poison(Reason::UnknownWorkspace, format!("workspace '{}' isn't configured", event.workspace)));
+            return Err(poison(
+                Reason::UnknownWorkspace,
+                format!("workspace '{}' isn't configured", event.workspace),
+            ));
         };
         let (key, mut state) = Self::load(ctx, event)?;
         let observed = state.observe(event);
@@ -91,7 +94,15 @@ impl StateStage {
             ctx.emit(FACTS, Some(ctx.partition()), &key, Some(&self.value))?;
             last = Some(&step.after);
         }
-        people::roll_up(ctx, &event.workspace, &key, before.as_ref(), &view, event.received_at, &mut self.stored)?;
+        people::roll_up(
+            ctx,
+            &event.workspace,
+            &key,
+            before.as_ref(),
+            &view,
+            event.received_at,
+            &mut self.stored,
+        )?;
         state.published = Some(view);
         // A delivery that was known to the last byte leaves the order as it is, on its topic too.
         if observed.outcome != Outcome::Duplicate(DuplicateLevel::Transport) || !steps.is_empty() {
@@ -107,15 +118,27 @@ impl Processor for StateStage {
         let outcome = if event.payload.order.is_some() {
             self.order(&event, ctx)?
         } else {
-            return Err(poison(Reason::UnsupportedEvent, format!("{} has no payload that is known here", event.event)));
+            return Err(poison(
+                Reason::UnsupportedEvent,
+                format!("{} has no payload that is known here", event.event),
+            ));
         };
-        outcomes::record(ctx, &event.workspace, event.source.as_str(), outcome, event.received_at, &mut self.stored)
+        outcomes::record(
+            ctx,
+            &event.workspace,
+            event.source.as_str(),
+            outcome,
+            event.received_at,
+            &mut self.stored,
+        )
     }
 
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let partition = Some(ctx.partition());
         for key in ctx.changed(ORDER) {
-            let Some(view) = get::<State>(ctx, ORDER, &key)?.and_then(|state| state.published) else { continue };
+            let Some(view) = get::<State>(ctx, ORDER, &key)?.and_then(|state| state.published) else {
+                continue;
+            };
             self.value.clear();
             self.orders.encode(&view, &mut self.value).map_err(|e| encode_error(&e))?;
             ctx.emit(ORDERS, partition, &key, Some(&self.value))?;
@@ -141,7 +164,12 @@ impl Processor for StateStage {
         Ok(())
     }
 
-    fn dead_letter(&mut self, record: &Record<'_>, poison: &Poison, ctx: &mut Context<'_>) -> Result<(), Failure> {
+    fn dead_letter(
+        &mut self,
+        record: &Record<'_>,
+        poison: &Poison,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
         let letter = letter(STAGE, record, 0, poison);
         self.value.clear();
         self.letters.encode(&letter, &mut self.value).map_err(|e| encode_error(&e))?;

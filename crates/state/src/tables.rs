@@ -17,7 +17,11 @@ pub(crate) const OUTCOME: Table = Table { number: 3, name: "outcomes", ordered: 
 pub(crate) const ALL: [Table; 4] = [ORDER, PERSON, PERSON_ORDER, OUTCOME];
 
 /// Reads a value.
-pub(crate) fn get<T: DeserializeOwned>(ctx: &Context<'_>, table: Table, key: &[u8]) -> Result<Option<T>, Failure> {
+pub(crate) fn get<T: DeserializeOwned>(
+    ctx: &Context<'_>,
+    table: Table,
+    key: &[u8],
+) -> Result<Option<T>, Failure> {
     ctx.get(table, key)
         .map(|bytes| postcard::from_bytes(&bytes))
         .transpose()

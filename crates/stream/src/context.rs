@@ -64,7 +64,13 @@ impl Context<'_> {
     }
 
     /// The entries of an ordered table whose keys start with `prefix`, after the key `after` where given.
-    pub fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         let mut from = after.map_or(Bound::Included(prefix.to_vec()), |key| Bound::Excluded(key.to_vec()));
         while found.len() < limit {

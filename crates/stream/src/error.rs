@@ -24,9 +24,7 @@ pub enum Error {
         source: KafkaError,
     },
     /// Another copy uses the same instance name.
-    #[error(
-        "another copy runs with the instance name '{instance}': give each copy its own name ({detail})"
-    )]
+    #[error("another copy runs with the instance name '{instance}': give each copy its own name ({detail})")]
     Fenced {
         /// The name that is taken.
         instance: String,
@@ -40,7 +38,9 @@ pub enum Error {
         topic: String,
     },
     /// The changelog has another number of partitions than the input, or the input's number changed.
-    #[error("{topic} has {found} partitions where the state was written for {expected}: state is bound to its partitions, so a changed count needs a replay into new topics")]
+    #[error(
+        "{topic} has {found} partitions where the state was written for {expected}: state is bound to its partitions, so a changed count needs a replay into new topics"
+    )]
     Partitions {
         /// The topic.
         topic: String,
@@ -50,7 +50,9 @@ pub enum Error {
         expected: i32,
     },
     /// The changelog was written by a newer version of the program.
-    #[error("changelog {topic} was written in format {found}, this version reads up to {known}: run the newer version")]
+    #[error(
+        "changelog {topic} was written in format {found}, this version reads up to {known}: run the newer version"
+    )]
     NewerChangelog {
         /// The topic.
         topic: String,
@@ -72,7 +74,9 @@ pub enum Error {
         detail: String,
     },
     /// The changelog has state but doesn't say for which input offset.
-    #[error("changelog {topic}-{partition} has state but no input offset: it was cut or written by something else; nothing starts silently from the beginning")]
+    #[error(
+        "changelog {topic}-{partition} has state but no input offset: it was cut or written by something else; nothing starts silently from the beginning"
+    )]
     NoOffset {
         /// The topic.
         topic: String,
@@ -80,7 +84,9 @@ pub enum Error {
         partition: i32,
     },
     /// Restoring made no progress.
-    #[error("restoring {topic}-{partition} made no progress for {seconds} s at offset {at} of {target}: an open transaction or an unreachable broker")]
+    #[error(
+        "restoring {topic}-{partition} made no progress for {seconds} s at offset {at} of {target}: an open transaction or an unreachable broker"
+    )]
     RestoreStalled {
         /// The topic.
         topic: String,
@@ -94,7 +100,9 @@ pub enum Error {
         target: i64,
     },
     /// The group's offsets are neither those before nor those after a transaction of unknown outcome.
-    #[error("the committed offset of {topic}-{partition} is {found}, neither {before} nor {sent}: something else commits for this group")]
+    #[error(
+        "the committed offset of {topic}-{partition} is {found}, neither {before} nor {sent}: something else commits for this group"
+    )]
     ForeignCommit {
         /// The topic.
         topic: String,
@@ -145,7 +153,13 @@ pub(crate) struct TransactionError {
 }
 
 impl TransactionError {
-    pub(crate) fn new(code: RDKafkaErrorCode, retriable: bool, abortable: bool, fatal: bool, message: String) -> Self {
+    pub(crate) fn new(
+        code: RDKafkaErrorCode,
+        retriable: bool,
+        abortable: bool,
+        fatal: bool,
+        message: String,
+    ) -> Self {
         let class = match code {
             _ if retriable => Class::Retriable,
             RDKafkaErrorCode::ProducerFenced

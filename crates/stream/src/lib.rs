@@ -40,4 +40,4 @@ pub use processor::{Failure, Poison, Processor};
 pub use record::Record;
 pub use stage::{Cut, Output, Stage, run};
 pub use status::{Committed, Labels, Observer, Phase, TaskStatus};
-pub use store::{Change, Memory, Store, StoreError, Table};
+pub use store::{Change, Entry, Memory, Store, StoreError, Table};

@@ -68,8 +68,11 @@ impl Overlay {
             if all.len() <= index {
                 all.resize_with(index + 1, || None);
             }
-            let empty =
-                if table.ordered { Entries::Ordered(BTreeMap::new()) } else { Entries::Hashed(HashMap::new()) };
+            let empty = if table.ordered {
+                Entries::Ordered(BTreeMap::new())
+            } else {
+                Entries::Hashed(HashMap::new())
+            };
             all[index] = Some(empty);
         }
         Self { tables: all, undo: Vec::new(), changes: 0 }
@@ -128,8 +131,12 @@ impl Overlay {
         Box::new(self.tables.iter().zip(0_u8..).filter_map(|(t, n)| Some((t.as_ref()?, n))).flat_map(
             |(entries, number)| -> Box<dyn Iterator<Item = Change<'_>> + '_> {
                 match entries {
-                    Entries::Hashed(map) => Box::new(map.iter().map(move |(k, v)| (number, &**k, v.as_deref()))),
-                    Entries::Ordered(map) => Box::new(map.iter().map(move |(k, v)| (number, &**k, v.as_deref()))),
+                    Entries::Hashed(map) => {
+                        Box::new(map.iter().map(move |(k, v)| (number, &**k, v.as_deref())))
+                    }
+                    Entries::Ordered(map) => {
+                        Box::new(map.iter().map(move |(k, v)| (number, &**k, v.as_deref())))
+                    }
                 }
             },
         ))
@@ -238,7 +245,9 @@ mod tests {
         let walk = |reverse| {
             let mut found = Vec::new();
             let mut from = Bound::Unbounded;
-            while let Some((key, value)) = overlay.next(&store, 1, from.as_ref().map(|k: &Vec<u8>| k.as_slice()), reverse) {
+            while let Some((key, value)) =
+                overlay.next(&store, 1, from.as_ref().map(|k: &Vec<u8>| k.as_slice()), reverse)
+            {
                 found.push((String::from_utf8(key.clone()).unwrap(), value == b"new"));
                 from = Bound::Excluded(key);
             }

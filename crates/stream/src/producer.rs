@@ -71,7 +71,10 @@ impl Producer {
                     }
                     let fatal = matches!(&error, KafkaError::Transaction(e) if e.is_fatal());
                     if fatal || Instant::now() >= deadline {
-                        return Err(Error::Kafka { what: format!("start transactions as {id}"), source: error });
+                        return Err(Error::Kafka {
+                            what: format!("start transactions as {id}"),
+                            source: error,
+                        });
                     }
                     tracing::warn!(error = %error, id, "starting transactions, trying again");
                     thread::sleep(Duration::from_millis(100));

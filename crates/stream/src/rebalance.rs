@@ -81,7 +81,9 @@ impl ConsumerContext for Rebalances {
     ) {
         if self.lock().closing {
             let given_back = match error {
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => consumer.incremental_unassign(partitions),
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                    consumer.incremental_unassign(partitions)
+                }
                 _ => consumer.unassign(),
             };
             if let Err(error) = given_back {

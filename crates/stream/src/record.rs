@@ -25,7 +25,15 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// A record from parts, for tests and audits.
     pub fn new(topic: &'a str, partition: i32, offset: i64, key: &'a [u8], value: &'a [u8]) -> Self {
-        Self { topic, partition, offset, timestamp_millis: 0, key, value: Some(value), headers: SmallVec::new() }
+        Self {
+            topic,
+            partition,
+            offset,
+            timestamp_millis: 0,
+            key,
+            value: Some(value),
+            headers: SmallVec::new(),
+        }
     }
 
     /// The same record with a header more.

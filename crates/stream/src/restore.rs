@@ -30,7 +30,11 @@ pub(crate) struct Restored {
 }
 
 /// Restores one partition. `stop` ends it early, with `None`.
-pub(crate) fn restore(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) -> Result<Option<Restored>, Error> {
+pub(crate) fn restore(
+    stage: &Stage,
+    partition: i32,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Restored>, Error> {
     let begun = Instant::now();
     let consumer = client(stage, "read_committed")?;
     let input_partitions = partitions(&consumer, &stage.input)?;
@@ -61,6 +65,7 @@ pub(crate) fn restore(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) ->
         thread::sleep(Duration::from_millis(50));
     }
     drop(uncommitted);
+    tracing::debug!(partition, low, target, waited = ?begun.elapsed(), "everything below the target is decided");
 
     let mut state = Reading { store: Box::new(Memory::new(&stage.tables)), progress: None, records: 0 };
     if target > low && read(stage, partition, &consumer, &mut state, &mut stall, stop)?.is_break() {
@@ -75,7 +80,9 @@ pub(crate) fn restore(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) ->
             expected: progress.input_partitions,
         });
     }
+    tracing::debug!(partition, records = state.records, elapsed = ?begun.elapsed(), "changelog read");
     let offset = start(stage, partition, &consumer, &state)?;
+    tracing::debug!(partition, offset, elapsed = ?begun.elapsed(), "committed offset read");
     Ok(Some(Restored {
         store: state.store,
         offset,
@@ -99,7 +106,8 @@ fn read(
     stall: &mut Stall<'_>,
     stop: &dyn Fn() -> bool,
 ) -> Result<ControlFlow<()>, Error> {
-    let failed = |what: &str, source| Error::Kafka { what: format!("{what} {}-{partition}", stage.changelog), source };
+    let failed =
+        |what: &str, source| Error::Kafka { what: format!("{what} {}-{partition}", stage.changelog), source };
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&stage.changelog, partition, Offset::Beginning)
         .and_then(|()| consumer.assign(&list))
@@ -113,7 +121,8 @@ fn read(
                     offset: message.offset(),
                     detail,
                 };
-                let key = message.key().and_then(read_key).ok_or_else(|| foreign("unknown key".to_owned()))?;
+                let key =
+                    message.key().and_then(read_key).ok_or_else(|| foreign("unknown key".to_owned()))?;
                 match (key, message.payload()) {
                     (Key::Offset, Some(value)) => {
                         let progress = Progress::decode(value).map_err(foreign)?;
@@ -136,7 +145,7 @@ fn read(
                 }
                 state.records += 1;
                 stall.check(message.offset())?;
-                if state.records % 4096 == 0 && stop() {
+                if state.records.is_multiple_of(4096) && stop() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -250,7 +259,10 @@ pub(crate) fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -
         match consumer.fetch_watermarks(topic, partition, CALL) {
             Ok(found) => return Ok(found),
             Err(source) if Instant::now() >= deadline => {
-                return Err(Error::Kafka { what: format!("read the watermarks of {topic}-{partition}"), source });
+                return Err(Error::Kafka {
+                    what: format!("read the watermarks of {topic}-{partition}"),
+                    source,
+                });
             }
             Err(_) => thread::sleep(Duration::from_millis(100)),
         }

@@ -92,8 +92,8 @@ pub fn run(
         for slot in 0..stage.workers.max(1) {
             let (failed, stop_all, observer) = (&failed, &stop_all, Arc::clone(observer));
             let work = move || {
-                let result =
-                    make().and_then(|processor| Worker::start(stage, slot, processor, observer)?.run(stop_all));
+                let result = make()
+                    .and_then(|processor| Worker::start(stage, slot, processor, observer)?.run(stop_all));
                 if let Err(error) = &result {
                     failed.store(true, Ordering::Relaxed);
                     tracing::error!(error = error as &dyn std::error::Error, slot, "worker stopped");
@@ -106,7 +106,10 @@ pub fn run(
                 Ok(handle) => handles.push((slot, handle)),
                 Err(error) => {
                     failed.store(true, Ordering::Relaxed);
-                    return Err(Error::Panicked { slot, message: format!("its thread couldn't start: {error}") });
+                    return Err(Error::Panicked {
+                        slot,
+                        message: format!("its thread couldn't start: {error}"),
+                    });
                 }
             }
         }

@@ -26,16 +26,20 @@ pub struct StoreError(pub String);
 /// A change: table, key, and the new value or `None` for a removal.
 pub type Change<'a> = (u8, &'a [u8], Option<&'a [u8]>);
 
+/// Key and value.
+pub type Entry<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// State of one task. Implementations are interchangeable: the same tests run over each.
 pub trait Store: Send {
     /// The value of a key.
     fn get(&self, table: u8, key: &[u8]) -> Option<Cow<'_, [u8]>>;
 
     /// The next entry of an ordered table at or after (`reverse`: at or before) a bound.
-    fn next(&self, table: u8, from: Bound<&[u8]>, reverse: bool) -> Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)>;
+    fn next(&self, table: u8, from: Bound<&[u8]>, reverse: bool) -> Option<Entry<'_>>;
 
     /// Applies the changes of one committed transaction, atomically with the input offset that they belong to.
-    fn apply(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>, offset: i64) -> Result<(), StoreError>;
+    fn apply(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>, offset: i64)
+    -> Result<(), StoreError>;
 
     /// Number of entries.
     fn len(&self) -> usize;
@@ -92,7 +96,7 @@ impl Store for Memory {
         .map(|value| Cow::Borrowed(&**value))
     }
 
-    fn next(&self, table: u8, from: Bound<&[u8]>, reverse: bool) -> Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    fn next(&self, table: u8, from: Bound<&[u8]>, reverse: bool) -> Option<Entry<'_>> {
         let Entries::Ordered(map) = self.table(table)? else { return None };
         let entry = if reverse {
             map.range::<[u8], _>((Bound::Unbounded, from)).next_back()
@@ -102,7 +106,11 @@ impl Store for Memory {
         entry.map(|(k, v)| (Cow::Borrowed(&**k), Cow::Borrowed(&**v)))
     }
 
-    fn apply(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>, _offset: i64) -> Result<(), StoreError> {
+    fn apply(
+        &mut self,
+        changes: &mut dyn Iterator<Item = Change<'_>>,
+        _offset: i64,
+    ) -> Result<(), StoreError> {
         for (table, key, value) in changes {
             let entries = self
                 .tables

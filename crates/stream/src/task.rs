@@ -17,7 +17,9 @@ pub(crate) enum Task {
 impl Task {
     pub(crate) fn status(&self, partition: i32) -> TaskStatus {
         match self {
-            Self::Restoring(_) => TaskStatus { partition, phase: Phase::Restoring, committed: -1, entries: 0 },
+            Self::Restoring(_) => {
+                TaskStatus { partition, phase: Phase::Restoring, committed: -1, entries: 0 }
+            }
             Self::Running(task) => TaskStatus {
                 partition,
                 phase: Phase::Running,
@@ -48,7 +50,9 @@ impl Restoring {
     /// The result, once it is there.
     pub(crate) fn poll(&mut self) -> Option<Result<Option<Restored>, Error>> {
         let thread = self.thread.take_if(|thread| thread.is_finished())?;
-        Some(thread.join().unwrap_or_else(|_| Err(Error::Processor("the restore thread panicked".to_owned()))))
+        Some(
+            thread.join().unwrap_or_else(|_| Err(Error::Processor("the restore thread panicked".to_owned()))),
+        )
     }
 }
 

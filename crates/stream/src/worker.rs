@@ -107,7 +107,10 @@ impl<'s> Worker<'s> {
         if self.transaction.is_some()
             && let Err(error) = self.producer.abort()
         {
-            tracing::warn!(error = error.message, "aborting the last transaction; the broker will, after its time-out");
+            tracing::warn!(
+                error = error.message,
+                "aborting the last transaction; the broker will, after its time-out"
+            );
         }
         self.tasks.clear();
         self.observer.tasks(self.slot, &[]);
@@ -171,8 +174,13 @@ impl<'s> Worker<'s> {
             if let Err(error) = self.producer.begin() {
                 return self.recover(error, "begin");
             }
-            self.transaction =
-                Some(Transaction { since: Instant::now(), records: 0, bytes: 0, oldest_millis: i64::MAX, failed: None });
+            self.transaction = Some(Transaction {
+                since: Instant::now(),
+                records: 0,
+                bytes: 0,
+                oldest_millis: i64::MAX,
+                failed: None,
+            });
         }
         let record = Record::from_message(message);
         self.outbox.begin(record.headers().iter().find(|(n, _)| *n == "traceparent").map(|(_, v)| *v));
@@ -200,9 +208,10 @@ impl<'s> Worker<'s> {
                 "record set aside"
             );
             result = match self.processor.dead_letter(&record, poison, &mut ctx) {
-                Err(Failure::Poison(again)) => {
-                    Err(Failure::Fatal(format!("{}-{partition}@{offset} can't be set aside: {again}", record.topic)))
-                }
+                Err(Failure::Poison(again)) => Err(Failure::Fatal(format!(
+                    "{}-{partition}@{offset} can't be set aside: {again}",
+                    record.topic
+                ))),
                 other => other,
             };
         }
@@ -275,10 +284,12 @@ impl<'s> Worker<'s> {
             Some(RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced) => {
                 Err(Error::Fenced { instance: self.stage.instance.clone(), detail: error.to_string() })
             }
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => Err(Error::Kafka {
-                what: format!("go on in {}: the next record is gone (retention?)", self.stage.input),
-                source: error,
-            }),
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                Err(Error::Kafka {
+                    what: format!("go on in {}: the next record is gone (retention?)", self.stage.input),
+                    source: error,
+                })
+            }
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 tracing::warn!(error = %error, "the input topic isn't there yet");
                 Ok(())
@@ -311,7 +322,11 @@ impl<'s> Worker<'s> {
         let result = self.write_changelog().and_then(|()| {
             let Some(membership) = Membership::of(&self.consumer).filter(Membership::is_valid) else {
                 let message = "not a member of the group at the moment".to_owned();
-                return Err(TransactionError { class: Class::Abortable, code: RDKafkaErrorCode::UnknownMemberId, message });
+                return Err(TransactionError {
+                    class: Class::Abortable,
+                    code: RDKafkaErrorCode::UnknownMemberId,
+                    message,
+                });
             };
             let offsets = self.dirty_offsets();
             self.producer.send_offsets(&offsets, &membership)?;
@@ -400,7 +415,8 @@ impl<'s> Worker<'s> {
                 && task.is_dirty()
             {
                 // Only a negative offset could be refused here, and positions start at 0.
-                let added = list.add_partition_offset(&self.stage.input, *partition, Offset::Offset(task.position));
+                let added =
+                    list.add_partition_offset(&self.stage.input, *partition, Offset::Offset(task.position));
                 debug_assert!(added.is_ok(), "offset {}", task.position);
             }
         }
@@ -462,7 +478,9 @@ impl<'s> Worker<'s> {
                 self.observer.aborted(during);
                 let begun = Instant::now();
                 match self.producer.abort() {
-                    Ok(()) if begun.elapsed() <= SLOW_COMMIT && !self.producer.was_disturbed() => self.rewind(),
+                    Ok(()) if begun.elapsed() <= SLOW_COMMIT && !self.producer.was_disturbed() => {
+                        self.rewind()
+                    }
                     Ok(()) => {
                         self.rewind()?;
                         self.recycle("slow abort")
@@ -530,7 +548,10 @@ impl<'s> Worker<'s> {
     fn seek(&self, partition: i32, offset: i64) -> Result<(), Error> {
         self.consumer
             .seek(&self.stage.input, partition, Offset::Offset(offset), Duration::from_secs(10))
-            .map_err(|source| Error::Kafka { what: format!("go to {}-{partition}@{offset}", self.stage.input), source })
+            .map_err(|source| Error::Kafka {
+                what: format!("go to {}-{partition}@{offset}", self.stage.input),
+                source,
+            })
     }
 
     // ---- the group ----
@@ -547,7 +568,9 @@ impl<'s> Worker<'s> {
                 // Paused until restored; a record that slips through before the pause is dropped by `handle`, and
                 // the seek that follows goes back to the right place.
                 self.consumer.incremental_assign(&list).map_err(|e| failed("assign", e))?;
-                self.consumer.pause(&self.list(&partitions, Offset::Invalid)).map_err(|e| failed("pause", e))?;
+                self.consumer
+                    .pause(&self.list(&partitions, Offset::Invalid))
+                    .map_err(|e| failed("pause", e))?;
             }
             Wish::Revoke(partitions) => {
                 let lost = self.consumer.assignment_lost();
@@ -583,7 +606,10 @@ impl<'s> Worker<'s> {
             return Ok(());
         }
         let message = format!("assignment {cause}");
-        self.recover(TransactionError { class: Class::Abortable, code: RDKafkaErrorCode::NoError, message }, cause)
+        self.recover(
+            TransactionError { class: Class::Abortable, code: RDKafkaErrorCode::NoError, message },
+            cause,
+        )
     }
 
     fn list(&self, partitions: &[i32], offset: Offset) -> TopicPartitionList {
@@ -611,9 +637,9 @@ impl<'s> Worker<'s> {
             let (records, took, offset) = (restored.records, restored.took, restored.offset);
             self.tasks.insert(partition, Task::Running(Running::new(self.stage, restored)));
             self.seek(partition, offset)?;
-            self.consumer
-                .resume(&self.list(&[partition], Offset::Invalid))
-                .map_err(|source| Error::Kafka { what: format!("resume {}-{partition}", self.stage.input), source })?;
+            self.consumer.resume(&self.list(&[partition], Offset::Invalid)).map_err(|source| {
+                Error::Kafka { what: format!("resume {}-{partition}", self.stage.input), source }
+            })?;
             tracing::info!(slot = self.slot, partition, offset, records, ?took, "state restored");
             self.observer.restored(partition, records, took);
             self.report();
@@ -623,7 +649,8 @@ impl<'s> Worker<'s> {
 
     fn report(&mut self) {
         self.last_report = Instant::now();
-        let tasks: Vec<TaskStatus> = self.tasks.iter().map(|(partition, task)| task.status(*partition)).collect();
+        let tasks: Vec<TaskStatus> =
+            self.tasks.iter().map(|(partition, task)| task.status(*partition)).collect();
         let lag = |status: &TaskStatus| {
             self.rebalances.end_of(status.partition).map_or(0, |end| (end - status.committed.max(0)).max(0))
         };

@@ -39,7 +39,9 @@ pub struct Common {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Starts Kafka, the schema registry and all services on this machine.
-    #[command(after_help = "Example:\n  tillstream up --demo --once     run the demo, compare, exit 0 if all is equal")]
+    #[command(
+        after_help = "Example:\n  tillstream up --demo --once     run the demo, compare, exit 0 if all is equal"
+    )]
     Up(up::Args),
     /// Runs one service, or all, against an existing cluster.
     #[command(after_help = "Example:\n  tillstream serve state --config tillstream.toml --instance a")]
@@ -48,7 +50,9 @@ enum Command {
     #[command(after_help = "Example:\n  tillstream demo --orders 500 --seed 7")]
     Demo(measure::Args),
     /// Sends one signed webhook, made from an example body.
-    #[command(after_help = "Example:\n  tillstream trigger shopify orders/create --set total_price=99.00 --set financial_status=paid")]
+    #[command(
+        after_help = "Example:\n  tillstream trigger shopify orders/create --set total_price=99.00 --set financial_status=paid"
+    )]
     Trigger(TriggerArgs),
     /// Prints records of a topic as they come.
     #[command(after_help = "Example:\n  tillstream tail facts -o json --from-beginning")]
@@ -186,11 +190,15 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
     }
     let gateway = match &args.gateway {
         Some(url) => url.clone(),
-        None => common.home()?.endpoints().map_or_else(|_| format!("http://{}", config.gateway.listen), |e| e.gateway),
+        None => common
+            .home()?
+            .endpoints()
+            .map_or_else(|_| format!("http://{}", config.gateway.listen), |e| e.gateway),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(10)).build()?;
+        let client =
+            reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(10)).build()?;
         let mut refused = 0;
         for delivery in deliveries {
             let url = format!("{gateway}{}", delivery.path_and_query);
@@ -207,7 +215,9 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
             refused += u32::from(!status.is_success());
             let id = delivery_id(&delivery.body);
             match args.output {
-                Output::Table => crate::data(&format!("{} {} {} → {status} {body}", args.source, args.event, id))?,
+                Output::Table => {
+                    crate::data(&format!("{} {} {} → {status} {body}", args.source, args.event, id))?
+                }
                 Output::Json => crate::data(
                     &serde_json::json!({"source": args.source, "event": args.event, "id": id,
                         "status": status.as_u16(), "body": body})

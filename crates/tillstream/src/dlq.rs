@@ -83,7 +83,8 @@ fn read(config: &Config) -> Result<Vec<DeadLetter>, Stop> {
 }
 
 fn list(letters: &[DeadLetter], reason: Option<&str>, limit: usize, output: Output) -> Result<(), Stop> {
-    let wanted: Vec<&DeadLetter> = letters.iter().filter(|l| reason.is_none_or(|reason| l.reason == reason)).collect();
+    let wanted: Vec<&DeadLetter> =
+        letters.iter().filter(|l| reason.is_none_or(|reason| l.reason == reason)).collect();
     let shown = &wanted[wanted.len().saturating_sub(limit)..];
     for letter in shown {
         let at = letter.first_seen_at.to_rfc3339();
@@ -127,7 +128,10 @@ fn show(letters: &[DeadLetter], id: &str, output: Output) -> Result<(), Stop> {
     data(&format!("message    {}", letter.message))?;
     data(&format!("field      {}", letter.field.as_deref().unwrap_or("-")))?;
     data(&format!("stage      {}, source {}, verdict {}", letter.stage, letter.source, letter.verdict))?;
-    data(&format!("origin     {} partition {} offset {}", letter.origin_topic, letter.origin_partition, letter.origin_offset))?;
+    data(&format!(
+        "origin     {} partition {} offset {}",
+        letter.origin_topic, letter.origin_partition, letter.origin_offset
+    ))?;
     data(&format!("first seen {}", letter.first_seen_at.to_rfc3339()))?;
     for (name, value) in &letter.headers {
         data(&format!("header     {name}: {value}"))?;

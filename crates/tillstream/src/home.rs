@@ -97,7 +97,12 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let temporary = path.with_extension("new");
     let failed = || format!("cannot write {}", path.display());
     let _ = fs::remove_file(&temporary);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).with_context(failed)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .with_context(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)?;
     fs::rename(&temporary, path).with_context(failed)
 }

@@ -56,7 +56,8 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
     let endpoints = home.endpoints()?;
     let config = Arc::new(common.load(vec![])?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let table = runtime.block_on(demo(config, &args.size, endpoints.gateway, endpoints.query, home.demo_file()))?;
+    let table =
+        runtime.block_on(demo(config, &args.size, endpoints.gateway, endpoints.query, home.demo_file()))?;
     print(&table, args.output)
 }
 
@@ -67,7 +68,11 @@ pub fn print(table: &Table, output: Output) -> Result<(), Stop> {
         Output::Json => Format::Json,
     };
     table.print(&mut std::io::stdout(), format)?;
-    if table.all_equal() { Ok(()) } else { Err(Stop::Failed(anyhow!("the demo's figures are not what they must be"))) }
+    if table.all_equal() {
+        Ok(())
+    } else {
+        Err(Stop::Failed(anyhow!("the demo's figures are not what they must be")))
+    }
 }
 
 /// Sends the demo's deliveries, or what an earlier run left of them, and compares.
@@ -91,8 +96,12 @@ pub async fn demo(
         }
         None => Plan { seed: size.seed, orders: size.orders, now: service::clock::now().0 },
     };
-    let options =
-        Options { seed: plan.seed, orders: plan.orders, credentials: credentials.clone(), ..Options::default_at(EventTime(plan.now)) };
+    let options = Options {
+        seed: plan.seed,
+        orders: plan.orders,
+        credentials: credentials.clone(),
+        ..Options::default_at(EventTime(plan.now))
+    };
     let shop = Shop::generate(&options);
     let workspaces = config.workspaces().map_err(|m| Stop::Usage(anyhow!(m.join("; "))))?;
     let base = workspaces.get(&credentials.workspace).map_or(Currency::USD, |w| w.base_currency);
@@ -112,7 +121,10 @@ pub async fn demo(
     .await?;
     eprintln!("demo: all {} deliveries sent, waiting for the figures", shop.deliveries.len());
     for answer in &report.unexpected {
-        eprintln!("demo: {} answered {} instead of {}: {}", answer.path, answer.got, answer.expected, answer.body);
+        eprintln!(
+            "demo: {} answered {} instead of {}: {}",
+            answer.path, answer.got, answer.expected, answer.body
+        );
     }
     let rejected = expected.rejected.clone();
     let deadline = Instant::now() + SETTLE;
@@ -152,7 +164,8 @@ fn measure(target: &Target) -> anyhow::Result<Measured> {
     let today = commerce::time::Zone::utc().day_of(service::clock::now().as_event());
     let reports = Reports::new(target)?;
     for currency in &target.currencies {
-        let range = format!("currency={currency}&start={}&end={}", target.days.unwrap_or(today), Day(today.0 + 1));
+        let range =
+            format!("currency={currency}&start={}&end={}", target.days.unwrap_or(today), Day(today.0 + 1));
         let overview = reports.get("overview", &range)?;
         let count = |name: &str| overview[name].as_i64().unwrap_or(-1);
         let totals = Totals {
@@ -166,8 +179,12 @@ fn measure(target: &Target) -> anyhow::Result<Measured> {
         by_currency.insert(*currency, totals);
         let series = reports.get("revenue-timeseries", &range)?;
         for entry in series["series"].as_array().into_iter().flatten() {
-            let day = entry["date"].as_str().and_then(Day::parse).ok_or_else(|| anyhow!("a series entry without date"))?;
-            let mut totals: DayTotals = topics.refunds_by_day.get(&(day, *currency)).copied().unwrap_or_default();
+            let day = entry["date"]
+                .as_str()
+                .and_then(Day::parse)
+                .ok_or_else(|| anyhow!("a series entry without date"))?;
+            let mut totals: DayTotals =
+                topics.refunds_by_day.get(&(day, *currency)).copied().unwrap_or_default();
             totals.orders = entry["orders"].as_i64().unwrap_or(-1);
             totals.gross = minor(&entry["revenue"], *currency)?;
             if totals != DayTotals::default() {
@@ -204,10 +221,18 @@ struct Reports {
 impl Reports {
     fn new(target: &Target) -> anyhow::Result<Self> {
         let workspaces = target.config.workspaces().map_err(|m| anyhow!(m.join("; ")))?;
-        let workspace = workspaces.get(&target.workspace).ok_or_else(|| anyhow!("no workspace {}", target.workspace))?;
-        let key = workspace.analytics.secret_keys.first().ok_or_else(|| anyhow!("the workspace has no secret key"))?;
+        let workspace =
+            workspaces.get(&target.workspace).ok_or_else(|| anyhow!("no workspace {}", target.workspace))?;
+        let key = workspace
+            .analytics
+            .secret_keys
+            .first()
+            .ok_or_else(|| anyhow!("the workspace has no secret key"))?;
         Ok(Self {
-            client: reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?,
+            client: reqwest::blocking::Client::builder()
+                .no_proxy()
+                .timeout(Duration::from_secs(10))
+                .build()?,
             base: target.query.clone(),
             key: key.expose().to_owned(),
         })
@@ -312,11 +337,14 @@ fn read_metric(metric: &Metric, found: &mut FromTopics) {
     let value = |name: &str| metric.values.get(name).copied().unwrap_or(0);
     let dimension = |name: &str| metric.dimensions.get(name).map_or("", String::as_str);
     if metric.metric == "outcomes" && dimension("outcome") == "duplicate" {
-        if let Some(level) = DuplicateLevel::ALL.into_iter().find(|level| level.as_str() == dimension("detail")) {
+        if let Some(level) =
+            DuplicateLevel::ALL.into_iter().find(|level| level.as_str() == dimension("detail"))
+        {
             *found.duplicates.entry(level).or_default() += value("count");
         }
     } else if metric.metric == "revenue"
-        && let (Some(day), Ok(currency)) = (Day::parse(&metric.window_start), Currency::parse(dimension("currency")))
+        && let (Some(day), Ok(currency)) =
+            (Day::parse(&metric.window_start), Currency::parse(dimension("currency")))
     {
         let totals = found.refunds_by_day.entry((day, currency)).or_default();
         totals.refunds += value("refunds");

@@ -34,7 +34,9 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
         )));
     }
     if config.workspaces.is_empty() {
-        return Err(Stop::Usage(anyhow!("no workspace is configured: see `[[workspaces]]` in the documentation")));
+        return Err(Stop::Usage(anyhow!(
+            "no workspace is configured: see `[[workspaces]]` in the documentation"
+        )));
     }
     service::log::init(&config.log).map_err(|e| Stop::Usage(anyhow!(e)))?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
@@ -80,7 +82,8 @@ impl Services {
         let wanted = |service| which == service || which == Service::All;
         if wanted(Service::Query) {
             let readiness = Readiness::new(shutdown.clone());
-            let query = query::Query::build(config, metrics.clone(), readiness.clone(), shutdown.clone()).await?;
+            let query =
+                query::Query::build(config, metrics.clone(), readiness.clone(), shutdown.clone()).await?;
             services.query = Some(query.address());
             services.readiness.push(("query", readiness));
             let shutdown = shutdown.clone();
@@ -102,7 +105,8 @@ impl Services {
             if !wanted(service) {
                 continue;
             }
-            let readiness = if which == Service::All { all.scoped(name) } else { Readiness::new(shutdown.clone()) };
+            let readiness =
+                if which == Service::All { all.scoped(name) } else { Readiness::new(shutdown.clone()) };
             services.readiness.push((name, readiness.clone()));
             if which != Service::All {
                 services.serve_ops(ops.unwrap_or(listen), readiness.clone(), metrics, shutdown).await?;
@@ -111,7 +115,11 @@ impl Services {
             let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
                 let result = run(&config, &metrics, &readiness, &shutdown);
                 if let Err(error) = &result {
-                    tracing::error!(service = name, error = format!("{error:#}"), "service failed, stopping all");
+                    tracing::error!(
+                        service = name,
+                        error = format!("{error:#}"),
+                        "service failed, stopping all"
+                    );
                 }
                 shutdown.trigger();
                 result
@@ -155,9 +163,12 @@ impl Services {
         Ok(())
     }
 
-    /// What isn't ready yet.
-    pub fn waiting_for(&self) -> Vec<&'static str> {
-        self.readiness.iter().filter(|(_, readiness)| !readiness.is_ready()).map(|(name, _)| *name).collect()
+    /// What isn't ready yet, and what it waits for.
+    pub fn waiting_for(&self) -> Vec<String> {
+        let missing = |(name, readiness): &(&str, Readiness)| {
+            (!readiness.is_ready()).then(|| format!("{name} ({})", readiness.missing().join(", ")))
+        };
+        self.readiness.iter().filter_map(missing).collect()
     }
 
     /// Waits for all to end, and gives the first failure.

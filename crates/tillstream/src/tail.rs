@@ -36,10 +36,8 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
     let mut reader = Reader::new(config)?;
     let left = Cell::new(args.count.unwrap_or(u64::MAX));
     let live = Cell::new(args.from_beginning);
-    let what = Follow {
-        client: service::kafka::client_config(config),
-        topics: vec![topic.name().to_owned()],
-    };
+    let what =
+        Follow { client: service::kafka::client_config(config), topics: vec![topic.name().to_owned()] };
     let mut failed = Ok(());
     follow(&what, &|| left.get() == 0, &mut |followed| {
         match followed {
@@ -48,13 +46,17 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
                     eprintln!("waiting for new records of {} (Ctrl-C ends)", topic.name());
                 }
             }
-            Followed::Record { partition, offset, timestamp_millis, key, value, .. } if live.get() && left.get() > 0 => {
+            Followed::Record { partition, offset, timestamp_millis, key, value, .. }
+                if live.get() && left.get() > 0 =>
+            {
                 let record = reader.read(topic, key, value);
                 let line = match args.output {
                     Output::Table => line(topic, key, &record),
-                    Output::Json => json!({"partition": partition, "offset": offset, "timestamp": timestamp_millis,
+                    Output::Json => {
+                        json!({"partition": partition, "offset": offset, "timestamp": timestamp_millis,
                         "key": String::from_utf8_lossy(key), "value": record})
-                    .to_string(),
+                        .to_string()
+                    }
                 };
                 if let Err(stop) = data(&line) {
                     failed = Err(stop);
@@ -72,7 +74,8 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
 
 /// A topic by its short or full name.
 fn find(name: &str) -> anyhow::Result<Topic> {
-    let short = |topic: Topic| topic.name().trim_start_matches("commerce.").trim_end_matches(".v1").to_owned();
+    let short =
+        |topic: Topic| topic.name().trim_start_matches("commerce.").trim_end_matches(".v1").to_owned();
     Topic::ALL.iter().copied().find(|topic| topic.name() == name || short(*topic) == name).ok_or_else(|| {
         let known: Vec<String> = Topic::ALL.iter().map(|topic| short(*topic)).collect();
         anyhow!("no topic '{name}'; there are {}", known.join(", "))
@@ -135,14 +138,16 @@ pub fn shown(letter: &DeadLetter) -> Value {
 }
 
 fn text(key: &[u8], bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes)
-        .unwrap_or_else(|_| json!({"key": String::from_utf8_lossy(key), "text": String::from_utf8_lossy(bytes)}))
+    serde_json::from_slice(bytes).unwrap_or_else(
+        |_| json!({"key": String::from_utf8_lossy(key), "text": String::from_utf8_lossy(bytes)}),
+    )
 }
 
 /// One record as one line for a person.
 fn line(topic: Topic, key: &[u8], value: &Value) -> String {
     let key = String::from_utf8_lossy(key);
-    let time = |field: &Value| field.as_i64().map_or_else(String::new, |t| commerce::EventTime(t).to_rfc3339());
+    let time =
+        |field: &Value| field.as_i64().map_or_else(String::new, |t| commerce::EventTime(t).to_rfc3339());
     let money = |field: &Value| {
         let money: Option<commerce::Money> = serde_json::from_value(field.clone()).ok();
         money.map_or_else(|| "-".to_owned(), |money| money.to_string())

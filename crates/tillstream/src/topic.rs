@@ -39,7 +39,9 @@ pub fn run(config: &Config, command: &Command) -> Result<(), Stop> {
     show(&plan, args.output)?;
     match command {
         Command::Plan(_) if plan.is_empty() && plan.refusals.is_empty() => Ok(()),
-        Command::Plan(_) => Err(Stop::Failed(anyhow!("the cluster differs; `tillstream topics apply` changes that"))),
+        Command::Plan(_) => {
+            Err(Stop::Failed(anyhow!("the cluster differs; `tillstream topics apply` changes that")))
+        }
         Command::Apply(_) => Ok(admin.apply(&plan, Some(&registry))?),
     }
 }

@@ -130,7 +130,10 @@ async fn with_services(
     };
     if args.no_services {
         home.write_endpoints(&endpoints)?;
-        say(&format!("start services with: tillstream serve <service> --config {} --instance <name>", home.config_file().display()));
+        say(&format!(
+            "start services with: tillstream serve <service> --config {} --instance <name>",
+            home.config_file().display()
+        ));
         shutdown.wait().await;
         return Ok(());
     }
@@ -145,7 +148,11 @@ async fn with_services(
         if Instant::now() >= deadline {
             shutdown.trigger();
             services.end().await?;
-            return Err(Stop::Failed(anyhow!("not ready within {} s: {}", READY_WITHIN.as_secs(), waiting.join(", "))));
+            return Err(Stop::Failed(anyhow!(
+                "not ready within {} s: {}",
+                READY_WITHIN.as_secs(),
+                waiting.join(", ")
+            )));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

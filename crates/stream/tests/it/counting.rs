@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use stream::{Committed, Context, Cut, Error, Failure, Observer, Output, Phase, Poison, Processor, Record, Stage, Table, TaskStatus};
+use stream::{
+    Committed, Context, Cut, Error, Failure, Observer, Output, Phase, Poison, Processor, Record, Stage,
+    Table, TaskStatus,
+};
 
 use crate::cluster::client;
 
@@ -40,9 +43,16 @@ impl Processor for Counting {
         Ok(())
     }
 
-    fn dead_letter(&mut self, record: &Record<'_>, poison: &Poison, ctx: &mut Context<'_>) -> Result<(), Failure> {
+    fn dead_letter(
+        &mut self,
+        record: &Record<'_>,
+        poison: &Poison,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
         let mut value = format!("{}:", poison.reason).into_bytes();
-        value.extend_from_slice(record.value.unwrap_or_default().get(..32).unwrap_or(record.value.unwrap_or_default()));
+        value.extend_from_slice(
+            record.value.unwrap_or_default().get(..32).unwrap_or(record.value.unwrap_or_default()),
+        );
         ctx.count(["dead_lettered", poison.reason, ""]);
         ctx.emit(1, None, record.key, Some(&value))
     }
@@ -146,8 +156,11 @@ impl Job {
         let seen = Arc::new(Seen::default());
         let stop = Arc::new(AtomicBool::new(false));
         let observer: Arc<dyn Observer> = Arc::clone(&seen) as _;
-        let (stage, world, stopped) =
-            (Stage { instance: instance.to_owned(), ..self.stage.clone() }, Arc::clone(&self.world), Arc::clone(&stop));
+        let (stage, world, stopped) = (
+            Stage { instance: instance.to_owned(), ..self.stage.clone() },
+            Arc::clone(&self.world),
+            Arc::clone(&stop),
+        );
         let thread = std::thread::spawn(move || {
             let make = || Ok(Box::new(Counting { world: Arc::clone(&world) }) as Box<dyn Processor>);
             stream::run(&stage, &make, &observer, &|| stopped.load(Ordering::Relaxed))

@@ -54,8 +54,11 @@ impl Kafka {
         config.gateway.reports_url = None;
         config.query.listen = free;
         // The servers of the stages have next to nothing to do; those that are measured have a runtime of their own.
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("ops").enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("ops")
+            .enable_all()
+            .build()?;
         let (cluster, folder) = match (&place.kafka, &place.registry) {
             (Some(kafka), Some(registry)) => {
                 config.kafka.bootstrap.clone_from(kafka);
@@ -128,8 +131,11 @@ impl Kafka {
 
     /// The end offsets of a topic's partitions, open transactions included; empty when it doesn't exist.
     pub fn ends(&self, topic: &str) -> anyhow::Result<Vec<i64>> {
-        let consumer: BaseConsumer =
-            self.client().set("group.id", "tillstream-bench").set("isolation.level", "read_uncommitted").create()?;
+        let consumer: BaseConsumer = self
+            .client()
+            .set("group.id", "tillstream-bench")
+            .set("isolation.level", "read_uncommitted")
+            .create()?;
         let metadata = consumer.fetch_metadata(Some(topic), CALL)?;
         let partitions = metadata.topics().first().map_or(0, |found| found.partitions().len());
         (0..partitions)
@@ -143,7 +149,8 @@ impl Kafka {
         let new: Vec<NewTopic<'_>> =
             names.iter().map(|name| NewTopic::new(name, 4, TopicReplication::Fixed(1))).collect();
         let made = self.runtime.block_on(admin.create_topics(&new, &AdminOptions::new()))?;
-        made.into_iter().try_for_each(|made| made.map(drop).map_err(|(name, code)| anyhow!("{name}: {code}")))?;
+        made.into_iter()
+            .try_for_each(|made| made.map(drop).map_err(|(name, code)| anyhow!("{name}: {code}")))?;
         let deadline = Instant::now() + CALL;
         while !names.iter().all(|name| self.ends(name).is_ok_and(|ends| ends.len() == 4)) {
             if Instant::now() >= deadline {

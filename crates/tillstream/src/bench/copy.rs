@@ -15,7 +15,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
-use stream::{Committed, Context, Cut, Failure, Observer, Output, Phase, Poison, Processor, Record, Stage, TaskStatus};
+use stream::{
+    Committed, Context, Cut, Failure, Observer, Output, Phase, Poison, Processor, Record, Stage, TaskStatus,
+};
 
 use super::cluster::Kafka;
 use super::machine::Moment;
@@ -72,7 +74,8 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
         }
     }
     let n = float(args.n);
-    let rate = |sides: &[Side]| n * float(sides.len() as u64) / sides.iter().map(|side| side.seconds).sum::<f64>();
+    let rate =
+        |sides: &[Side]| n * float(sides.len() as u64) / sides.iter().map(|side| side.seconds).sum::<f64>();
     report.figure("exactly_once_per_s", rate(&once), "records/s");
     report.figure("at_least_once_per_s", rate(&least), "records/s");
     report.figure("ratio", rate(&once) / rate(&least), "exactly once / at least once");
@@ -80,7 +83,8 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
         for (index, side) in sides.iter().enumerate() {
             report.figure(format!("{name}_{}_per_s", index + 1), n / side.seconds, "records/s");
         }
-        let cpu = |get: fn(&Side) -> f64| sides.iter().map(get).sum::<f64>() * 1e6 / n / float(sides.len() as u64);
+        let cpu =
+            |get: fn(&Side) -> f64| sides.iter().map(get).sum::<f64>() * 1e6 / n / float(sides.len() as u64);
         report.figure(format!("{name}_cpu_us"), cpu(|side| side.own), "µs per record, this process");
         report.figure(format!("{name}_broker_cpu_us"), cpu(|side| side.broker), "µs per record, the broker");
     }
@@ -244,8 +248,15 @@ impl<'k> Round<'k> {
             match consumer.poll(EVERY.saturating_sub(last.elapsed()).max(Duration::from_millis(1))) {
                 Some(Ok(message)) => {
                     seen.started();
-                    send(&producer, &output, message.key().unwrap_or_default(), message.payload().unwrap_or_default())?;
-                    if let Some(next) = usize::try_from(message.partition()).ok().and_then(|p| next.get_mut(p)) {
+                    send(
+                        &producer,
+                        &output,
+                        message.key().unwrap_or_default(),
+                        message.payload().unwrap_or_default(),
+                    )?;
+                    if let Some(next) =
+                        usize::try_from(message.partition()).ok().and_then(|p| next.get_mut(p))
+                    {
                         *next = message.offset() + 1;
                     }
                     copied += 1;
@@ -342,9 +353,11 @@ impl Seen {
     /// Waits until the partitions are shared out evenly and nothing moves any more.
     fn settled(&self, workers: i32, ended: &dyn Fn() -> bool) -> anyhow::Result<()> {
         let even = || {
-            let counts: Vec<i32> = self.partitions.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+            let counts: Vec<i32> =
+                self.partitions.iter().map(|count| count.load(Ordering::Relaxed)).collect();
             let sharing = counts.iter().filter(|count| **count > 0);
-            counts.iter().sum::<i32>() == 4 && i32::try_from(sharing.count()).is_ok_and(|n| n == workers.min(4))
+            counts.iter().sum::<i32>() == 4
+                && i32::try_from(sharing.count()).is_ok_and(|n| n == workers.min(4))
                 && counts.iter().max().is_some_and(|most| *most <= (4 + workers - 1) / workers)
         };
         wait(ended, &even)?;

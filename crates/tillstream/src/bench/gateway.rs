@@ -53,7 +53,9 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
     let mut report = Report::new("gateway", kafka.local, METHOD);
     let shops = Shops::new()?;
     let requests: Arc<[load::Bytes]> = Workload::new(42, 4_000)
-        .filter(|webhook| !webhook.repeated && webhook.shop == 0 && (1_900..2_200).contains(&webhook.body.len()))
+        .filter(|webhook| {
+            !webhook.repeated && webhook.shop == 0 && (1_900..2_200).contains(&webhook.body.len())
+        })
         .filter_map(|webhook| shops.request(&webhook))
         .take(REQUESTS)
         .map(|delivery| load::post(&delivery))
@@ -66,7 +68,12 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
     let shutdown = Shutdown::new();
     let readiness = Readiness::new(shutdown.clone());
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
-    let gateway = servers.block_on(gateway::Gateway::bind(&kafka.config, metrics, readiness.clone(), shutdown.clone()))?;
+    let gateway = servers.block_on(gateway::Gateway::bind(
+        &kafka.config,
+        metrics,
+        readiness.clone(),
+        shutdown.clone(),
+    ))?;
     let of_gateway = gateway.address();
     let serving = servers.spawn(gateway.run());
     let of_ceiling = servers.block_on(ceiling(secret.expose()))?;
@@ -81,7 +88,9 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
     let span = Duration::from_secs(args.secs);
     let (mut through, mut without) = (Side::default(), Side::default());
     for round in 0..args.rounds {
-        for (name, address, side) in [("ceiling", of_ceiling, &mut without), ("gateway", of_gateway, &mut through)] {
+        for (name, address, side) in
+            [("ceiling", of_ceiling, &mut without), ("gateway", of_gateway, &mut through)]
+        {
             say(&format!("round {} of {}: {name}", round + 1, args.rounds));
             let before = Moment::now(kafka.broker);
             side.add(client.block_on(load::flood(address, &requests, args.connections, span))?);
@@ -102,8 +111,16 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
         let requests = float(side.millis.len() as u64);
         // The second of warming up is in the CPU time and not among the requests.
         let share = float(args.secs) / float(args.secs + 1);
-        report.figure(format!("{name}_cpu_us"), side.cpu * share * 1e6 / requests, "µs per request, client and server");
-        report.figure(format!("{name}_broker_cpu_us"), side.broker * share * 1e6 / requests, "µs per request");
+        report.figure(
+            format!("{name}_cpu_us"),
+            side.cpu * share * 1e6 / requests,
+            "µs per request, client and server",
+        );
+        report.figure(
+            format!("{name}_broker_cpu_us"),
+            side.broker * share * 1e6 / requests,
+            "µs per request",
+        );
         report.spans(name, &mut side.millis);
     }
     Ok(report)
@@ -144,10 +161,17 @@ async fn ceiling(secret: &str) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-async fn verified(State(mac): State<Hmac<Sha256>>, headers: HeaderMap, body: Bytes) -> (StatusCode, &'static str) {
-    let signature = headers.get("x-shopify-hmac-sha256").and_then(|value| STANDARD.decode(value.as_bytes()).ok());
+async fn verified(
+    State(mac): State<Hmac<Sha256>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, &'static str) {
+    let signature =
+        headers.get("x-shopify-hmac-sha256").and_then(|value| STANDARD.decode(value.as_bytes()).ok());
     match signature {
-        Some(signature) if mac.chain_update(&body).verify_slice(&signature).is_ok() => (StatusCode::OK, r#"{"ok":true}"#),
+        Some(signature) if mac.chain_update(&body).verify_slice(&signature).is_ok() => {
+            (StatusCode::OK, r#"{"ok":true}"#)
+        }
         _ => (StatusCode::UNAUTHORIZED, "{}"),
     }
 }

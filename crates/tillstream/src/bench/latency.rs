@@ -60,9 +60,8 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
     let now = service::clock::now().as_event();
     // Twice as many as are needed, because only new orders of the largest shop are taken.
     let webhooks = Workload::during(42, total * 2, EventTime(now.0 - DAY / 24), 3_600);
-    let orders = webhooks.filter(|webhook| {
-        !webhook.repeated && webhook.shop == 0 && webhook.topic == "orders/create"
-    });
+    let orders =
+        webhooks.filter(|webhook| !webhook.repeated && webhook.shop == 0 && webhook.topic == "orders/create");
     let requests: Vec<load::Bytes> = orders
         .filter_map(|webhook| shops.request(&webhook))
         .map(|delivery| load::post(&delivery))
@@ -89,16 +88,22 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
     );
     let question = load::get(&question, &report_key(SHOPS[0].workspace));
     let start = Instant::now() + Duration::from_millis(200);
-    let due = |index: u64| start + Duration::from_secs(1) * u32::try_from(index).unwrap_or(u32::MAX) / args.rate;
+    let due =
+        |index: u64| start + Duration::from_secs(1) * u32::try_from(index).unwrap_or(u32::MAX) / args.rate;
     let before = Moment::now(kafka.broker);
     let (sent, in_report, in_topic) = watch(&kafka, gateway, query, &question, &requests, total, &due)?;
     let passed = before.to(&Moment::now(kafka.broker));
     let skip = u64::from(args.rate) * u64::from(WARM);
     for (name, seen) in [("report", &in_report), ("topic", &in_topic)] {
-        report.check(format!("orders in the {name}"), &Some(total.cast_signed()), &seen.last().map(|(count, _)| *count));
+        report.check(
+            format!("orders in the {name}"),
+            &Some(total.cast_signed()),
+            &seen.last().map(|(count, _)| *count),
+        );
         report.spans(name, &mut spans(seen, skip, total, &due));
     }
-    let mut sent: Vec<f64> = sent.into_iter().filter(|(index, _)| *index >= skip).map(|(_, millis)| millis).collect();
+    let mut sent: Vec<f64> =
+        sent.into_iter().filter(|(index, _)| *index >= skip).map(|(_, millis)| millis).collect();
     report.spans("answer", &mut sent);
     report.figure("rate", f64::from(args.rate), "orders/s");
     report.figure("cpu_share", passed.own / passed.seconds, "cores, this process, client included");
@@ -119,8 +124,11 @@ fn watch(
     total: u64,
     due: &(dyn Fn(u64) -> Instant + Sync),
 ) -> anyhow::Result<(Sent, Seen, Seen)> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("load").enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("load")
+        .enable_all()
+        .build()?;
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let topic = scope.spawn(|| {
@@ -164,7 +172,9 @@ async fn send(
 ) -> anyhow::Result<Sent> {
     let mut connection = Connection::open(gateway).await?;
     let mut sent = Vec::new();
-    for (index, (request, due)) in requests.iter().zip(dues.iter()).enumerate().skip(number).step_by(CONNECTIONS) {
+    for (index, (request, due)) in
+        requests.iter().zip(dues.iter()).enumerate().skip(number).step_by(CONNECTIONS)
+    {
         tokio::time::sleep_until((*due).into()).await;
         let (status, _) = connection.ask(request).await?;
         if status != 200 {

@@ -68,7 +68,8 @@ impl Connection {
 fn read_head(head: &[u8]) -> anyhow::Result<(u16, usize)> {
     let text = std::str::from_utf8(head)?;
     let mut lines = text.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).context("no status line")?;
+    let status =
+        lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).context("no status line")?;
     let length = lines.find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?

@@ -8,10 +8,10 @@ use commerce::ReceivedTime;
 use sources::{Accepted, Raw};
 use topics::{Schemas, Topic};
 
+use super::float;
 use super::report::{Report, percentile};
 use super::shops::Shops;
 use super::workload::Workload;
-use super::float;
 use crate::{Output, Stop};
 
 /// `bench normalize`

@@ -49,7 +49,8 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
     let kafka = Kafka::with_topics(common, &args.place)?;
     let mut config = kafka.config.clone();
     if let Some([normalizer, state, aggregator]) = args.workers {
-        (config.normalizer.workers, config.state.workers, config.aggregator.workers) = (normalizer, state, aggregator);
+        (config.normalizer.workers, config.state.workers, config.aggregator.workers) =
+            (normalizer, state, aggregator);
     }
     let mut report = Report::new("pipeline", kafka.local, METHOD);
     let shops = Shops::new()?;
@@ -76,7 +77,10 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
             if normalized == args.n && joined == args.n && quiet {
                 return is_drained(&kafka, "aggregator", Topic::Facts);
             }
-            if quiet && normalized + joined > 0 && kafka.ends(Topic::DeadLetters.name())?.iter().sum::<i64>() > 0 {
+            if quiet
+                && normalized + joined > 0
+                && kafka.ends(Topic::DeadLetters.name())?.iter().sum::<i64>() > 0
+            {
                 return Err(anyhow!("there are dead letters, at {items:?} items"));
             }
         }
@@ -107,7 +111,11 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
         let before = threads_before.get(name).copied().unwrap_or(0.0);
         (name.starts_with("rdk:") || name.starts_with("producer")).then_some(seconds - before)
     };
-    report.figure("client_busy", threads.iter().filter_map(of_client).sum(), "s of CPU, librdkafka's threads");
+    report.figure(
+        "client_busy",
+        threads.iter().filter_map(of_client).sum(),
+        "s of CPU, librdkafka's threads",
+    );
     report.figure_if("peak_memory", peak, "MiB, this process");
     report.figure_if("memory_before", resident, "MiB, this process, left by the preload");
     report.figure("preload_per_s", float(args.n) / preloading.seconds, "webhooks/s");

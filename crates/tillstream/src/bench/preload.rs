@@ -69,6 +69,10 @@ impl Stored {
         for (key, value) in &self.headers {
             headers = headers.insert(Header { key, value: Some(value) });
         }
-        BaseRecord::to(Topic::Raw.name()).key(self.key.as_str()).payload(&self.body).headers(headers).timestamp(self.millis)
+        BaseRecord::to(Topic::Raw.name())
+            .key(self.key.as_str())
+            .payload(self.body.as_slice())
+            .headers(headers)
+            .timestamp(self.millis)
     }
 }

@@ -52,7 +52,11 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
         let passed = ready.to(&progress.last);
         report.figure(format!("{name}_per_s"), float(args.n) / passed.seconds, "events/s, alone");
         report.figure(format!("{name}_ready_after"), start.to(&ready).seconds, "s");
-        report.figure(format!("{name}_cpu_us"), passed.own * 1e6 / float(args.n), "µs per event, this process");
+        report.figure(
+            format!("{name}_cpu_us"),
+            passed.own * 1e6 / float(args.n),
+            "µs per event, this process",
+        );
         let broker = passed.broker.map(|cpu| cpu * 1e6 / float(args.n));
         report.figure_if(&format!("{name}_broker_cpu_us"), broker, "µs per event, the broker");
         let entries = stages.metrics.gauge(service::metrics::Gauge::StateEntries, &[name]).get();

@@ -18,8 +18,12 @@ pub struct Shops {
 impl Shops {
     /// The four shops.
     pub fn new() -> anyhow::Result<Self> {
-        let workspaces = Workspaces::from_configs(configs()).map_err(|mistakes| anyhow!(mistakes.join("; ")))?;
-        Ok(Self { workspaces, credentials: SHOPS.iter().map(|shop| credentials(shop.workspace, shop.domain)).collect() })
+        let workspaces =
+            Workspaces::from_configs(configs()).map_err(|mistakes| anyhow!(mistakes.join("; ")))?;
+        Ok(Self {
+            workspaces,
+            credentials: SHOPS.iter().map(|shop| credentials(shop.workspace, shop.domain)).collect(),
+        })
     }
 
     /// The tenants.

@@ -53,7 +53,7 @@ impl<'k> Stages<'k> {
     pub fn wait_ready(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
-            let waiting: Vec<&str> = self.services.iter().flat_map(Services::waiting_for).collect();
+            let waiting: Vec<String> = self.services.iter().flat_map(Services::waiting_for).collect();
             if waiting.is_empty() {
                 return Ok(());
             }
@@ -90,7 +90,10 @@ impl<'k> Stages<'k> {
 
     /// Transactions of a stage that were aborted or whose outcome wasn't known.
     pub fn disturbed(&self, stage: &str) -> u64 {
-        ["aborted", "unknown"].iter().map(|how| self.metrics.counter(Counter::Transactions, &[stage, how]).get()).sum()
+        ["aborted", "unknown"]
+            .iter()
+            .map(|how| self.metrics.counter(Counter::Transactions, &[stage, how]).get())
+            .sum()
     }
 }
 

@@ -68,7 +68,12 @@ pub fn verify(kafka: &Kafka, expected: &Expected, report: &mut Report) -> anyhow
 }
 
 /// Checks that all entries are right: the number of those that are, and the first that isn't.
-fn differing<T: std::fmt::Debug>(report: &mut Report, what: &str, expected: &[T], is_right: impl Fn(&T) -> bool) {
+fn differing<T: std::fmt::Debug + PartialEq>(
+    report: &mut Report,
+    what: &str,
+    expected: &[T],
+    is_right: impl Fn(&T) -> bool,
+) {
     let wrong: Vec<&T> = expected.iter().filter(|entry| !is_right(entry)).collect();
     let expected = (expected.len(), None::<&T>);
     report.check(what, &expected, &(expected.0 - wrong.len(), wrong.first().copied()));
@@ -80,7 +85,8 @@ fn read(kafka: &Kafka) -> anyhow::Result<Found> {
     let mut metrics: BTreeMap<Vec<u8>, Metric> = BTreeMap::new();
     let mut profiles: HashMap<Vec<u8>, Profile> = HashMap::new();
     let topics = [Topic::Metrics, Topic::Profiles, Topic::DeadLetters, Topic::Facts];
-    let what = Follow { client: kafka.client(), topics: topics.map(|topic| topic.name().to_owned()).to_vec() };
+    let what =
+        Follow { client: kafka.client(), topics: topics.map(|topic| topic.name().to_owned()).to_vec() };
     let (done, mut failed) = (Cell::new(false), None);
     follow(&what, &|| done.get(), &mut |followed| {
         match followed {
@@ -123,7 +129,9 @@ impl Found {
         let shop = SHOPS.iter().position(|shop| {
             metric.workspace.as_str() == shop.workspace && dimension("currency") == shop.currency
         });
-        if let ("revenue", Some(shop), Some(day)) = (metric.metric.as_str(), shop, Day::parse(&metric.window_start)) {
+        if let ("revenue", Some(shop), Some(day)) =
+            (metric.metric.as_str(), shop, Day::parse(&metric.window_start))
+        {
             let totals = DayTotals {
                 orders: value("orders"),
                 gross: value("gross"),

@@ -46,18 +46,55 @@ pub const SHOPS: [Shop; 4] = [
 ];
 
 const FIRST_NAMES: [&str; 16] = [
-    "Ada", "Grace", "Zoë", "Linus", "Margaret", "José", "Barbara", "Ken", "Radia", "Dennis", "Hedy", "Björn",
-    "Katherine", "Tim", "Sofia", "Yukihiro",
+    "Ada",
+    "Grace",
+    "Zoë",
+    "Linus",
+    "Margaret",
+    "José",
+    "Barbara",
+    "Ken",
+    "Radia",
+    "Dennis",
+    "Hedy",
+    "Björn",
+    "Katherine",
+    "Tim",
+    "Sofia",
+    "Yukihiro",
 ];
 const LAST_NAMES: [&str; 16] = [
-    "Lovelace", "Hopper", "O'Neil", "Torvalds", "Hamilton", "García", "Liskov", "Thompson", "Perlman", "Ritchie",
-    "Lamarr", "Ångström", "Johnson", "Berners", "Kovalevskaya", "Matsumoto",
+    "Lovelace",
+    "Hopper",
+    "O'Neil",
+    "Torvalds",
+    "Hamilton",
+    "García",
+    "Liskov",
+    "Thompson",
+    "Perlman",
+    "Ritchie",
+    "Lamarr",
+    "Ångström",
+    "Johnson",
+    "Berners",
+    "Kovalevskaya",
+    "Matsumoto",
 ];
 /// As they stand in JSON, quotes escaped.
 const TITLES: [&str; 12] = [
-    "Organic Cotton T-Shirt", r#"Linen Apron \"Chef\""#, "Enamel Mug 12 oz", "Walnut Cutting Board", "Merino Beanie",
-    "Canvas Tote", "Ceramic Pour-Over Set", "Recycled Rain Jacket", "Leather Card Wallet", "Beeswax Candle",
-    "Stainless Bottle 750 ml", "Wool Throw",
+    "Organic Cotton T-Shirt",
+    r#"Linen Apron \"Chef\""#,
+    "Enamel Mug 12 oz",
+    "Walnut Cutting Board",
+    "Merino Beanie",
+    "Canvas Tote",
+    "Ceramic Pour-Over Set",
+    "Recycled Rain Jacket",
+    "Leather Card Wallet",
+    "Beeswax Candle",
+    "Stainless Bottle 750 ml",
+    "Wool Throw",
 ];
 
 /// One webhook.
@@ -567,7 +604,13 @@ mod tests {
         let mut digest = Mark(0);
         for webhook in workload.by_ref() {
             let shop = SHOPS[webhook.shop].domain.as_bytes();
-            let parts = [&digest.0.to_be_bytes()[..], webhook.id.as_bytes(), webhook.topic.as_bytes(), shop, &webhook.body];
+            let parts = [
+                &digest.0.to_be_bytes()[..],
+                webhook.id.as_bytes(),
+                webhook.topic.as_bytes(),
+                shop,
+                &webhook.body,
+            ];
             digest = Mark::of(&parts);
         }
         assert_eq!(digest.to_hex(), "7e90612163b160552a3056d33925744f");

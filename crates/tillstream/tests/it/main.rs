@@ -1,5 +1,10 @@
 //! The binary's own parts, against the other crates.
-#![allow(clippy::unwrap_used, reason = "a step that fails is a test that fails, helpers included")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a step that fails is a test that fails, helpers included"
+)]
 
 mod books;
 mod product;

@@ -20,10 +20,14 @@ fn a_signed_order_goes_from_http_to_a_revenue_figure_once() {
     let up = Up::start(dir.path(), &[]);
 
     // The custom backend's own sample order, its masked e-mail made valid.
-    let sample = ORDER.replace("[email protected]", "jane.doe@example.com");
-    let path = "/transform-webhook-data?key=dev-backend-key&workspace=demo&source=backend&event_name=orders_create";
+    let sample = ORDER.replace("[email\u{a0}protected]", "jane.doe@example.com");
+    let path =
+        "/transform-webhook-data?key=dev-backend-key&workspace=demo&source=backend&event_name=orders_create";
     let (status, answer) = up.post(path, &[("content-type", "application/json")], sample.as_bytes());
-    assert_eq!((status, answer.as_str()), (200, r#"{"success":true,"event":"orders_create","id":"5766207635539"}"#));
+    assert_eq!(
+        (status, answer.as_str()),
+        (200, r#"{"success":true,"event":"orders_create","id":"5766207635539"}"#)
+    );
     let november = "start=2023-11-01&end=2023-11-30";
     wait("the sample order in the report", || up.overview(november)["total_orders"] == 1);
     assert_eq!(amount(&up.overview(november), "total_revenue"), "30.49");
@@ -33,7 +37,15 @@ fn a_signed_order_goes_from_http_to_a_revenue_figure_once() {
     assert_eq!((&person["orders_count"], &person["total_spent"]["minor"]), (&1.into(), &3049.into()));
 
     // A webhook made by `trigger` shows in the report of today.
-    let trigger = ["trigger", "shopify", "orders/create", "--set", "total_price=99.00", "--set", "financial_status=paid"];
+    let trigger = [
+        "trigger",
+        "shopify",
+        "orders/create",
+        "--set",
+        "total_price=99.00",
+        "--set",
+        "financial_status=paid",
+    ];
     assert!(up.ok(&trigger).contains("200"));
     wait("99.00 in today's report", || amount(&up.overview("days=1"), "total_revenue") == "99.00");
     let facts = up.ok(&["tail", "facts", "--from-beginning", "-n", "4"]);
@@ -41,7 +53,10 @@ fn a_signed_order_goes_from_http_to_a_revenue_figure_once() {
     assert!(facts.contains("99.00 USD"), "{facts}");
 
     // The same webhook five times: nothing changes, and four duplicates are counted.
-    let same = [&trigger[..3], &["--set", "total_price=10.00", "--set", "financial_status=paid", "--count", "5", "--same"]];
+    let same = [
+        &trigger[..3],
+        &["--set", "total_price=10.00", "--set", "financial_status=paid", "--count", "5", "--same"],
+    ];
     up.ok(&same.concat());
     let duplicates = |up: &Up| {
         let outcomes = up.get("/v1/metrics/outcomes");
@@ -49,17 +64,28 @@ fn a_signed_order_goes_from_http_to_a_revenue_figure_once() {
         (text.contains("duplicate"), text)
     };
     wait("the order once", || amount(&up.overview("days=1"), "total_revenue") == "109.00");
-    wait("four duplicates", || up.metrics().contains(r#"tillstream_duplicates_total{level="transport",source="shopify"} 4"#));
+    wait("four duplicates", || {
+        up.metrics().contains(r#"tillstream_duplicates_total{level="transport",source="shopify"} 4"#)
+    });
     assert!(duplicates(&up).0, "{}", duplicates(&up).1);
     let overview = up.overview("days=1");
-    assert_eq!((amount(&overview, "total_revenue"), &overview["total_orders"]), ("109.00".to_owned(), &2.into()));
+    assert_eq!(
+        (amount(&overview, "total_revenue"), &overview["total_orders"]),
+        ("109.00".to_owned(), &2.into())
+    );
 
     // Garbage: a wrong signature is refused and leaves nothing; a signed body that is no JSON is a dead letter.
     let bad = [("x-shopify-hmac-sha256", "AAAA"), ("x-shopify-topic", "orders/create")];
-    assert_eq!(up.post("/webhooks/shopify/orders/create", &bad, b"{}"), (401, r#"{"error":"invalid signature"}"#.to_owned()));
+    assert_eq!(
+        up.post("/webhooks/shopify/orders/create", &bad, b"{}"),
+        (401, r#"{"error":"invalid signature"}"#.to_owned())
+    );
     let signature = sign(b"not json");
     let signed = [("x-shopify-hmac-sha256", signature.as_str())];
-    assert_eq!(up.post("/webhooks/shopify/orders/create", &signed, b"not json"), (200, r#"{"ok":true}"#.to_owned()));
+    assert_eq!(
+        up.post("/webhooks/shopify/orders/create", &signed, b"not json"),
+        (200, r#"{"ok":true}"#.to_owned())
+    );
     wait("a dead letter", || up.ok(&["dlq", "ls", "-o", "json"]).contains("malformed_json"));
     let list = up.ok(&["dlq", "ls", "-o", "json"]);
     let letter: Value = serde_json::from_str(list.lines().next().unwrap()).unwrap();
@@ -75,7 +101,10 @@ fn a_signed_order_goes_from_http_to_a_revenue_figure_once() {
     up.kill();
     let up = Up::start(dir.path(), &[]);
     let overview = up.overview("days=1");
-    assert_eq!((amount(&overview, "total_revenue"), &overview["total_orders"]), ("109.00".to_owned(), &2.into()));
+    assert_eq!(
+        (amount(&overview, "total_revenue"), &overview["total_orders"]),
+        ("109.00".to_owned(), &2.into())
+    );
     assert_eq!(amount(&up.overview(november), "total_revenue"), "30.49");
     up.ok(&trigger);
     wait("a further order", || amount(&up.overview("days=1"), "total_revenue") == "208.00");
