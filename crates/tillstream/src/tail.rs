@@ -41,10 +41,8 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
     let mut failed = Ok(());
     follow(&what, &|| left.get() == 0, &mut |followed| {
         match followed {
-            Followed::CaughtUp => {
-                if !live.replace(true) {
-                    eprintln!("waiting for new records of {} (Ctrl-C ends)", topic.name());
-                }
+            Followed::CaughtUp if !live.replace(true) => {
+                eprintln!("waiting for new records of {} (Ctrl-C ends)", topic.name());
             }
             Followed::Record { partition, offset, timestamp_millis, key, value, .. }
                 if live.get() && left.get() > 0 =>

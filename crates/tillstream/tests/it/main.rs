@@ -7,5 +7,6 @@
 )]
 
 mod books;
+mod convergence;
 mod product;
 mod running;
