@@ -27,7 +27,9 @@ pub(crate) const LETTERS: usize = 1;
 
 /// `workspace`, metric, window and dimensions to [`cell::Cell`].
 pub(crate) const CELL: Table = Table { number: 0, name: "cells", ordered: false };
-/// `workspace` to the greatest arrival seen: the stream clock.
+/// `workspace` to the greatest arrival seen, in steps: the clock that says whether a window has closed. It decides
+/// the marks `revision` and `corrected` alone, which are history; no figure depends on it. `zone:workspace` to the
+/// zone in which its days are cut.
 pub(crate) const CLOCK: Table = Table { number: 1, name: "clock", ordered: false };
 
 /// What the stage reads, keeps and writes.

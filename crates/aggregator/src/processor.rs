@@ -40,6 +40,20 @@ impl Aggregator {
         })
     }
 
+    /// Days were cut in the zone that is stored here: with another one a fact would take back from a day what was
+    /// added to another.
+    fn check_zone(ctx: &mut Context<'_>, workspace: &WorkspaceId, zone: &Zone) -> Result<(), Failure> {
+        let key = [b"zone:", workspace.as_str().as_bytes()].concat();
+        match get::<String>(ctx, CLOCK, &key)? {
+            Some(known) if known == zone.name() => Ok(()),
+            Some(known) => Err(Failure::Fatal(format!(
+                "the time zone of workspace '{workspace}' was {known} and is {} now: its days have to be computed anew",
+                zone.name()
+            ))),
+            None => put(ctx, CLOCK, &key, &zone.name()),
+        }
+    }
+
     /// The stream clock of a workspace, moved forward to `received_at`.
     fn clock(
         ctx: &mut Context<'_>,
@@ -59,18 +73,18 @@ impl Processor for Aggregator {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let fact: Fact<'_> = decode(&mut self.decoder, record)?;
         let Some(zone) = self.zones.get(&fact.workspace) else {
-            return Err(poison(
-                Reason::UnknownWorkspace,
-                format!("workspace '{}' isn't configured", fact.workspace),
-            ));
+            // Setting it aside would break the chain of its order: the next fact takes back what was never added.
+            let message = format!("workspace '{}' isn't configured: its facts wait until it is", fact.workspace);
+            return Err(Failure::Transient(message));
         };
+        Self::check_zone(ctx, &fact.workspace, zone)?;
         let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
         for (place, delta) in revenue::deltas(fact.before.as_deref(), fact.after.as_deref(), zone) {
             let key = key(&fact.workspace, &place)?;
             let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
             let closed = clock >= end_of(zone, place.day).0.saturating_add(self.grace);
             cell.add(&delta, closed, fact.received_at)
-                .map_err(|e| poison(Reason::AmountOverflow, e.to_string()))?;
+                .map_err(|e| Failure::Fatal(format!("{} {}: {e}", fact.workspace, place.day)))?;
             put(ctx, CELL, &key, &cell)?;
         }
         ctx.count([Outcome::Published.as_str(), "", fact.source.as_str()]);
@@ -125,8 +139,4 @@ fn put<T: Serialize>(ctx: &mut Context<'_>, table: Table, key: &[u8], value: &T)
     let bytes = postcard::to_allocvec(value)
         .map_err(|e| Failure::Fatal(format!("state of table {} can't be stored: {e}", table.name)))?;
     ctx.put(table, key, &bytes)
-}
-
-fn poison(reason: Reason, message: String) -> Failure {
-    Failure::Poison(Poison { reason: reason.code(), field: None, message })
 }

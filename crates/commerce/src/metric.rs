@@ -25,7 +25,7 @@ pub struct Metric {
     pub revision: i32,
     /// True once a closed window changed.
     pub corrected: bool,
-    /// The newest arrival that the cell contains.
+    /// The newest arrival that moved the cell. History: it depends on the order of processing.
     pub as_of: ReceivedTime,
     /// End of the window, exclusive; absent for `all`.
     pub window_end_at: Option<EventTime>,

@@ -162,7 +162,7 @@ pub struct Profile {
     pub last_order_at: Option<EventTime>,
     /// Remarks: `fx_missing` while orders in other currencies have no rate and are left out of the base figures.
     pub flags: Vec<String>,
-    /// The newest arrival that the record contains.
+    /// The newest arrival that changed the record. History: it depends on the order of processing.
     pub as_of: ReceivedTime,
 }
 

@@ -11,6 +11,12 @@ use stream::{Context, Failure, Poison};
 
 use crate::tables::{self, PERSON, PERSON_ORDER, get, put};
 
+/// A person has a handful of identifiers. One who has more is a till, a marketplace or an attack, and must not grow
+/// beyond what a topic takes.
+const MOST_IDENTIFIERS: usize = 200;
+/// The longest contact text that is kept, in characters.
+const LONGEST_TEXT: usize = 512;
+
 /// What is kept of one person.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Person {
@@ -28,13 +34,19 @@ impl Person {
     fn learn(&mut self, event: &Event) {
         let Some(said) = &event.person else { return };
         self.identifiers.extend(said.identifiers.iter().cloned());
+        // The smallest ones by a fixed order, so that it doesn't matter in which order they came.
+        while self.identifiers.len() > MOST_IDENTIFIERS {
+            self.identifiers.pop_last();
+        }
         for (known, value) in [
             (&mut self.email, &said.email),
             (&mut self.phone, &said.phone),
             (&mut self.first_name, &said.first_name),
             (&mut self.last_name, &said.last_name),
         ] {
-            let new = value.as_ref().map(|value| Dated { at: event.occurred_at, value: value.clone() });
+            // A claim from the far future must not pin what is known for ever.
+            let at = event.occurred_at.for_window(event.received_at);
+            let new = value.as_ref().map(|value| Dated { at, value: value.chars().take(LONGEST_TEXT).collect() });
             if new > *known {
                 *known = new;
             }

@@ -11,6 +11,9 @@ use topics::{Decoder, Encoder, Topic};
 use crate::tables::{ORDER, OUTCOME, PERSON, get, put};
 use crate::{FACTS, LETTERS, METRICS, ORDERS, PROFILES, STAGE, outcomes, people};
 
+/// More refunds than any order has; each is a fact of its own with the order before and after.
+const MOST_REFUNDS: usize = 250;
+
 /// The stage's logic.
 pub struct StateStage {
     policies: HashMap<WorkspaceId, (Policy, Currency)>,
@@ -73,6 +76,7 @@ impl StateStage {
             ));
         };
         let (key, mut state) = Self::load(ctx, event)?;
+        let first = state.first.clone();
         let observed = state.observe(event);
         if let Some(person) = people::of_event(event, &policy.person_key) {
             people::learn(ctx, event, person, &mut self.stored)?;
@@ -80,6 +84,9 @@ impl StateStage {
         let Some(view) = state.view(policy) else {
             return Err(poison(Reason::MissingOrderId, "an order event without an order".to_owned()));
         };
+        if view.refunds.len() > MOST_REFUNDS {
+            return Err(poison(Reason::BadValue, format!("the order would have {} refunds", view.refunds.len())));
+        }
         let before = state.published.take();
         let update = observed.new_version && event.event == EventName::OrderUpdated;
         let steps = steps(before.as_ref(), &view, update);
@@ -105,7 +112,8 @@ impl StateStage {
         )?;
         state.published = Some(view);
         // A delivery that was known to the last byte leaves the order as it is, on its topic too.
-        if observed.outcome != Outcome::Duplicate(DuplicateLevel::Transport) || !steps.is_empty() {
+        let known = observed.outcome == Outcome::Duplicate(DuplicateLevel::Transport);
+        if !known || !steps.is_empty() || state.first != first {
             put(ctx, ORDER, &key, &state, &mut self.stored)?;
         }
         Ok(observed.outcome)
@@ -141,7 +149,7 @@ impl Processor for StateStage {
             };
             self.value.clear();
             self.orders.encode(&view, &mut self.value).map_err(|e| encode_error(&e))?;
-            ctx.emit(ORDERS, partition, &key, Some(&self.value))?;
+            published(ctx.emit(ORDERS, partition, &key, Some(&self.value)), Topic::Orders, &key)?;
         }
         for key in ctx.changed(PERSON) {
             let base = |workspace: &str| {
@@ -152,7 +160,7 @@ impl Processor for StateStage {
             self.value.clear();
             self.profiles.encode(&profile, &mut self.value).map_err(|e| encode_error(&e))?;
             let key = format!("{}:{}", profile.workspace, profile.person_id);
-            ctx.emit(PROFILES, partition, key.as_bytes(), Some(&self.value))?;
+            published(ctx.emit(PROFILES, partition, key.as_bytes(), Some(&self.value)), Topic::Profiles, key.as_bytes())?;
         }
         for key in ctx.changed(OUTCOME) {
             let Some(count) = get(ctx, OUTCOME, &key)? else { continue };
@@ -174,9 +182,32 @@ impl Processor for StateStage {
         self.value.clear();
         self.letters.encode(&letter, &mut self.value).map_err(|e| encode_error(&e))?;
         ctx.emit(LETTERS, None, letter.id.as_bytes(), Some(&self.value))?;
-        let reason = Reason::parse(poison.reason).unwrap_or(Reason::BadValue);
-        ctx.count([Outcome::DeadLettered(reason).as_str(), reason.code(), ""]);
-        Ok(())
+        let outcome = Outcome::DeadLettered(Reason::parse(poison.reason).unwrap_or(Reason::BadValue));
+        match (WorkspaceId::try_new(letter.workspace.as_str()), letter.received_at) {
+            // The source is inside the record that couldn't be read.
+            (Ok(workspace), Some(at)) => outcomes::record(ctx, &workspace, "", outcome, at, &mut self.stored),
+            _ => {
+                ctx.count([outcome.as_str(), outcome.detail(), ""]);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A published record that its topic can't take must not stop the stage for ever: the state is kept, the record is
+/// left at its last version, and an operator is told.
+fn published(result: Result<(), Failure>, topic: Topic, key: &[u8]) -> Result<(), Failure> {
+    match result {
+        Err(Failure::Poison(poison)) => {
+            tracing::error!(
+                topic = topic.name(),
+                key_bytes = key.len(),
+                message = poison.message,
+                "a record is too large to be published and stays at its last version"
+            );
+            Ok(())
+        }
+        other => other,
     }
 }
 

@@ -99,22 +99,6 @@ pub enum Error {
         /// How far it had to go.
         target: i64,
     },
-    /// The group's offsets are neither those before nor those after a transaction of unknown outcome.
-    #[error(
-        "the committed offset of {topic}-{partition} is {found}, neither {before} nor {sent}: something else commits for this group"
-    )]
-    ForeignCommit {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// What is committed.
-        found: i64,
-        /// Before the transaction.
-        before: i64,
-        /// With the transaction.
-        sent: i64,
-    },
     /// The local store failed.
     #[error("the local store failed")]
     Store(#[from] crate::StoreError),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -117,6 +117,15 @@ fn poll(
             Ok(Polled::Record)
         }
         Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Polled::End(partition)),
+        Some(Err(error))
+            if matches!(
+                error.rdkafka_error_code(),
+                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+            ) =>
+        {
+            // The next record is gone: going on would serve what is stale without a word.
+            Err(kafka(error))
+        }
         Some(Err(error)) => {
             tracing::warn!(error = %error, "following, trying again");
             Ok(Polled::Nothing)

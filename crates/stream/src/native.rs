@@ -48,14 +48,16 @@ impl Membership {
         (!ptr.is_null()).then_some(Self(ptr))
     }
 
-    /// True when it names a member of a generation: without one the broker would take offsets unchecked.
-    pub(crate) fn is_valid(&self) -> bool {
+    /// The member id within a generation; `None` outside of one: without it the broker would take offsets unchecked.
+    pub(crate) fn member(&self) -> Option<String> {
         // SAFETY: the pointer is not null and owned by `self`; the returned member id points into it.
         unsafe {
             let member = sys::rd_kafka_consumer_group_metadata_member_id(self.0);
-            sys::rd_kafka_consumer_group_metadata_generation_id(self.0) >= 0
-                && !member.is_null()
-                && !CStr::from_ptr(member).is_empty()
+            if member.is_null() || sys::rd_kafka_consumer_group_metadata_generation_id(self.0) < 0 {
+                return None;
+            }
+            let member = CStr::from_ptr(member).to_string_lossy().into_owned();
+            (!member.is_empty()).then_some(member)
         }
     }
 }

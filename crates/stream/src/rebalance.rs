@@ -18,8 +18,6 @@ use rdkafka::types::RDKafkaRespErr;
 pub(crate) enum Wish {
     Assign(Vec<i32>),
     Revoke(Vec<i32>),
-    /// The rebalance failed: everything has to be given back.
-    Reset(String),
 }
 
 #[derive(Default)]
@@ -94,8 +92,8 @@ impl ConsumerContext for Rebalances {
         let numbers = partitions.elements().iter().map(|p| p.partition()).collect();
         let wish = match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Wish::Assign(numbers),
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => Wish::Revoke(numbers),
-            other => Wish::Reset(format!("{other:?}")),
+            // rdkafka calls this for nothing else.
+            _ => Wish::Revoke(numbers),
         };
         self.lock().wishes.push_back(wish);
     }

@@ -30,11 +30,7 @@ pub(crate) struct Restored {
 }
 
 /// Restores one partition. `stop` ends it early, with `None`.
-pub(crate) fn restore(
-    stage: &Stage,
-    partition: i32,
-    stop: &dyn Fn() -> bool,
-) -> Result<Option<Restored>, Error> {
+pub(crate) fn restore(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) -> Result<Option<Restored>, Error> {
     let begun = Instant::now();
     let consumer = client(stage, "read_committed")?;
     let input_partitions = partitions(&consumer, &stage.input)?;
@@ -46,7 +42,45 @@ pub(crate) fn restore(
             expected: input_partitions,
         });
     }
+    let mut attempts = 0;
+    loop {
+        // First the group's offset, which waits until no open transaction touches it: a predecessor whose offsets
+        // were taken before its changelog was written must be decided before the end of the changelog is asked for.
+        let committed = committed(&consumer, &stage.input, &[partition])?.first().and_then(|(_, offset)| *offset);
+        let Some(state) = read_to_the_end(stage, partition, stop)? else { return Ok(None) };
+        if let Some(progress) = state.progress
+            && progress.input_partitions != input_partitions
+        {
+            return Err(Error::Partitions {
+                topic: stage.input.clone(),
+                found: input_partitions,
+                expected: progress.input_partitions,
+            });
+        }
+        // The two are written in one transaction, so a changelog that is behind the group was read too short.
+        if let (Some(progress), Some(committed)) = (state.progress, committed)
+            && progress.offset < committed
+            && attempts < 10
+        {
+            attempts += 1;
+            tracing::warn!(partition, committed, changelog = progress.offset, "the changelog was read too short, again");
+            thread::sleep(Duration::from_millis(200));
+            continue;
+        }
+        let offset = start(stage, partition, &consumer, &state, committed)?;
+        return Ok(Some(Restored {
+            store: state.store,
+            offset,
+            input_partitions,
+            records: state.records,
+            took: begun.elapsed(),
+        }));
+    }
+}
 
+/// Reads everything that was in the changelog when it was called. `None`: stopped.
+fn read_to_the_end(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) -> Result<Option<Reading>, Error> {
+    let consumer = client(stage, "read_committed")?;
     // The target is the high watermark, which counts open transactions. Under read_committed neither the watermark
     // nor the end-of-partition event sees beyond the last stable offset: a foreign open transaction would make the
     // restore silently short. So first wait until everything below the target is decided, then read to the end.
@@ -65,31 +99,13 @@ pub(crate) fn restore(
         thread::sleep(Duration::from_millis(50));
     }
     drop(uncommitted);
-    tracing::debug!(partition, low, target, waited = ?begun.elapsed(), "everything below the target is decided");
-
+    tracing::debug!(partition, low, target, "everything below the target is decided");
     let mut state = Reading { store: Box::new(Memory::new(&stage.tables)), progress: None, records: 0 };
     if target > low && read(stage, partition, &consumer, &mut state, &mut stall, stop)?.is_break() {
         return Ok(None);
     }
-    if let Some(progress) = state.progress
-        && progress.input_partitions != input_partitions
-    {
-        return Err(Error::Partitions {
-            topic: stage.input.clone(),
-            found: input_partitions,
-            expected: progress.input_partitions,
-        });
-    }
-    tracing::debug!(partition, records = state.records, elapsed = ?begun.elapsed(), "changelog read");
-    let offset = start(stage, partition, &consumer, &state)?;
-    tracing::debug!(partition, offset, elapsed = ?begun.elapsed(), "committed offset read");
-    Ok(Some(Restored {
-        store: state.store,
-        offset,
-        input_partitions,
-        records: state.records,
-        took: begun.elapsed(),
-    }))
+    tracing::debug!(partition, records = state.records, "changelog read");
+    Ok(Some(state))
 }
 
 struct Reading {
@@ -168,8 +184,13 @@ fn read(
 }
 
 /// Where to go on in the input. The changelog knows best: its offset was written with the state.
-fn start(stage: &Stage, partition: i32, consumer: &BaseConsumer, state: &Reading) -> Result<i64, Error> {
-    let committed = committed(consumer, &stage.input, &[partition])?.first().and_then(|(_, offset)| *offset);
+fn start(
+    stage: &Stage,
+    partition: i32,
+    consumer: &BaseConsumer,
+    state: &Reading,
+    committed: Option<i64>,
+) -> Result<i64, Error> {
     match (state.progress, committed) {
         (Some(progress), Some(committed)) => {
             if committed != progress.offset {

@@ -78,6 +78,17 @@ impl Stage {
     }
 }
 
+/// Stops the other workers when one panics: its partitions must not look as if somebody worked on them.
+struct PanicGuard<'a>(&'a AtomicBool);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Runs the stage until `stop` says so or a worker fails. Blocks; `make` is called once per worker.
 pub fn run(
     stage: &Stage,
@@ -92,6 +103,7 @@ pub fn run(
         for slot in 0..stage.workers.max(1) {
             let (failed, stop_all, observer) = (&failed, &stop_all, Arc::clone(observer));
             let work = move || {
+                let _guard = PanicGuard(failed);
                 let result = make()
                     .and_then(|processor| Worker::start(stage, slot, processor, observer)?.run(stop_all));
                 if let Err(error) = &result {

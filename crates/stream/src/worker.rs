@@ -51,6 +51,12 @@ pub(crate) struct Worker<'s> {
     observer: Arc<dyn Observer>,
     tasks: BTreeMap<i32, Task>,
     transaction: Option<Transaction>,
+    /// The member id under which the tasks were assigned. With another one the partitions may have been somebody
+    /// else's in between: librdkafka keeps the assignment when it has to rejoin as a new member.
+    member: Option<String>,
+    /// Aborts in a row, and when the producer was fenced last.
+    aborts: u32,
+    fenced_at: Option<Instant>,
     outbox: Outbox,
     counts: Counts,
     last_commit: Instant,
@@ -85,6 +91,9 @@ impl<'s> Worker<'s> {
             observer,
             tasks: BTreeMap::new(),
             transaction: None,
+            member: None,
+            aborts: 0,
+            fenced_at: None,
             outbox: Outbox::default(),
             counts: Counts::default(),
             last_commit: now,
@@ -134,6 +143,9 @@ impl<'s> Worker<'s> {
             self.cut()?;
         }
         if self.last_report.elapsed() >= REPORT {
+            if let Some(fatal) = self.fatal() {
+                return Err(fatal);
+            }
             self.report();
         }
         Ok(())
@@ -145,6 +157,7 @@ impl<'s> Worker<'s> {
         match &self.transaction {
             None if restoring => Duration::from_millis(10),
             None => Duration::from_millis(100),
+            Some(transaction) if transaction.records == 0 && transaction.failed.is_none() => Duration::from_millis(100),
             Some(transaction) => {
                 let age = self.stage.cut.interval.saturating_sub(transaction.since.elapsed());
                 age.min(self.stage.cut.idle_interval.saturating_sub(self.last_commit.elapsed()))
@@ -155,6 +168,9 @@ impl<'s> Worker<'s> {
     fn is_due(&self, drained: bool) -> bool {
         let Some(transaction) = &self.transaction else { return false };
         let cut = &self.stage.cut;
+        if transaction.records == 0 && transaction.failed.is_none() {
+            return false;
+        }
         transaction.failed.is_some()
             || transaction.records >= cut.records
             || transaction.bytes >= cut.bytes
@@ -172,7 +188,9 @@ impl<'s> Worker<'s> {
         }
         if self.transaction.is_none() {
             if let Err(error) = self.producer.begin() {
-                return self.recover(error, "begin");
+                self.recover(error, "begin")?;
+                // The record in hand was taken from the consumer and not processed.
+                return self.come_back(partition);
             }
             self.transaction = Some(Transaction {
                 since: Instant::now(),
@@ -273,17 +291,41 @@ impl<'s> Worker<'s> {
     fn back_off(&mut self, partition: i32, offset: i64, reason: &str) -> Result<(), Error> {
         tracing::warn!(partition, offset, reason, pause = ?self.back_off, "backing off");
         self.cut()?;
-        self.seek(partition, offset)?;
+        // Not to the record itself: the commit may have failed, and then all before it has to be done again.
+        self.come_back(partition)?;
         thread::sleep(self.back_off);
         self.back_off = (self.back_off * 2).min(BACK_OFF.1);
         Ok(())
     }
 
-    fn input_error(&mut self, error: KafkaError) -> Result<(), Error> {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced) => {
-                Err(Error::Fenced { instance: self.stage.instance.clone(), detail: error.to_string() })
+    /// Goes back to the next record of a task.
+    fn come_back(&mut self, partition: i32) -> Result<(), Error> {
+        match self.tasks.get(&partition) {
+            Some(Task::Running(task)) => self.seek(partition, task.position),
+            _ => Ok(()),
+        }
+    }
+
+    /// The consumer's fatal error, if it has one. A fenced group instance is the sign that another copy has our name;
+    /// librdkafka gives the partitions up without a word, so nothing would ever be processed again.
+    fn fatal(&self) -> Option<Error> {
+        let (code, detail) = self.consumer.client().fatal_error()?;
+        Some(match code {
+            RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced => {
+                Error::Fenced { instance: self.stage.instance.clone(), detail }
             }
+            code => Error::Kafka {
+                what: format!("go on consuming {}: {detail}", self.stage.input),
+                source: KafkaError::MessageConsumptionFatal(code),
+            },
+        })
+    }
+
+    fn input_error(&mut self, error: KafkaError) -> Result<(), Error> {
+        if let Some(fatal) = self.fatal() {
+            return Err(fatal);
+        }
+        match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 Err(Error::Kafka {
                     what: format!("go on in {}: the next record is gone (retention?)", self.stage.input),
@@ -314,13 +356,16 @@ impl<'s> Worker<'s> {
         if let Some(error) = transaction.failed.take() {
             return self.recover(error, "produce");
         }
+        if self.is_another_member() {
+            return self.restart("another membership");
+        }
         let begun = Instant::now();
         self.publish()?;
         if let Some(error) = self.transaction.as_mut().and_then(|transaction| transaction.failed.take()) {
             return self.recover(error, "produce");
         }
         let result = self.write_changelog().and_then(|()| {
-            let Some(membership) = Membership::of(&self.consumer).filter(Membership::is_valid) else {
+            let Some(membership) = Membership::of(&self.consumer).filter(|m| m.member().is_some()) else {
                 let message = "not a member of the group at the moment".to_owned();
                 return Err(TransactionError {
                     class: Class::Abortable,
@@ -445,6 +490,34 @@ impl<'s> Worker<'s> {
         }
         self.counts.clear();
         self.last_commit = Instant::now();
+        self.aborts = 0;
+        Ok(())
+    }
+
+    fn member(&self) -> Option<String> {
+        Membership::of(&self.consumer).and_then(|membership| membership.member())
+    }
+
+    /// True when the group knows us as somebody else than at the assignment. Outside of a generation there is no
+    /// answer, and a commit is refused anyway.
+    fn is_another_member(&self) -> bool {
+        self.member().is_some_and(|now| self.member.as_ref().is_some_and(|then| *then != now))
+    }
+
+    /// What we hold may have been somebody else's in the meantime: drop the transaction and read all state anew.
+    fn restart(&mut self, cause: &'static str) -> Result<(), Error> {
+        tracing::warn!(slot = self.slot, cause, "dropping the open transaction and restoring all tasks");
+        let partitions: Vec<i32> = self.tasks.keys().copied().collect();
+        self.tasks.clear();
+        self.drop_transaction(cause)?;
+        self.consumer
+            .pause(&self.list(&partitions, Offset::Invalid))
+            .map_err(|source| Error::Kafka { what: "pause partitions".to_owned(), source })?;
+        for partition in partitions {
+            self.tasks.insert(partition, Task::Restoring(Restoring::start(self.stage, partition)?));
+        }
+        self.member = self.member();
+        self.report();
         Ok(())
     }
 
@@ -472,10 +545,15 @@ impl<'s> Worker<'s> {
     /// Sorts an error of a transactional call and does what its class demands.
     fn recover(&mut self, error: TransactionError, during: &'static str) -> Result<(), Error> {
         match error.class {
-            Class::Fenced => Err(fenced(self.stage, &error)),
+            Class::Fenced => self.fenced(&error),
             Class::Abortable | Class::Retriable => {
                 tracing::warn!(error = error.message, code = ?error.code, during, "transaction aborted");
                 self.observer.aborted(during);
+                self.aborts += 1;
+                if self.aborts > 2 {
+                    // Something persistent: don't abort ten times a second.
+                    thread::sleep((BACK_OFF.0 * self.aborts).min(BACK_OFF.1));
+                }
                 let begun = Instant::now();
                 match self.producer.abort() {
                     Ok(()) if begun.elapsed() <= SLOW_COMMIT && !self.producer.was_disturbed() => {
@@ -485,7 +563,7 @@ impl<'s> Worker<'s> {
                         self.rewind()?;
                         self.recycle("slow abort")
                     }
-                    Err(error) if error.class == Class::Fenced => Err(fenced(self.stage, &error)),
+                    Err(error) if error.class == Class::Fenced => self.fenced(&error),
                     Err(error) => {
                         tracing::warn!(error = error.message, "the abort failed, replacing the producer");
                         self.recycle("failed abort")?;
@@ -499,6 +577,21 @@ impl<'s> Worker<'s> {
                 self.resolve()
             }
         }
+    }
+
+    /// The producer was fenced: by another copy with our name, or by the coordinator because a transaction took too
+    /// long (a paused machine, a slow broker). Who owns the name is decided by the group, so the consumer is asked.
+    fn fenced(&mut self, error: &TransactionError) -> Result<(), Error> {
+        if let Some(fatal) = self.fatal() {
+            return Err(fatal);
+        }
+        if self.fenced_at.is_some_and(|at| at.elapsed() < Duration::from_secs(5)) {
+            return Err(fenced(self.stage, error));
+        }
+        self.fenced_at = Some(Instant::now());
+        tracing::warn!(error = error.message, "the producer was fenced, asking the broker what was committed");
+        self.observer.aborted("fenced");
+        self.resolve()
     }
 
     /// A new producer under the same id. Its `init_transactions` fences whatever is still in flight of the old one:
@@ -528,30 +621,44 @@ impl<'s> Worker<'s> {
         for ((partition, before, sent), (_, found)) in dirty.into_iter().zip(found) {
             // A partition that never had a commit stands at the offset from which it started.
             let found = found.unwrap_or(before);
-            let this = if found == sent {
-                true
-            } else if found == before {
-                false
-            } else {
-                let topic = self.stage.input.clone();
-                return Err(Error::ForeignCommit { topic, partition, found, before, sent });
-            };
-            if *happened.get_or_insert(this) != this {
-                let topic = self.stage.input.clone();
-                return Err(Error::ForeignCommit { topic, partition, found, before, sent });
+            let this = found == sent;
+            if (!this && found != before) || *happened.get_or_insert(this) != this {
+                tracing::warn!(partition, found, before, sent, "somebody else has committed for this partition");
+                return self.restart("foreign commit");
             }
         }
         tracing::info!(committed = happened.unwrap_or(false), "outcome resolved");
         if happened == Some(true) { self.finish(begun.elapsed()) } else { self.rewind() }
     }
 
+    /// Goes to an offset. Right after an assignment the fetcher may not run yet, which librdkafka reports as an
+    /// erroneous state: that passes. A partition that was taken away in the meantime needs no seek.
     fn seek(&self, partition: i32, offset: i64) -> Result<(), Error> {
-        self.consumer
-            .seek(&self.stage.input, partition, Offset::Offset(offset), Duration::from_secs(10))
-            .map_err(|source| Error::Kafka {
-                what: format!("go to {}-{partition}@{offset}", self.stage.input),
-                source,
-            })
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let sought = self.consumer.seek(
+                &self.stage.input,
+                partition,
+                Offset::Offset(offset),
+                Duration::from_secs(10),
+            );
+            let Err(source) = sought else { return Ok(()) };
+            if !self.is_assigned(partition) {
+                tracing::info!(partition, error = %source, "no seek: the partition isn't assigned any more");
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let what = format!("go to {}-{partition}@{offset}", self.stage.input);
+                return Err(Error::Kafka { what, source });
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn is_assigned(&self, partition: i32) -> bool {
+        self.consumer.assignment().is_ok_and(|assignment| {
+            assignment.elements().iter().any(|element| element.partition() == partition)
+        })
     }
 
     // ---- the group ----
@@ -561,6 +668,10 @@ impl<'s> Worker<'s> {
         match wish {
             Wish::Assign(partitions) => {
                 tracing::info!(slot = self.slot, ?partitions, "partitions assigned");
+                if self.is_another_member() && !self.tasks.is_empty() {
+                    self.restart("another membership")?;
+                }
+                self.member = self.member();
                 let list = self.list(&partitions, Offset::End);
                 for partition in &partitions {
                     self.tasks.insert(*partition, Task::Restoring(Restoring::start(self.stage, *partition)?));
@@ -573,31 +684,31 @@ impl<'s> Worker<'s> {
                     .map_err(|e| failed("pause", e))?;
             }
             Wish::Revoke(partitions) => {
-                let lost = self.consumer.assignment_lost();
+                let lost = self.consumer.assignment_lost() || self.is_another_member();
                 tracing::info!(slot = self.slot, ?partitions, lost, "partitions revoked");
                 if lost {
+                    // Somebody else may work on them already: nothing of theirs may be committed.
+                    self.forget(&partitions);
                     self.drop_transaction("lost")?;
                 } else {
                     self.cut()?;
                     // A transaction that was begun but never filled must not outlive its assignment either.
                     self.drop_transaction("revoked")?;
-                }
-                for partition in &partitions {
-                    self.tasks.remove(partition);
+                    self.forget(&partitions);
                 }
                 self.consumer
                     .incremental_unassign(&self.list(&partitions, Offset::Invalid))
                     .map_err(|e| failed("unassign", e))?;
             }
-            Wish::Reset(reason) => {
-                tracing::warn!(slot = self.slot, reason, "the rebalance failed, giving everything back");
-                self.drop_transaction("lost")?;
-                self.tasks.clear();
-                self.consumer.unassign().map_err(|e| failed("unassign", e))?;
-            }
         }
         self.report();
         Ok(())
+    }
+
+    fn forget(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            self.tasks.remove(partition);
+        }
     }
 
     /// Aborts the open transaction, if there is one.

@@ -171,8 +171,18 @@ impl Services {
         self.readiness.iter().filter_map(missing).collect()
     }
 
-    /// Waits for all to end, and gives the first failure.
+    /// Waits for all to end, and gives the first failure. What hasn't ended when the drain budget is used up (a
+    /// commit that waits for a broker that is gone) ends with the process: the next start finds the transaction
+    /// aborted, as after kill -9.
     pub async fn end(self) -> anyhow::Result<()> {
+        let budget = service::lifecycle::DRAIN_BUDGET;
+        if let Ok(result) = tokio::time::timeout(budget, self.join()).await {
+            return result;
+        }
+        Err(anyhow!("not everything ended within {} s; what was open is undone by the next start", budget.as_secs()))
+    }
+
+    async fn join(self) -> anyhow::Result<()> {
         let mut first = Ok(());
         for task in self.http {
             first = first.and(task.await.map_err(anyhow::Error::from).and_then(|result| result));

@@ -63,7 +63,6 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
         None => common.home()?,
     };
     std::fs::create_dir_all(home.dir()).with_context(|| format!("cannot create {}", home.dir().display()))?;
-    home.forget_endpoints();
     let mut config = match &common.config {
         Some(file) => Config::load(Some(file), vec![]),
         None => Config::load(None, vec![]),
@@ -94,10 +93,15 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
         }
         _ => Some(start_cluster(&mut config, &home, args, &mut ports)?),
     };
+    // Not before Kafka has the folder's lock: another `up` may be running here.
+    home.forget_endpoints();
     choose_ports(&mut config, &mut ports);
     apply_topics(&config, cluster.as_ref(), args.brokers)?;
-    let config = Arc::new(config);
+    // Without the name: a service that is started with this file needs one of its own.
+    let instance = config.instance.take();
     home.write_config(&config)?;
+    config.instance = instance;
+    let config = Arc::new(config);
     say(&format!("Kafka, registry and topics are ready ({:.1} s)", begun.elapsed().as_secs_f32()));
 
     let result = runtime.block_on(with_services(&config, &home, args, &shutdown, begun));

@@ -54,6 +54,8 @@ pub struct SourceOrder {
     pub(super) partially_fulfilled_at: Option<EventTime>,
     pub(super) fulfilled_at: Option<EventTime>,
     pub(super) cancelled_at: Option<EventTime>,
+    /// First evidence that the rest of the total went back, clamped for windows.
+    pub(super) rest_at: Option<EventTime>,
     /// Test traffic, as soon as one delivery says so.
     pub(super) qa: bool,
     /// Other ids and display numbers.
@@ -91,6 +93,7 @@ impl SourceOrder {
             partially_fulfilled_at: order.partially_fulfilled_at,
             fulfilled_at: order.fulfilled_at,
             cancelled_at: order.cancelled_at,
+            rest_at: (order.refunded_rest == Some(true)).then(|| order.version.for_window(event.received_at)),
             qa: event.qa,
             aliases: event.entity.aliases.iter().cloned().collect(),
         }
@@ -123,6 +126,7 @@ impl SourceOrder {
             partially_fulfilled_at: earliest(self.partially_fulfilled_at, other.partially_fulfilled_at),
             fulfilled_at: earliest(self.fulfilled_at, other.fulfilled_at),
             cancelled_at: earliest(self.cancelled_at, other.cancelled_at),
+            rest_at: earliest(self.rest_at, other.rest_at),
             qa: self.qa || other.qa,
             aliases: self.aliases.union(&other.aliases).cloned().collect(),
             versions: Versions::default(),
@@ -167,11 +171,6 @@ impl SourceOrder {
     /// The greatest version that was seen.
     pub(super) fn version(&self) -> Option<Version> {
         self.versions.greatest()
-    }
-
-    /// The instant of the version that a register holds.
-    pub(super) fn version_of<T>(&self, register: &Register<T>) -> Option<EventTime> {
-        register.as_ref().and_then(|(i, _)| self.versions.get(*i)).map(|version| version.at)
     }
 
     /// Identifiers of the buyer.

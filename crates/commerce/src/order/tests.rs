@@ -122,6 +122,17 @@ fn refunds_beyond_the_total_are_cut_and_flagged() {
 }
 
 #[test]
+fn the_rest_of_the_total_goes_back_at_the_first_evidence_however_often_the_order_changes_later() {
+    let mut refunded = delivery(5, FinancialStatus::Refunded, &[]);
+    refunded.payload.order.as_mut().unwrap().refunded_rest = Some(true);
+    let mut edited = delivery(90_000, FinancialStatus::Refunded, &[]);
+    edited.payload.order.as_mut().unwrap().refunded_rest = Some(true);
+    let view = join(&[edited, refunded]).view(&policy()).unwrap();
+    assert_eq!(view.refunded_total, Some(usd(10_000)));
+    assert_eq!(view.refund_times["rest"], EventTime(BASE + 5 * SECOND));
+}
+
+#[test]
 fn a_repetition_is_a_duplicate_at_the_level_that_caught_it() {
     let first = delivery(0, FinancialStatus::Paid, &[]);
     let mut again = first.clone();

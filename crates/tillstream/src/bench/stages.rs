@@ -53,7 +53,7 @@ impl<'k> Stages<'k> {
     pub fn wait_ready(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
-            let waiting: Vec<String> = self.services.iter().flat_map(Services::waiting_for).collect();
+            let waiting: Vec<_> = self.services.iter().flat_map(Services::waiting_for).collect();
             if waiting.is_empty() {
                 return Ok(());
             }
