@@ -195,3 +195,33 @@ fn two_workers_of_a_copy_come_to_share_the_partitions_however_their_joins_interl
     }
     check(&job, total);
 }
+
+#[test]
+fn an_idle_copy_notices_that_another_one_has_taken_its_name() {
+    let job = Job::new("idle-name", 1);
+    let first = job.start("a");
+    wait("the first runs", || first.seen.running() == 1);
+    let second = job.start("a");
+    let error = first.end().unwrap_err();
+    assert!(error.to_string().contains("instance name 'a'"), "{error}");
+    produce(&job.stage.input, 0, 10, 1);
+    wait("the second works", || second.records() == 10);
+    second.stop().unwrap();
+    check(&job, 10);
+}
+
+#[test]
+fn a_producer_that_was_fenced_while_its_copy_is_still_a_member_goes_on_exactly_once() {
+    let job = Job::new("fenced", 2);
+    produce(&job.stage.input, 0, 2_000, 40);
+    let copy = job.start("a");
+    wait("some records", || copy.records() > 0);
+    // What the coordinator does to a transaction that took too long: the epoch is raised, the group knows nothing.
+    let id = format!("{}-a-0", job.stage.name);
+    let other: ThreadedProducer<DefaultProducerContext> = client().set("transactional.id", &id).create().unwrap();
+    other.init_transactions(Duration::from_secs(20)).unwrap();
+    produce(&job.stage.input, 2_000, 2_000, 40);
+    wait("all records", || copy.records() == 4_000);
+    copy.stop().unwrap();
+    check(&job, 4_000);
+}
