@@ -30,7 +30,11 @@ pub(crate) struct Restored {
 }
 
 /// Restores one partition. `stop` ends it early, with `None`.
-pub(crate) fn restore(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) -> Result<Option<Restored>, Error> {
+pub(crate) fn restore(
+    stage: &Stage,
+    partition: i32,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Restored>, Error> {
     let begun = Instant::now();
     let consumer = client(stage, "read_committed")?;
     let input_partitions = partitions(&consumer, &stage.input)?;
@@ -46,7 +50,8 @@ pub(crate) fn restore(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) ->
     loop {
         // First the group's offset, which waits until no open transaction touches it: a predecessor whose offsets
         // were taken before its changelog was written must be decided before the end of the changelog is asked for.
-        let committed = committed(&consumer, &stage.input, &[partition])?.first().and_then(|(_, offset)| *offset);
+        let committed =
+            committed(&consumer, &stage.input, &[partition])?.first().and_then(|(_, offset)| *offset);
         let Some(state) = read_to_the_end(stage, partition, stop)? else { return Ok(None) };
         if let Some(progress) = state.progress
             && progress.input_partitions != input_partitions
@@ -63,7 +68,12 @@ pub(crate) fn restore(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) ->
             && attempts < 10
         {
             attempts += 1;
-            tracing::warn!(partition, committed, changelog = progress.offset, "the changelog was read too short, again");
+            tracing::warn!(
+                partition,
+                committed,
+                changelog = progress.offset,
+                "the changelog was read too short, again"
+            );
             thread::sleep(Duration::from_millis(200));
             continue;
         }
@@ -274,7 +284,11 @@ pub(crate) fn assign_only(client: &ClientConfig, group: &str, isolation: &str) -
     config
 }
 
-pub(crate) fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+pub(crate) fn watermarks<C: rdkafka::consumer::ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64), Error> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match consumer.fetch_watermarks(topic, partition, CALL) {

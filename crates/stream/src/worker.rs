@@ -20,7 +20,7 @@ use crate::native::Membership;
 use crate::outbox::Outbox;
 use crate::producer::{Message, Producer, fenced};
 use crate::rebalance::{Rebalances, Wish};
-use crate::restore::committed;
+use crate::restore::{committed, watermarks};
 use crate::status::Counts;
 use crate::task::{Restoring, Running, Task};
 use crate::{Committed, Context, Error, Failure, Observer, Processor, Record, Stage, TaskStatus};
@@ -157,7 +157,9 @@ impl<'s> Worker<'s> {
         match &self.transaction {
             None if restoring => Duration::from_millis(10),
             None => Duration::from_millis(100),
-            Some(transaction) if transaction.records == 0 && transaction.failed.is_none() => Duration::from_millis(100),
+            Some(transaction) if transaction.records == 0 && transaction.failed.is_none() => {
+                Duration::from_millis(100)
+            }
             Some(transaction) => {
                 let age = self.stage.cut.interval.saturating_sub(transaction.since.elapsed());
                 age.min(self.stage.cut.idle_interval.saturating_sub(self.last_commit.elapsed()))
@@ -589,7 +591,10 @@ impl<'s> Worker<'s> {
             return Err(fenced(self.stage, error));
         }
         self.fenced_at = Some(Instant::now());
-        tracing::warn!(error = error.message, "the producer was fenced, asking the broker what was committed");
+        tracing::warn!(
+            error = error.message,
+            "the producer was fenced, asking the broker what was committed"
+        );
         self.observer.aborted("fenced");
         self.resolve()
     }
@@ -623,7 +628,13 @@ impl<'s> Worker<'s> {
             let found = found.unwrap_or(before);
             let this = found == sent;
             if (!this && found != before) || *happened.get_or_insert(this) != this {
-                tracing::warn!(partition, found, before, sent, "somebody else has committed for this partition");
+                tracing::warn!(
+                    partition,
+                    found,
+                    before,
+                    sent,
+                    "somebody else has committed for this partition"
+                );
                 return self.restart("foreign commit");
             }
         }
@@ -672,7 +683,15 @@ impl<'s> Worker<'s> {
                     self.restart("another membership")?;
                 }
                 self.member = self.member();
-                let list = self.list(&partitions, Offset::End);
+                // At an absolute offset, never at a logical one: librdkafka looks a logical offset up and, when a seek
+                // made the answer outdated, asks again half a second later and goes there, behind the seek's back
+                // (rd_kafka_toppar_handle_Offset). Records would be skipped.
+                let mut list = TopicPartitionList::new();
+                for partition in &partitions {
+                    let (_, end) = watermarks(&self.consumer, &self.stage.input, *partition)?;
+                    list.add_partition_offset(&self.stage.input, *partition, Offset::Offset(end))
+                        .map_err(|e| failed("assign", e))?;
+                }
                 for partition in &partitions {
                     self.tasks.insert(*partition, Task::Restoring(Restoring::start(self.stage, *partition)?));
                 }

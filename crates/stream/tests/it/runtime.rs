@@ -218,10 +218,39 @@ fn a_producer_that_was_fenced_while_its_copy_is_still_a_member_goes_on_exactly_o
     wait("some records", || copy.records() > 0);
     // What the coordinator does to a transaction that took too long: the epoch is raised, the group knows nothing.
     let id = format!("{}-a-0", job.stage.name);
-    let other: ThreadedProducer<DefaultProducerContext> = client().set("transactional.id", &id).create().unwrap();
+    let other: ThreadedProducer<DefaultProducerContext> =
+        client().set("transactional.id", &id).create().unwrap();
     other.init_transactions(Duration::from_secs(20)).unwrap();
     produce(&job.stage.input, 2_000, 2_000, 40);
     wait("all records", || copy.records() == 4_000);
     copy.stop().unwrap();
     check(&job, 4_000);
+}
+
+#[test]
+fn records_that_arrive_while_a_copy_starts_are_not_skipped() {
+    let job = Job::new("arriving", 4);
+    let stage = stream::Stage { workers: 2, ..job.stage.clone() };
+    let job = Job { stage, ..job };
+    let producer = producer();
+    let mut next = 0;
+    for _ in 0..10 {
+        let copy = job.start("a");
+        let mut sent = 0;
+        // Until the copy works, and a little longer: an offset that was looked up meanwhile must not be where it starts.
+        while copy.records() < 50 || sent < 400 {
+            let (key, value) = (format!("k{}", next % 40), next.to_string());
+            producer
+                .send(BaseRecord::to(&job.stage.input).key(&key).payload(&value))
+                .map_err(|(e, _)| e)
+                .unwrap();
+            next += 1;
+            sent += 1;
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        producer.flush(Duration::from_secs(10)).unwrap();
+        wait("all records of this round", || copy.records() == sent);
+        copy.stop().unwrap();
+    }
+    check(&job, next);
 }

@@ -138,9 +138,16 @@ impl Kafka {
             .create()?;
         let metadata = consumer.fetch_metadata(Some(topic), CALL)?;
         let partitions = metadata.topics().first().map_or(0, |found| found.partitions().len());
-        (0..partitions)
-            .map(|partition| Ok(consumer.fetch_watermarks(topic, i32::try_from(partition)?, CALL)?.1))
-            .collect()
+        let deadline = Instant::now() + CALL;
+        let end = |partition: usize| loop {
+            match consumer.fetch_watermarks(topic, i32::try_from(partition)?, CALL) {
+                Ok((_, end)) => return anyhow::Ok(end),
+                Err(error) if Instant::now() >= deadline => return Err(error.into()),
+                // A topic that has just been made may not have its leaders yet.
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        (0..partitions).map(end).collect()
     }
 
     /// Makes topics of four partitions.
