@@ -74,7 +74,8 @@ impl Processor for Aggregator {
         let fact: Fact<'_> = decode(&mut self.decoder, record)?;
         let Some(zone) = self.zones.get(&fact.workspace) else {
             // Setting it aside would break the chain of its order: the next fact takes back what was never added.
-            let message = format!("workspace '{}' isn't configured: its facts wait until it is", fact.workspace);
+            let message =
+                format!("workspace '{}' isn't configured: its facts wait until it is", fact.workspace);
             return Err(Failure::Transient(message));
         };
         Self::check_zone(ctx, &fact.workspace, zone)?;

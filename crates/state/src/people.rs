@@ -46,7 +46,8 @@ impl Person {
         ] {
             // A claim from the far future must not pin what is known for ever.
             let at = event.occurred_at.for_window(event.received_at);
-            let new = value.as_ref().map(|value| Dated { at, value: value.chars().take(LONGEST_TEXT).collect() });
+            let new =
+                value.as_ref().map(|value| Dated { at, value: value.chars().take(LONGEST_TEXT).collect() });
             if new > *known {
                 *known = new;
             }

@@ -85,7 +85,10 @@ impl StateStage {
             return Err(poison(Reason::MissingOrderId, "an order event without an order".to_owned()));
         };
         if view.refunds.len() > MOST_REFUNDS {
-            return Err(poison(Reason::BadValue, format!("the order would have {} refunds", view.refunds.len())));
+            return Err(poison(
+                Reason::BadValue,
+                format!("the order would have {} refunds", view.refunds.len()),
+            ));
         }
         let before = state.published.take();
         let update = observed.new_version && event.event == EventName::OrderUpdated;
@@ -160,7 +163,11 @@ impl Processor for StateStage {
             self.value.clear();
             self.profiles.encode(&profile, &mut self.value).map_err(|e| encode_error(&e))?;
             let key = format!("{}:{}", profile.workspace, profile.person_id);
-            published(ctx.emit(PROFILES, partition, key.as_bytes(), Some(&self.value)), Topic::Profiles, key.as_bytes())?;
+            published(
+                ctx.emit(PROFILES, partition, key.as_bytes(), Some(&self.value)),
+                Topic::Profiles,
+                key.as_bytes(),
+            )?;
         }
         for key in ctx.changed(OUTCOME) {
             let Some(count) = get(ctx, OUTCOME, &key)? else { continue };

@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use commerce::order::View;
 use commerce::time::Day;
 use commerce::{Currency, DuplicateLevel, EventTime, Metric, Money, Profile, Reason};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use service::Config;
 use stream::{Follow, Followed, follow};
 use topics::Topic;
@@ -166,27 +166,23 @@ fn measure(target: &Target) -> anyhow::Result<Measured> {
     for currency in &target.currencies {
         let range =
             format!("currency={currency}&start={}&end={}", target.days.unwrap_or(today), Day(today.0 + 1));
-        let overview = reports.get("overview", &range)?;
-        let count = |name: &str| overview[name].as_i64().unwrap_or(-1);
+        let overview: Overview = reports.get("overview", &range)?;
         let totals = Totals {
-            orders: count("total_orders"),
-            gross: minor(&overview["total_revenue"], *currency)?,
-            refunds: count("total_refunds"),
-            refunded: minor(&overview["refund_amount"], *currency)?,
-            items: count("total_items_sold"),
+            orders: overview.total_orders,
+            gross: minor(&overview.total_revenue, *currency)?,
+            refunds: overview.total_refunds,
+            refunded: minor(&overview.refund_amount, *currency)?,
+            items: overview.total_items_sold,
             cancelled: topics.cancelled_paid.get(currency).copied().unwrap_or(0),
         };
         by_currency.insert(*currency, totals);
-        let series = reports.get("revenue-timeseries", &range)?;
-        for entry in series["series"].as_array().into_iter().flatten() {
-            let day = entry["date"]
-                .as_str()
-                .and_then(Day::parse)
-                .ok_or_else(|| anyhow!("a series entry without date"))?;
+        let timeseries: Timeseries = reports.get("revenue-timeseries", &range)?;
+        for entry in timeseries.series {
+            let day = Day::parse(&entry.date).ok_or_else(|| anyhow!("a series entry without date"))?;
             let mut totals: DayTotals =
                 topics.refunds_by_day.get(&(day, *currency)).copied().unwrap_or_default();
-            totals.orders = entry["orders"].as_i64().unwrap_or(-1);
-            totals.gross = minor(&entry["revenue"], *currency)?;
+            totals.orders = entry.orders;
+            totals.gross = minor(&entry.revenue, *currency)?;
             if totals != DayTotals::default() {
                 by_day.insert((day, *currency), totals);
             }
@@ -206,10 +202,32 @@ fn measure(target: &Target) -> anyhow::Result<Measured> {
     })
 }
 
-/// An amount of a report, exactly as it is printed.
-fn minor(value: &Value, currency: Currency) -> anyhow::Result<i64> {
-    let text = value.to_string();
-    Ok(Money::parse_major(&text, currency).with_context(|| format!("amount {text}"))?.money.minor)
+/// What is compared of the report `overview`; amounts as they are printed, never through a float.
+#[derive(serde::Deserialize)]
+struct Overview {
+    total_orders: i64,
+    total_refunds: i64,
+    total_items_sold: i64,
+    total_revenue: Box<RawValue>,
+    refund_amount: Box<RawValue>,
+}
+
+/// The report `revenue-timeseries`.
+#[derive(serde::Deserialize)]
+struct Timeseries {
+    series: Vec<Entry>,
+}
+
+#[derive(serde::Deserialize)]
+struct Entry {
+    date: String,
+    orders: i64,
+    revenue: Box<RawValue>,
+}
+
+fn minor(value: &RawValue, currency: Currency) -> anyhow::Result<i64> {
+    let text = value.get();
+    Ok(Money::parse_major(text, currency).with_context(|| format!("amount {text}"))?.money.minor)
 }
 
 struct Reports {
@@ -238,7 +256,7 @@ impl Reports {
         })
     }
 
-    fn get(&self, report: &str, query: &str) -> anyhow::Result<Value> {
+    fn get<T: serde::de::DeserializeOwned>(&self, report: &str, query: &str) -> anyhow::Result<T> {
         let url = format!("{}/v1/api/analytics/ecommerce/{report}?{query}", self.base);
         let answer = self.client.get(url).header("x-api-key", &self.key).send()?.error_for_status()?;
         Ok(serde_json::from_str(&answer.text()?)?)

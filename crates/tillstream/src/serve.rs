@@ -179,7 +179,10 @@ impl Services {
         if let Ok(result) = tokio::time::timeout(budget, self.join()).await {
             return result;
         }
-        Err(anyhow!("not everything ended within {} s; what was open is undone by the next start", budget.as_secs()))
+        Err(anyhow!(
+            "not everything ended within {} s; what was open is undone by the next start",
+            budget.as_secs()
+        ))
     }
 
     async fn join(self) -> anyhow::Result<()> {

@@ -209,9 +209,7 @@ fn refunds(orders: &[&SourceOrder], total: Option<Money>, flags: &mut Vec<String
         times.insert(id.clone(), at);
     }
     let rest = matches!(order.refunded_rest, Some((_, true)));
-    if let (true, Some(left @ 1..), Some(currency), Some(at)) =
-        (rest, left, currency, order.rest_at)
-    {
+    if let (true, Some(left @ 1..), Some(currency), Some(at)) = (rest, left, currency, order.rest_at) {
         flag(flags, "refunded_rest");
         amounts.insert(REST.to_owned(), Money::new(left, currency));
         times.insert(REST.to_owned(), at);

@@ -17,7 +17,8 @@ fn the_pipeline_makes_the_workloads_totals_and_says_how_fast() {
     let document = bench(&["pipeline", "--n", "2000", "--workers", "2/1/1"]);
     assert_eq!(document["equal"], true, "{document}");
     let checks = document["checks"].as_array().unwrap();
-    for what in ["USD totals", "cells of day and currency", "profiles", "duplicates", "facts order.refunded"] {
+    for what in ["USD totals", "cells of day and currency", "profiles", "duplicates", "facts order.refunded"]
+    {
         assert!(checks.iter().any(|check| check["what"] == what), "{what} isn't among {checks:?}");
     }
     for figure in ["events_per_s", "cpu_s_per_million", "state_busy"] {

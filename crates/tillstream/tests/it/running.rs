@@ -61,10 +61,15 @@ impl Up {
 
     /// A report, or anything else under the query service.
     pub fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.text(path)).unwrap()
+    }
+
+    /// The same as text.
+    pub fn text(&self, path: &str) -> String {
         let url = format!("{}{path}", self.endpoints.query);
         let answer = client().get(url).header("x-api-key", KEY).send().unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
-        serde_json::from_str(&answer.text().unwrap()).unwrap()
+        answer.text().unwrap()
     }
 
     /// The same of something that isn't there at once: topics reach the query service independently.
@@ -75,8 +80,8 @@ impl Up {
     }
 
     /// The overview of a range of days.
-    pub fn overview(&self, range: &str) -> Value {
-        self.get(&format!("/v1/api/analytics/ecommerce/overview?{range}"))
+    pub fn overview(&self, range: &str) -> String {
+        self.text(&format!("/v1/api/analytics/ecommerce/overview?{range}"))
     }
 
     /// Posts a body, and gives status and answer.
