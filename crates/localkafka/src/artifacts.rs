@@ -110,7 +110,8 @@ fn run_maven(maven: &Path, pom: &Path, out: &Path, progress: &dyn Fn(&str)) -> R
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(errors);
-    let mut child = process::spawn(command, None).map_err(|e| Error::io("run", maven, e))?;
+    let mut child =
+        process::spawn(command, None, crate::sys::Signal::Kill).map_err(|e| Error::io("run", maven, e))?;
     let mut last = std::collections::VecDeque::new();
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines() {

@@ -344,7 +344,10 @@ impl Cluster {
             let mut command = self.java();
             command.args(settings::format_arguments(&self.artifacts.kafka, node.id, &identity.cluster_id));
             let log = self.log(&format!("format-{}", node.id));
-            tools.push((dir, Process::start(&format!("format {}", node.id), log, command, folder.lock())?));
+            tools.push((
+                dir,
+                Process::start(&format!("format {}", node.id), log, command, folder.lock(), Signal::Kill)?,
+            ));
         }
         let deadline = Instant::now() + self.options.ready_within;
         for (dir, mut tool) in tools {
@@ -361,7 +364,11 @@ impl Cluster {
         let mut command = self.java();
         command.args(settings::broker_arguments(&self.artifacts.kafka, self.options.kafka_heap, id));
         let name = settings::broker_name(id);
-        *self.slot(state, id)? = Some(Process::start(&name, self.log(&name), command, lock)?);
+        // A lone broker that is killed while it ends transactions can leave them open for ever: at its next start the
+        // coordinator may look for the partitions before they have a leader, take them for deleted and skip their
+        // markers. So it is asked to stop when we die. Of three, the last one could not stop in order.
+        let orphaned = if self.options.brokers == 1 { Signal::Terminate } else { Signal::Kill };
+        *self.slot(state, id)? = Some(Process::start(&name, self.log(&name), command, lock, orphaned)?);
         Ok(())
     }
 
@@ -380,7 +387,8 @@ impl Cluster {
                 &self.dir.join("tmp"),
             ))
             .envs(settings::registry_environment(&self.bootstrap, &self.dir.join("registry")));
-        state.registry = Some(Process::start("registry", self.log("registry"), command, folder.lock())?);
+        state.registry =
+            Some(Process::start("registry", self.log("registry"), command, folder.lock(), Signal::Kill)?);
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::{Error, error::NEEDED_BYTES, sys};
 
 const IDENTITY: &str = "cluster.json";
 /// How long the children of a parent that was killed may need to go.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A data folder that no other process uses.
 pub(crate) struct Folder {

@@ -27,10 +27,10 @@ struct Job {
     answer: SyncSender<io::Result<Child>>,
 }
 
-/// Starts a child that the kernel kills when this process dies. `inherit` stays open in it.
-pub(crate) fn spawn(mut command: Command, inherit: Option<RawFd>) -> io::Result<Child> {
+/// Starts a child that gets the signal `orphaned` when this process dies. `inherit` stays open in it.
+pub(crate) fn spawn(mut command: Command, inherit: Option<RawFd>, orphaned: Signal) -> io::Result<Child> {
     static SPAWNER: OnceLock<SyncSender<Job>> = OnceLock::new();
-    sys::tie_to_parent(&mut command, inherit);
+    sys::tie_to_parent(&mut command, inherit, orphaned);
     let gone = || io::Error::other("the thread that starts processes has ended");
     let spawner = match SPAWNER.get() {
         Some(spawner) => spawner,
@@ -76,6 +76,7 @@ impl Process {
         log: PathBuf,
         mut command: Command,
         inherit: RawFd,
+        orphaned: Signal,
     ) -> Result<Self, Error> {
         if log.exists() {
             let previous = log.with_extension("log.previous");
@@ -86,7 +87,7 @@ impl Process {
         let errors = output.try_clone().map_err(to_log)?;
         command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
         let program = PathBuf::from(command.get_program());
-        let child = spawn(command, Some(inherit)).map_err(|e| Error::io("run", &program, e))?;
+        let child = spawn(command, Some(inherit), orphaned).map_err(|e| Error::io("run", &program, e))?;
         tracing::debug!(process = name, pid = child.id(), log = %log.display(), "started a child process");
         Ok(Self { name: name.to_owned(), log, child, paused: false })
     }
@@ -228,7 +229,7 @@ mod tests {
     fn a_child_outlives_the_thread_that_asked_for_it() {
         let mut command = Command::new("sleep");
         command.arg("30");
-        let mut child = thread::spawn(move || spawn(command, None)).join().unwrap().unwrap();
+        let mut child = thread::spawn(move || spawn(command, None, Signal::Kill)).join().unwrap().unwrap();
         thread::sleep(Duration::from_millis(200));
         assert!(child.try_wait().unwrap().is_none());
         child.kill().unwrap();

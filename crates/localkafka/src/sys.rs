@@ -25,19 +25,32 @@ pub(crate) enum Signal {
     Resume,
 }
 
-/// Makes the child that `command` starts die with the **thread** that starts it, and hand `inherit` on to it open.
+impl Signal {
+    const fn number(self) -> libc::c_int {
+        match self {
+            Self::Terminate => libc::SIGTERM,
+            Self::Kill => libc::SIGKILL,
+            Self::Pause => libc::SIGSTOP,
+            Self::Resume => libc::SIGCONT,
+        }
+    }
+}
+
+/// Makes the child that `command` starts get a signal when the **thread** that starts it ends, and hand `inherit` on to it open.
 ///
 /// `PR_SET_PDEATHSIG` fires when the parent thread ends, not the parent process; `process::spawn` therefore starts
 /// every child from one thread that lives as long as this process. Elsewhere than on Linux there is no such call; a
 /// child then survives a `kill -9` of its parent, and the inherited lock keeps its data folder from being used twice.
-pub(crate) fn tie_to_parent(command: &mut Command, inherit: Option<RawFd>) {
+pub(crate) fn tie_to_parent(command: &mut Command, inherit: Option<RawFd>, orphaned: Signal) {
+    #[cfg(target_os = "linux")]
+    let orphaned = orphaned.number();
     #[cfg(target_os = "linux")]
     let parent = std::process::id();
     let prepare = move || {
         #[cfg(target_os = "linux")]
         {
             // SAFETY: prctl(PR_SET_PDEATHSIG) takes an integer and touches no memory.
-            if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+            if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, orphaned) } != 0 {
                 return Err(io::Error::last_os_error());
             }
             // The parent may have died before the call above; then nobody would ever send the signal.
@@ -61,13 +74,7 @@ pub(crate) fn tie_to_parent(command: &mut Command, inherit: Option<RawFd>) {
 
 /// Sends a signal. The caller owns the child and has not reaped it, so that the number cannot mean another process.
 pub(crate) fn signal(pid: u32, signal: Signal) -> io::Result<()> {
-    let number = match signal {
-        Signal::Terminate => libc::SIGTERM,
-        Signal::Kill => libc::SIGKILL,
-        Signal::Pause => libc::SIGSTOP,
-        Signal::Resume => libc::SIGCONT,
-    };
-    kill(pid, number)
+    kill(pid, signal.number())
 }
 
 /// Whether a process of that number exists.

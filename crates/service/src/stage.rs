@@ -67,7 +67,7 @@ pub fn run(
     registry_part.ready("schemas found");
     let client = kafka::client_config(config);
     let event_partitions = stream::partition_count(&client, Topic::Events.name())?;
-    kafka_part.ready(format!("{event_partitions} partitions of {}", Topic::Events.name()));
+    kafka_part.ready(format!("reads {}", plan.input.name()));
 
     let parts = Parts { workspaces: Arc::new(workspaces), schemas, event_partitions };
     let output = |topic: &Topic| Output {

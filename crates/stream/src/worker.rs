@@ -23,7 +23,7 @@ use crate::rebalance::{Rebalances, Wish};
 use crate::restore::{committed, watermarks};
 use crate::status::Counts;
 use crate::task::{Restoring, Running, Task};
-use crate::{Committed, Context, Error, Failure, Observer, Processor, Record, Stage, TaskStatus};
+use crate::{Committed, Context, Error, Failure, Observer, Phase, Processor, Record, Stage, TaskStatus};
 
 /// An end of transaction that took longer may still be in flight somewhere and hit a later transaction.
 const SLOW_COMMIT: Duration = Duration::from_secs(1);
@@ -56,6 +56,8 @@ pub(crate) struct Worker<'s> {
     member: Option<String>,
     /// Aborts in a row, and when the producer was fenced last.
     aborts: u32,
+    /// True when the last poll found nothing.
+    drained: bool,
     fenced_at: Option<Instant>,
     outbox: Outbox,
     counts: Counts,
@@ -93,6 +95,7 @@ impl<'s> Worker<'s> {
             transaction: None,
             member: None,
             aborts: 0,
+            drained: false,
             fenced_at: None,
             outbox: Outbox::default(),
             counts: Counts::default(),
@@ -134,6 +137,7 @@ impl<'s> Worker<'s> {
         }
         self.adopt_restored()?;
         let drained = polled.is_none();
+        self.drained = drained;
         match polled {
             Some(Ok(message)) => self.handle(&message)?,
             Some(Err(error)) => self.input_error(error)?,
@@ -219,7 +223,7 @@ impl<'s> Worker<'s> {
             ctx.overlay.undo();
             ctx.outbox.clear();
             ctx.counts.undo();
-            tracing::info!(
+            tracing::debug!(
                 topic = record.topic,
                 partition,
                 offset,
@@ -549,7 +553,18 @@ impl<'s> Worker<'s> {
         match error.class {
             Class::Fenced => self.fenced(&error),
             Class::Abortable | Class::Retriable => {
-                tracing::warn!(error = error.message, code = ?error.code, during, "transaction aborted");
+                if matches!(
+                    error.code,
+                    RDKafkaErrorCode::IllegalGeneration
+                        | RDKafkaErrorCode::UnknownMemberId
+                        | RDKafkaErrorCode::RebalanceInProgress
+                        | RDKafkaErrorCode::NoError
+                ) {
+                    // Everyday life of a group whose members come and go.
+                    tracing::info!(error = error.message, during, "transaction aborted, doing it again");
+                } else {
+                    tracing::warn!(error = error.message, code = ?error.code, during, "transaction aborted");
+                }
                 self.observer.aborted(during);
                 self.aborts += 1;
                 if self.aborts > 2 {
@@ -784,7 +799,10 @@ impl<'s> Worker<'s> {
         let lag = |status: &TaskStatus| {
             self.rebalances.end_of(status.partition).map_or(0, |end| (end - status.committed.max(0)).max(0))
         };
-        self.observer.lag(self.slot, tasks.iter().map(lag).sum());
+        // The marker behind the last record takes an offset, so a drained partition looks one behind.
+        let processing = tasks.iter().all(|task| task.phase == Phase::Running);
+        let lag = if self.drained && processing { 0 } else { tasks.iter().map(lag).sum() };
+        self.observer.lag(self.slot, lag);
         self.observer.tasks(self.slot, &tasks);
     }
 }
