@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
@@ -85,6 +87,16 @@ impl Home {
         write(&self.endpoints_file(), &serde_json::to_string(endpoints)?)
     }
 
+    /// Forgets the addresses that a killed `up` left behind: nobody answers there. Those of a living one stay.
+    pub fn forget_stale_endpoints(&self) {
+        let Ok(endpoints) = self.endpoints() else { return };
+        let address = endpoints.gateway.trim_start_matches("http://").parse().ok();
+        let answers = |address| TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok();
+        if !address.is_some_and(answers) {
+            self.forget_endpoints();
+        }
+    }
+
     /// Forgets the addresses: nothing runs any more.
     pub fn forget_endpoints(&self) {
         let _ = fs::remove_file(self.endpoints_file());
@@ -125,6 +137,15 @@ mod tests {
         };
         home.write_endpoints(&endpoints).unwrap();
         assert_eq!(home.endpoints().unwrap(), endpoints);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = Endpoints { gateway: format!("http://{}", listener.local_addr().unwrap()), ..endpoints };
+        home.write_endpoints(&alive).unwrap();
+        home.forget_stale_endpoints();
+        assert_eq!(home.endpoints().unwrap(), alive);
+        drop(listener);
+        home.forget_stale_endpoints();
+        assert!(home.endpoints().is_err());
+        home.write_endpoints(&alive).unwrap();
         home.forget_endpoints();
         assert!(home.endpoints().is_err());
     }

@@ -63,6 +63,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
         None => common.home()?,
     };
     std::fs::create_dir_all(home.dir()).with_context(|| format!("cannot create {}", home.dir().display()))?;
+    home.forget_stale_endpoints();
     let mut config = match &common.config {
         Some(file) => Config::load(Some(file), vec![]),
         None => Config::load(None, vec![]),

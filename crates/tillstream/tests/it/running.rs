@@ -45,6 +45,8 @@ impl Up {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+        // It stays behind until the next start gets to it, and would be taken for the next start's.
+        Home::new(Some(&self.dir)).unwrap().forget_endpoints();
     }
 
     /// Runs another command against it.
