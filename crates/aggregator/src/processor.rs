@@ -71,7 +71,7 @@ impl Aggregator {
 
 impl Processor for Aggregator {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
-        let fact: Fact<'_> = decode(&mut self.decoder, record)?;
+        let fact: Fact = decode(&mut self.decoder, record)?;
         let Some(zone) = self.zones.get(&fact.workspace) else {
             // Setting it aside would break the chain of its order: the next fact takes back what was never added.
             let message =
@@ -80,7 +80,7 @@ impl Processor for Aggregator {
         };
         Self::check_zone(ctx, &fact.workspace, zone)?;
         let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
-        for (place, delta) in revenue::deltas(fact.before.as_deref(), fact.after.as_deref(), zone) {
+        for (place, delta) in revenue::deltas(fact.before.as_ref(), fact.after.as_ref(), zone) {
             let key = key(&fact.workspace, &place)?;
             let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
             let closed = clock >= end_of(zone, place.day).0.saturating_add(self.grace);

@@ -31,6 +31,11 @@ macro_rules! names {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
+
+            /// Reads the canonical name.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($name => Some(Self::$variant),)+ _ => None }
+            }
         }
     };
 }
@@ -294,6 +299,20 @@ impl FinancialStatus {
         }
     }
 
+    /// Reads the canonical word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "pending" => Self::Pending,
+            "authorized" => Self::Authorized,
+            "voided" => Self::Voided,
+            "partially_paid" => Self::PartiallyPaid,
+            "paid" => Self::Paid,
+            "partially_refunded" => Self::PartiallyRefunded,
+            "refunded" => Self::Refunded,
+            _ => return None,
+        })
+    }
+
     /// True for the states that imply full payment (R3.4).
     pub const fn implies_payment(self) -> bool {
         matches!(self, Self::Paid | Self::PartiallyRefunded | Self::Refunded)
@@ -328,6 +347,17 @@ impl FulfillmentStatus {
             Self::Fulfilled => "fulfilled",
             Self::Restocked => "restocked",
         }
+    }
+
+    /// Reads the canonical word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "unfulfilled" => Self::Unfulfilled,
+            "partially_fulfilled" => Self::PartiallyFulfilled,
+            "fulfilled" => Self::Fulfilled,
+            "restocked" => Self::Restocked,
+            _ => return None,
+        })
     }
 }
 

@@ -1,8 +1,6 @@
 //! Facts: each business fact exactly once, person resolved, order facts with the view before and after
 //! (`commerce.facts.v1`).
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Origin, SCHEMA_VERSION};
@@ -10,8 +8,10 @@ use crate::order::{Step, View};
 use crate::{EventName, EventTime, Mark, Money, PersonId, ReceivedTime, Source, WorkspaceId};
 
 /// One fact. The chain of an order's facts is gapless: each `before` is the `after` of the one before it.
+///
+/// `V` is the view, or what stands for it where it is written in some other form.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Fact<'a> {
+pub struct Fact<V = View> {
     /// UUID derived from what the fact is, so that a replay gives the same id.
     pub event_id: String,
     /// What happened.
@@ -37,9 +37,9 @@ pub struct Fact<'a> {
     /// Whose order it is now.
     pub person_id: Option<PersonId>,
     /// The order as published before; absent for the first fact.
-    pub before: Option<Cow<'a, View>>,
+    pub before: Option<V>,
     /// The order now.
-    pub after: Option<Cow<'a, View>>,
+    pub after: Option<V>,
     /// Of `order.refunded`.
     pub refund: Option<RefundFact>,
     /// Remarks of the event, and `placed_inferred`, `stale`.
@@ -65,9 +65,9 @@ pub struct RefundFact {
     pub full: bool,
 }
 
-impl<'a> Fact<'a> {
-    /// The fact of one step.
-    pub fn of_step(event: &Event, before: Option<&'a View>, step: &'a Step) -> Self {
+impl<V> Fact<V> {
+    /// The fact of one step; `views` are the order before and after it.
+    pub fn of_step(event: &Event, step: &Step, views: (Option<V>, V)) -> Self {
         let after = &step.after;
         let refund = step.refund.as_ref().and_then(|id| {
             Some(RefundFact {
@@ -108,8 +108,8 @@ impl<'a> Fact<'a> {
             received_at: event.received_at,
             order_id: after.id.clone(),
             person_id: after.person_id,
-            before: before.map(Cow::Borrowed),
-            after: Some(Cow::Borrowed(after)),
+            before: views.0,
+            after: Some(views.1),
             refund,
             flags,
             origin: event.origin.clone(),

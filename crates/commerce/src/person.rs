@@ -42,6 +42,21 @@ impl Kind {
             Self::Cart => "cart",
         }
     }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "user" => Self::User,
+            "email" => Self::Email,
+            "shopify_customer" => Self::ShopifyCustomer,
+            "backend_customer" => Self::BackendCustomer,
+            "stripe_customer" => Self::StripeCustomer,
+            "phone" => Self::Phone,
+            "anonymous" => Self::Anonymous,
+            "cart" => Self::Cart,
+            _ => return None,
+        })
+    }
 }
 
 /// One identifier of a person.
@@ -79,6 +94,18 @@ impl PersonId {
             identifier.value.as_bytes(),
         ]);
         Self(mark.0)
+    }
+
+    /// `p_` and 32 hexadecimal digits, as ASCII.
+    pub fn to_ascii(self) -> [u8; 34] {
+        let mut text = *b"p_00000000000000000000000000000000";
+        for (pair, byte) in text[2..].chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair.copy_from_slice(&[
+                b"0123456789abcdef"[usize::from(byte >> 4)],
+                b"0123456789abcdef"[usize::from(byte & 15)],
+            ]);
+        }
+        text
     }
 
     /// Reads `p_` and 32 hexadecimal digits.

@@ -159,7 +159,10 @@ impl Pass<'_> {
     }
 
     /// Reads a value. A registry that can't answer now is waited for: the record may be fine.
-    fn decode<T: serde::de::DeserializeOwned>(&mut self, value: Option<&[u8]>) -> Result<Option<T>, String> {
+    fn decode<T: commerce::avro::Datum + serde::de::DeserializeOwned>(
+        &mut self,
+        value: Option<&[u8]>,
+    ) -> Result<Option<T>, String> {
         let Some(value) = value else { return Ok(None) };
         loop {
             match self.decoder.decode(value) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use commerce::{DeadLetter, DuplicateLevel, EventTime, Mark, ReceivedTime, Source};
+use commerce::{DeadLetter, DuplicateLevel, EventTime, Mark, ReceivedTime, Source, avro};
 use sources::Workspaces;
 use stream::{Committed, Cut, Failure, Observer, Output, Phase, Poison, Processor, Record, TaskStatus};
 use topics::{DecodeError, Decoder, EncodeError, SchemaRegistry, Schemas, Topic};
@@ -182,10 +182,10 @@ impl Observer for Telemetry {
 }
 
 /// What decoding a record failed with, in the runtime's terms.
-pub fn decode<'a, T: serde::Deserialize<'a>>(
-    decoder: &mut Decoder,
-    record: &Record<'a>,
-) -> Result<T, Failure> {
+pub fn decode<'a, T>(decoder: &mut Decoder, record: &Record<'a>) -> Result<T, Failure>
+where
+    T: avro::Datum + serde::Deserialize<'a>,
+{
     decoder.decode(record.value.unwrap_or_default()).map_err(|error| match &error {
         _ if error.is_transient() => Failure::Transient(error.to_string()),
         DecodeError::Registry(_) => Failure::Fatal(error.to_string()),

@@ -1,7 +1,9 @@
 //! One event: join, compare, say what is new.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
+use commerce::avro::{Encoded, Write as _};
 use commerce::order::{Policy, State, View, steps};
 use commerce::{Currency, DuplicateLevel, Event, EventName, Fact, Outcome, Reason, WorkspaceId};
 use service::stage::{Parts, decode, encode_error, letter};
@@ -25,6 +27,8 @@ pub struct StateStage {
     letters: Encoder,
     value: Vec<u8>,
     stored: Vec<u8>,
+    /// Views of the order in hand, encoded once and written several times.
+    views: Vec<u8>,
 }
 
 impl StateStage {
@@ -48,6 +52,7 @@ impl StateStage {
             letters: parts.schemas.encoder(Topic::DeadLetters)?,
             value: Vec::new(),
             stored: Vec::new(),
+            views: Vec::new(),
         })
     }
 
@@ -93,16 +98,24 @@ impl StateStage {
         let before = state.published.take();
         let update = observed.new_version && event.event == EventName::OrderUpdated;
         let steps = steps(before.as_ref(), &view, update);
-        let mut last: Option<&View> = before.as_ref();
+        self.views.clear();
+        let encoded = |view: &View, views: &mut Vec<u8>| {
+            let start = views.len();
+            view.write(views);
+            start..views.len()
+        };
+        let mut last = before.as_ref().map(|before| encoded(before, &mut self.views));
         for step in &steps {
-            let mut fact = Fact::of_step(event, last, step);
+            let after = encoded(&step.after, &mut self.views);
+            let datum = |range: Range<usize>| Encoded(&self.views[range]);
+            let mut fact = Fact::of_step(event, step, (last.map(datum), datum(after.clone())));
             if observed.outcome == Outcome::Stale {
                 fact.flags.push("stale".to_owned());
             }
             self.value.clear();
             self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
             ctx.emit(FACTS, Some(ctx.partition()), &key, Some(&self.value))?;
-            last = Some(&step.after);
+            last = Some(after);
         }
         people::roll_up(
             ctx,

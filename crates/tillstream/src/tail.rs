@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use commerce::avro::Datum;
 use commerce::order::View;
 use commerce::{DeadLetter, Event, Fact, Metric, Profile};
 use serde::Serialize;
@@ -97,7 +98,7 @@ impl Reader {
         let Some(bytes) = value else { return Value::Null };
         let decoded = match topic {
             Topic::Events => self.typed::<Event>(bytes),
-            Topic::Facts => self.typed::<Fact<'_>>(bytes),
+            Topic::Facts => self.typed::<Fact>(bytes),
             Topic::Orders => self.typed::<View>(bytes),
             Topic::Profiles => self.typed::<Profile>(bytes),
             Topic::Metrics => self.typed::<Metric>(bytes),
@@ -107,7 +108,10 @@ impl Reader {
         decoded.unwrap_or_else(|error| json!({"unreadable": error.to_string()}))
     }
 
-    fn typed<'a, T: serde::Deserialize<'a> + Serialize>(&mut self, bytes: &'a [u8]) -> anyhow::Result<Value> {
+    fn typed<'a, T: Datum + serde::Deserialize<'a> + Serialize>(
+        &mut self,
+        bytes: &'a [u8],
+    ) -> anyhow::Result<Value> {
         Ok(serde_json::to_value(self.decoder.decode::<T>(bytes)?)?)
     }
 
@@ -117,7 +121,7 @@ impl Reader {
     }
 
     /// Any record by its type.
-    pub fn decode<'a, T: serde::Deserialize<'a>>(&mut self, bytes: &'a [u8]) -> anyhow::Result<T> {
+    pub fn decode<'a, T: Datum + serde::Deserialize<'a>>(&mut self, bytes: &'a [u8]) -> anyhow::Result<T> {
         Ok(self.decoder.decode(bytes)?)
     }
 }

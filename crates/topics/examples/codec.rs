@@ -8,16 +8,16 @@ mod samples;
 use std::hint::black_box;
 use std::time::Instant;
 
+use commerce::avro::Datum;
 use commerce::{Event, Fact};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use topics::{Schemas, Topic};
 
 const RECORDS: u32 = 200_000;
 
-fn measure<T: Serialize + DeserializeOwned>(name: &str, topic: Topic, value: &T) {
+fn measure<T: Datum + DeserializeOwned>(name: &str, topic: Topic, value: &T) {
     let schemas = Schemas::offline();
-    let (mut encoder, mut decoder) = (schemas.encoder(topic).unwrap(), schemas.decoder());
+    let (encoder, mut decoder) = (schemas.encoder(topic).unwrap(), schemas.decoder());
     let mut out = Vec::new();
     let mut best = [u128::MAX; 2];
     for _ in 0..5 {
@@ -39,6 +39,6 @@ fn measure<T: Serialize + DeserializeOwned>(name: &str, topic: Topic, value: &T)
 fn main() {
     measure::<Event>("event, full", Topic::Events, &samples::full_event());
     measure::<Event>("event, bare", Topic::Events, &samples::bare_event());
-    measure::<Fact<'static>>("fact, full", Topic::Facts, &samples::full_fact());
-    measure::<Fact<'static>>("fact, bare", Topic::Facts, &samples::bare_fact());
+    measure::<Fact>("fact, full", Topic::Facts, &samples::full_fact());
+    measure::<Fact>("fact, bare", Topic::Facts, &samples::bare_fact());
 }

@@ -29,6 +29,8 @@ pub(crate) fn text_of(file: &str) -> Option<&'static str> {
 pub struct Avro {
     /// What registries are given: the file without its layout, so that a new indentation is no new version.
     pub text: String,
+    /// The name of its root record.
+    pub name: String,
     /// The same, ready for use.
     pub schema: serde_avro_fast::Schema,
 }
@@ -44,9 +46,15 @@ fn parse_all() -> Result<BTreeMap<Topic, Avro>, String> {
         let Value::Avro(file) = &topic.spec().value else { continue };
         let text = text_of(file).map(minified).ok_or_else(|| format!("{file}: no such file"))?;
         let schema = text.parse().map_err(|e| format!("{file}: {e}"))?;
-        all.insert(*topic, Avro { text, schema });
+        let name = root(&text).map_err(|e| format!("{file}: {e}"))?;
+        all.insert(*topic, Avro { text, name, schema });
     }
     Ok(all)
+}
+
+fn root(text: &str) -> Result<String, String> {
+    let json: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    json["name"].as_str().map(str::to_owned).ok_or_else(|| "the schema has no name".to_owned())
 }
 
 impl Topic {
@@ -128,14 +136,15 @@ impl Schemas {
     /// [`EncodeError::NoSchema`] when they aren't Avro.
     pub fn encoder(&self, topic: Topic) -> Result<Encoder, EncodeError> {
         match (self.id(topic), topic.avro()) {
-            (Some(id), Some(avro)) => Ok(Encoder::new(topic, id, &avro.schema)),
+            (Some(id), Some(avro)) => Ok(Encoder::new(topic, id, &avro.name)),
             _ => Err(EncodeError::NoSchema(topic)),
         }
     }
 
     /// A decoder of any topic's values. It knows this build's schemas and asks the registry for those of others.
     pub fn decoder(&self) -> Decoder {
-        let own = Topic::with_schema().filter_map(|(topic, avro)| Some((self.id(topic)?, &avro.schema)));
+        let own = Topic::with_schema()
+            .filter_map(|(topic, avro)| Some((self.id(topic)?, avro.name.as_str(), &avro.schema)));
         Decoder::new(own, self.registry.as_ref().map(|registry| registry.within(DECODER_WAITS)))
     }
 }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::io::BufRead;
 use std::time::{Duration, Instant};
 
+use commerce::avro::{self, Input};
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_avro_fast::Schema;
 use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
-use serde_avro_fast::ser::SerializerConfig;
 
 use crate::registry::Topic;
 use crate::schemas::{self, SchemaRegistry};
@@ -27,20 +27,22 @@ pub enum EncodeError {
     #[error("the values of {0} have no Avro schema")]
     NoSchema(Topic),
     /// The value doesn't fit the topic's schema: a fault of this program.
-    #[error("a value doesn't fit the schema of {topic}: {message}")]
+    #[error("the values of {topic} are of the schema {schema}, and not {value}")]
     Unfit {
         /// The topic.
         topic: Topic,
-        /// What the codec says.
-        message: String,
+        /// The name of its schema.
+        schema: &'static str,
+        /// That of the value.
+        value: &'static str,
     },
 }
 
-/// Writes one topic's values. Cheap to use again, so keep one per worker and topic.
+/// Writes one topic's values.
 pub struct Encoder {
     topic: Topic,
     header: [u8; HEADER],
-    config: SerializerConfig<'static>,
+    schema: &'static str,
 }
 
 impl fmt::Debug for Encoder {
@@ -50,9 +52,9 @@ impl fmt::Debug for Encoder {
 }
 
 impl Encoder {
-    pub(crate) fn new(topic: Topic, id: u32, schema: &'static Schema) -> Self {
+    pub(crate) fn new(topic: Topic, id: u32, schema: &'static str) -> Self {
         let [a, b, c, d] = id.to_be_bytes();
-        Self { topic, header: [0, a, b, c, d], config: SerializerConfig::new(schema) }
+        Self { topic, header: [0, a, b, c, d], schema }
     }
 
     /// The schema's id.
@@ -62,16 +64,17 @@ impl Encoder {
     }
 
     /// Appends header and datum to `out`; after an error `out` is as it was.
-    pub fn encode<T: Serialize + ?Sized>(&mut self, value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let start = out.len();
-        out.extend_from_slice(&self.header);
-        match serde_avro_fast::to_datum(value, &mut *out, &mut self.config) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                out.truncate(start);
-                Err(EncodeError::Unfit { topic: self.topic, message: error.to_string() })
-            }
+    pub fn encode<T: avro::Write + avro::Record>(
+        &self,
+        value: &T,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        if T::NAME != self.schema {
+            return Err(EncodeError::Unfit { topic: self.topic, schema: self.schema, value: T::NAME });
         }
+        out.extend_from_slice(&self.header);
+        value.write(out);
+        Ok(())
     }
 }
 
@@ -108,7 +111,8 @@ impl DecodeError {
 }
 
 enum Writer {
-    Own(&'static Schema),
+    /// This build's, by name: what is written with it is read field by field, without a look at the schema.
+    Own(&'static str, &'static Schema),
     Fetched(Box<Schema>),
     /// The registry has it, but it is no Avro schema.
     Unusable(String),
@@ -129,15 +133,18 @@ impl fmt::Debug for Decoder {
 
 impl Decoder {
     pub(crate) fn new(
-        own: impl Iterator<Item = (u32, &'static Schema)>,
+        own: impl Iterator<Item = (u32, &'static str, &'static Schema)>,
         registry: Option<SchemaRegistry>,
     ) -> Self {
-        let writers = own.map(|(id, schema)| (id, Writer::Own(schema))).collect();
+        let writers = own.map(|(id, name, schema)| (id, Writer::Own(name, schema))).collect();
         Self { writers, unknown: HashMap::new(), registry }
     }
 
     /// Reads one value. Blocks when the schema must be fetched.
-    pub fn decode<'a, T: Deserialize<'a>>(&mut self, bytes: &'a [u8]) -> Result<T, DecodeError> {
+    pub fn decode<'a, T>(&mut self, bytes: &'a [u8]) -> Result<T, DecodeError>
+    where
+        T: avro::Datum + Deserialize<'a>,
+    {
         let Some(([0, a, b, c, d], datum)) = bytes.split_first_chunk::<HEADER>() else {
             return Err(DecodeError::NotWireFormat);
         };
@@ -147,7 +154,15 @@ impl Decoder {
         }
         let malformed = |message: String| DecodeError::Malformed { id, message };
         let schema: &Schema = match self.writers.get(&id) {
-            Some(Writer::Own(schema)) => schema,
+            Some(Writer::Own(name, _)) if *name == T::NAME => {
+                let mut input = Input::new(datum);
+                let value = T::read(&mut input).map_err(|e| malformed(e.to_string()))?;
+                return match input.rest() {
+                    [] => Ok(value),
+                    rest => Err(malformed(format!("{} bytes follow the value", rest.len()))),
+                };
+            }
+            Some(Writer::Own(_, schema)) => schema,
             Some(Writer::Fetched(schema)) => schema,
             Some(Writer::Unusable(message)) => return Err(malformed(message.clone())),
             None => return Err(DecodeError::UnknownSchema(id)),

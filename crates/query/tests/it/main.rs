@@ -21,7 +21,6 @@ use query::Query;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use reqwest::blocking::Client;
-use serde::Serialize;
 use serde_json::Value;
 use service::{Config, Metrics, Readiness, Shutdown};
 use sources::WorkspaceConfig;
@@ -59,7 +58,7 @@ impl Stages {
         self.producer.send(record).map_err(|(error, _)| error).unwrap();
     }
 
-    fn put(&self, topic: Topic, key: &str, value: &impl Serialize) {
+    fn put(&self, topic: Topic, key: &str, value: &impl commerce::avro::Datum) {
         let mut bytes = Vec::new();
         self.schemas.encoder(topic).unwrap().encode(value, &mut bytes).unwrap();
         self.send(topic, key, Some(&bytes));

@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<Report, Stop> {
             Ok(Stored { accepted: shops.accept(&request)?, body: request.body })
         })
         .collect::<anyhow::Result<_>>()?;
-    let mut encoder = Schemas::offline().encoder(Topic::Events)?;
+    let encoder = Schemas::offline().encoder(Topic::Events)?;
     let (mut out, mut rounds, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut reading = Vec::new();
     for _ in 0..args.rounds {

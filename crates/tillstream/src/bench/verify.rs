@@ -159,7 +159,7 @@ impl Found {
         self.customers.insert((profile.workspace.to_string(), email), totals);
     }
 
-    fn fact(&mut self, fact: &Fact<'_>) {
+    fn fact(&mut self, fact: &Fact) {
         *self.facts.entry(fact.event).or_default() += 1;
         let id = Mark::from_hex(&fact.event_id.replace('-', "")).unwrap_or(Mark(0));
         if !self.fact_ids.insert(id.0) {
@@ -168,7 +168,7 @@ impl Found {
         let shop = SHOPS.iter().position(|shop| shop.workspace == fact.workspace.as_str());
         let moved = self.moved.entry(shop.unwrap_or(SHOPS.len())).or_default();
         for (view, sign) in [(&fact.before, -1), (&fact.after, 1)] {
-            let view: Option<&View> = view.as_deref();
+            let view = view.as_ref();
             let of = |view: &View| {
                 let gross = view.total.filter(|_| view.counted).map_or(0, |total| total.minor);
                 (gross, view.refunded_total.map_or(0, |refunded| refunded.minor))

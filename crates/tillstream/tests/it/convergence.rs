@@ -186,10 +186,10 @@ fn the_facts_of_an_order_are_a_gapless_chain_that_ends_in_its_published_record()
     let mut last: BTreeMap<String, View> = BTreeMap::new();
     let mut named: BTreeMap<(String, commerce::EventName), usize> = BTreeMap::new();
     for bytes in &done.facts {
-        let fact: Fact<'_> = decoder.decode(bytes).unwrap();
-        assert_eq!(fact.before.as_deref(), last.get(&fact.order_id), "{}", fact.event_id);
+        let fact: Fact = decoder.decode(bytes).unwrap();
+        assert_eq!(fact.before.as_ref(), last.get(&fact.order_id), "{}", fact.event_id);
         *named.entry((fact.order_id.clone(), fact.event)).or_default() += 1;
-        last.insert(fact.order_id.clone(), fact.after.unwrap().into_owned());
+        last.insert(fact.order_id.clone(), fact.after.unwrap());
     }
     for (id, view) in &last {
         let published = &done.latest[&(Topic::Orders, format!("demo:{id}").into_bytes())];

@@ -33,13 +33,13 @@ fn python(script: &str, arguments: &[&str]) -> Vec<Json> {
 
 #[test]
 fn pythons_avro_deserializer_reads_every_topic() {
-    fn see<T: Serialize>(topic: Topic, full: &T, bare: &[T]) {
+    fn see<T: commerce::avro::Datum + Serialize>(topic: Topic, full: &T, bare: &[T]) {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", localkafka::shared().bootstrap())
             .set("partitioner", "murmur2_random")
             .create()
             .unwrap();
-        let mut encoder = ready().schemas.encoder(topic).unwrap();
+        let encoder = ready().schemas.encoder(topic).unwrap();
         let mut expected = Vec::new();
         // The hollow event is left out: Python has no datetime for its version.
         for value in [full, &bare[0]] {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use commerce::avro::Datum;
 use commerce::{DeadLetter, Metric, Profile};
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -27,9 +28,9 @@ pub(crate) use each_record;
 /// Encodes and decodes with `schemas`, and expects the same value.
 pub(crate) fn survives<T>(schemas: &Schemas, topic: Topic, value: &T)
 where
-    T: Serialize + DeserializeOwned + PartialEq + fmt::Debug,
+    T: Datum + DeserializeOwned + PartialEq + fmt::Debug,
 {
-    let (mut encoder, mut decoder) = (schemas.encoder(topic).unwrap(), schemas.decoder());
+    let (encoder, mut decoder) = (schemas.encoder(topic).unwrap(), schemas.decoder());
     let mut out = b"before".to_vec();
     // Twice: the encoder's buffers are used again.
     for _ in 0..2 {
@@ -41,13 +42,37 @@ where
 
 #[test]
 fn every_record_survives_its_schema() {
-    fn see<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(topic: Topic, full: &T, bare: &[T]) {
+    fn see<T: Datum + Serialize + DeserializeOwned + PartialEq + fmt::Debug>(
+        topic: Topic,
+        full: &T,
+        bare: &[T],
+    ) {
         let schemas = Schemas::offline();
         survives(&schemas, topic, full);
         bare.iter().for_each(|bare| survives(&schemas, topic, bare));
     }
     each_record!(see);
     assert_eq!(Topic::with_schema().count(), 6, "a record without a sample");
+}
+
+#[test]
+fn the_bytes_are_those_of_a_codec_that_goes_by_the_schema() {
+    fn see<T: Datum + Serialize + DeserializeOwned + PartialEq + fmt::Debug>(
+        topic: Topic,
+        full: &T,
+        bare: &[T],
+    ) {
+        let schema = &topic.avro().unwrap().schema;
+        let encoder = Schemas::offline().encoder(topic).unwrap();
+        for value in bare.iter().chain([full]) {
+            let mut out = Vec::new();
+            encoder.encode(value, &mut out).unwrap();
+            let mut config = serde_avro_fast::ser::SerializerConfig::new(schema);
+            assert_eq!(out[5..], serde_avro_fast::to_datum_vec(value, &mut config).unwrap(), "{topic}");
+            assert_eq!(&serde_avro_fast::from_datum_slice::<T>(&out[5..], schema).unwrap(), value, "{topic}");
+        }
+    }
+    each_record!(see);
 }
 
 /// A JSON value that keeps the order of its keys.
@@ -210,7 +235,11 @@ fn without_nulls(value: &mut Json) {
 
 #[test]
 fn a_record_from_before_the_nullable_fields_has_none_of_them() {
-    fn see<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(topic: Topic, _: &T, bare: &[T]) {
+    fn see<T: Datum + Serialize + DeserializeOwned + PartialEq + fmt::Debug>(
+        topic: Topic,
+        _: &T,
+        bare: &[T],
+    ) {
         let mut schema: Json = serde_json::from_str(&topic.avro().unwrap().text).unwrap();
         let mut types = BTreeMap::new();
         collect_types(&schema, &mut types);
@@ -244,9 +273,9 @@ fn a_field_that_the_reader_doesnt_know_is_skipped() {
 
 #[test]
 fn a_damaged_record_is_an_error_and_never_a_panic() {
-    fn see<T: Serialize + DeserializeOwned>(topic: Topic, full: &T, _: &[T]) {
+    fn see<T: Datum + DeserializeOwned>(topic: Topic, full: &T, _: &[T]) {
         let schemas = Schemas::offline();
-        let (mut encoder, mut decoder) = (schemas.encoder(topic).unwrap(), schemas.decoder());
+        let (encoder, mut decoder) = (schemas.encoder(topic).unwrap(), schemas.decoder());
         let mut record = Vec::new();
         encoder.encode(full, &mut record).unwrap();
         for end in 0..record.len() {
@@ -291,7 +320,7 @@ fn a_record_of_another_topic_is_malformed() {
 #[test]
 fn a_value_that_doesnt_fit_leaves_no_bytes_behind() {
     let schemas = Schemas::offline();
-    let mut encoder = schemas.encoder(Topic::Facts).unwrap();
+    let encoder = schemas.encoder(Topic::Facts).unwrap();
     let mut out = b"kept".to_vec();
     let error = encoder.encode(&full_metric(), &mut out).unwrap_err();
     assert!(matches!(error, EncodeError::Unfit { topic: Topic::Facts, .. }), "{error}");

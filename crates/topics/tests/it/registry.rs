@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use commerce::Metric;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use topics::schemas::{BACKWARD_TRANSITIVE, Error};
@@ -20,7 +19,11 @@ fn order(fields: &[Json]) -> String {
 
 #[test]
 fn every_record_survives_the_real_registry() {
-    fn see<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(topic: Topic, full: &T, bare: &[T]) {
+    fn see<T: commerce::avro::Datum + DeserializeOwned + PartialEq + fmt::Debug>(
+        topic: Topic,
+        full: &T,
+        bare: &[T],
+    ) {
         survives(&ready().schemas, topic, full);
         bare.iter().for_each(|bare| survives(&ready().schemas, topic, bare));
     }

@@ -1,6 +1,5 @@
 //! One value of each record with everything in it, and one with nothing that can be left out.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use commerce::event::{
@@ -241,7 +240,7 @@ pub fn bare_order() -> View {
 }
 
 /// A fact with everything.
-pub fn full_fact() -> Fact<'static> {
+pub fn full_fact() -> Fact {
     let before = View { refunded_total: usd(0), net: usd(40_994), ..full_order() };
     Fact {
         event_id: "0f8fad5b-d9cb-869f-a165-70867728950e".into(),
@@ -256,8 +255,8 @@ pub fn full_fact() -> Fact<'static> {
         received_at: received(1),
         order_id: "820982911946154508".into(),
         person_id: Some(PersonId(u128::MAX)),
-        before: Some(Cow::Owned(before)),
-        after: Some(Cow::Owned(full_order())),
+        before: Some(before),
+        after: Some(full_order()),
         refund: Some(RefundFact {
             id: "509562969".into(),
             amount: usd(4_194).unwrap(),
@@ -272,7 +271,7 @@ pub fn full_fact() -> Fact<'static> {
 }
 
 /// A fact with nothing that can be left out.
-pub fn bare_fact() -> Fact<'static> {
+pub fn bare_fact() -> Fact {
     Fact {
         event: EventName::OrderPlaced,
         person_id: None,

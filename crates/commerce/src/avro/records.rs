@@ -1,0 +1,265 @@
+//! The records, each with its fields in the order of its schema.
+
+use super::{Encoded, Input, Key, Malformed, Read, Record, Write, write_bytes};
+use crate::event::{
+    Address, Campaign, Entity, FinancialStatus, Fraud, FulfillmentStatus, Item, Keys, Link, OrderObservation,
+    Origin, Payload, Person, Refund,
+};
+use crate::fact::RefundFact;
+use crate::order::View;
+use crate::person::{Identifier, Kind};
+use crate::profile::Contact;
+use crate::{
+    Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
+    Source, WorkspaceId,
+};
+
+/// Writes and reads the fields one after the other.
+macro_rules! fields {
+    ($($type:ty { $($field:ident)+ })+) => { $(
+        impl Write for $type {
+            fn write(&self, out: &mut Vec<u8>) {
+                $(self.$field.write(out);)+
+            }
+        }
+
+        impl Read for $type {
+            fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+                // The fields of a struct expression are evaluated as they are written.
+                Ok(Self { $($field: Read::read(input)?,)+ })
+            }
+        }
+    )+ };
+}
+
+/// Types that are text in Avro: how they are printed and parsed.
+macro_rules! words {
+    ($($type:ty, $what:literal, $parse:expr;)+) => { $(
+        impl Write for $type {
+            fn write(&self, out: &mut Vec<u8>) {
+                self.as_str().write(out);
+            }
+        }
+
+        impl Read for $type {
+            fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+                let parse: fn(&str) -> Option<Self> = $parse;
+                parse(input.text()?).ok_or(Malformed($what))
+            }
+        }
+    )+ };
+}
+
+macro_rules! roots {
+    ($($type:ty = $name:literal,)+) => { $(
+        impl Record for $type {
+            const NAME: &'static str = $name;
+        }
+    )+ };
+}
+
+roots! {
+    Event = "Event",
+    View = "Order",
+    Encoded<'_> = "Order",
+    Profile = "Profile",
+    Metric = "Metric",
+    DeadLetter = "DeadLetter",
+}
+
+impl<V> Record for Fact<V> {
+    const NAME: &'static str = "Fact";
+}
+
+words! {
+    Currency, "no ISO 4217 currency code", |text| Currency::parse(text).ok();
+    WorkspaceId, "no workspace id", |text| WorkspaceId::try_new(text).ok();
+    Source, "no source that is known here", Source::parse;
+    EventName, "no event name that is known here", EventName::parse;
+    FinancialStatus, "no payment state that is known here", FinancialStatus::parse;
+    FulfillmentStatus, "no delivery state that is known here", FulfillmentStatus::parse;
+    Kind, "no kind of identifier that is known here", Kind::parse;
+}
+
+fields! {
+    Event {
+        event_id event schema_version workspace environment source source_space source_event occurred_at received_at
+        raw_partition raw_offset raw_item entity person payload keys flags origin trigger_eligible qa fraud
+    }
+    Entity { r#type id aliases }
+    Person {
+        identifiers email phone first_name last_name address reported_orders_count reported_total_spent
+    }
+    Identifier { kind space value }
+    Address { city zip province country country_code }
+    Payload { order }
+    OrderObservation {
+        version currency financial_status fulfillment_status placed_at paid_at partially_fulfilled_at fulfilled_at
+        cancelled_at total subtotal discount_total shipping_total tax_total item_count items refunds refunded_rest
+        coupon_codes tags campaign country links
+    }
+    Item { product_id variant_id sku title variant_title quantity price discount }
+    Refund { id amount at }
+    Campaign { campaign source medium referrer }
+    Link { kind id }
+    Keys { transport semantic }
+    Origin { kind label }
+    Fraud { severity rules }
+    Money { minor currency }
+    View {
+        id aliases source sources person_id updated_at financial_status fulfillment_status placed_at paid_at
+        partially_fulfilled_at fulfilled_at cancelled_at counted counted_at total subtotal discount_total
+        shipping_total tax_total refunds refund_times refunded_total net item_count items coupon_codes tags campaign
+        country qa flags
+    }
+    RefundFact { id amount refunded_total full }
+    Profile {
+        workspace person_id merged_into contact orders_count total_spent total_spent_by_currency lifetime_value
+        lifetime_value_by_currency refunded_total refunded_total_by_currency aov first_order_at last_order_at flags
+        as_of
+    }
+    Contact { identifiers email phone first_name last_name }
+    Metric {
+        workspace metric window window_start dimensions values revision corrected as_of window_end_at
+    }
+}
+
+impl<V: Write> Write for Fact<V> {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.event_id.write(out);
+        self.event.write(out);
+        self.schema_version.write(out);
+        self.workspace.write(out);
+        self.environment.write(out);
+        self.source.write(out);
+        self.source_space.write(out);
+        self.source_event.write(out);
+        self.occurred_at.write(out);
+        self.received_at.write(out);
+        self.order_id.write(out);
+        self.person_id.write(out);
+        self.before.write(out);
+        self.after.write(out);
+        self.refund.write(out);
+        self.flags.write(out);
+        self.origin.write(out);
+        self.trigger_eligible.write(out);
+        self.qa.write(out);
+    }
+}
+
+impl<V: Read> Read for Fact<V> {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            event_id: Read::read(input)?,
+            event: Read::read(input)?,
+            schema_version: Read::read(input)?,
+            workspace: Read::read(input)?,
+            environment: Read::read(input)?,
+            source: Read::read(input)?,
+            source_space: Read::read(input)?,
+            source_event: Read::read(input)?,
+            occurred_at: Read::read(input)?,
+            received_at: Read::read(input)?,
+            order_id: Read::read(input)?,
+            person_id: Read::read(input)?,
+            before: Read::read(input)?,
+            after: Read::read(input)?,
+            refund: Read::read(input)?,
+            flags: Read::read(input)?,
+            origin: Read::read(input)?,
+            trigger_eligible: Read::read(input)?,
+            qa: Read::read(input)?,
+        })
+    }
+}
+
+impl Write for EventTime {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+    }
+}
+
+impl Read for EventTime {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        input.long().map(Self)
+    }
+}
+
+impl Write for ReceivedTime {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+    }
+}
+
+impl Read for ReceivedTime {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        input.long().map(Self)
+    }
+}
+
+impl Write for PersonId {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_bytes(&self.to_ascii(), out);
+    }
+}
+
+impl Read for PersonId {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        Self::parse(input.text()?).ok_or(Malformed("no person id"))
+    }
+}
+
+impl Key for Currency {
+    fn text(&self) -> &str {
+        self.as_str()
+    }
+
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::parse(text).map_err(|_| Malformed("no ISO 4217 currency code"))
+    }
+}
+
+impl Write for DeadLetter {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.id.write(out);
+        self.workspace.write(out);
+        self.stage.write(out);
+        self.source.write(out);
+        self.reason.write(out);
+        self.field.write(out);
+        self.message.write(out);
+        self.origin_topic.write(out);
+        self.origin_partition.write(out);
+        self.origin_offset.write(out);
+        self.received_at.write(out);
+        self.first_seen_at.write(out);
+        self.redrive_count.write(out);
+        self.verdict.write(out);
+        self.headers.write(out);
+        write_bytes(&self.body, out);
+    }
+}
+
+impl Read for DeadLetter {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: Read::read(input)?,
+            workspace: Read::read(input)?,
+            stage: Read::read(input)?,
+            source: Read::read(input)?,
+            reason: Read::read(input)?,
+            field: Read::read(input)?,
+            message: Read::read(input)?,
+            origin_topic: Read::read(input)?,
+            origin_partition: Read::read(input)?,
+            origin_offset: Read::read(input)?,
+            received_at: Read::read(input)?,
+            first_seen_at: Read::read(input)?,
+            redrive_count: Read::read(input)?,
+            verdict: Read::read(input)?,
+            headers: Read::read(input)?,
+            body: input.bytes()?.to_vec(),
+        })
+    }
+}
