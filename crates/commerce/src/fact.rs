@@ -66,9 +66,8 @@ pub struct RefundFact {
 }
 
 impl<V> Fact<V> {
-    /// The fact of one step; `views` are the order before and after it.
-    pub fn of_step(event: &Event, step: &Step, views: (Option<V>, V)) -> Self {
-        let after = &step.after;
+    /// The fact of one step to the view `after`; `views` are what is written for the order before and after it.
+    pub fn of_step(event: &Event, step: &Step, after: &View, views: (Option<V>, V)) -> Self {
         let refund = step.refund.as_ref().and_then(|id| {
             Some(RefundFact {
                 id: id.clone(),

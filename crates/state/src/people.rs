@@ -30,28 +30,44 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// Takes over what a delivery says of the person: the last writer by event time wins, ties by value.
-    fn learn(&mut self, event: &Event) {
-        let Some(said) = &event.person else { return };
-        self.identifiers.extend(said.identifiers.iter().cloned());
-        // The smallest ones by a fixed order, so that it doesn't matter in which order they came.
-        while self.identifiers.len() > MOST_IDENTIFIERS {
-            self.identifiers.pop_last();
+    /// Takes over what a delivery says of the person: the last writer by event time wins, ties by value. True when
+    /// anything changed.
+    fn learn(&mut self, event: &Event) -> bool {
+        let Some(said) = &event.person else { return false };
+        let mut changed = false;
+        for identifier in &said.identifiers {
+            // The smallest ones by a fixed order, so that it doesn't matter in which order they came.
+            let full = self.identifiers.len() >= MOST_IDENTIFIERS;
+            if full && self.identifiers.last().is_some_and(|last| last < identifier)
+                || self.identifiers.contains(identifier)
+            {
+                continue;
+            }
+            self.identifiers.insert(identifier.clone());
+            if full {
+                self.identifiers.pop_last();
+            }
+            changed = true;
         }
+        // A claim from the far future must not pin what is known for ever.
+        let at = event.occurred_at.for_window(event.received_at);
         for (known, value) in [
             (&mut self.email, &said.email),
             (&mut self.phone, &said.phone),
             (&mut self.first_name, &said.first_name),
             (&mut self.last_name, &said.last_name),
         ] {
-            // A claim from the far future must not pin what is known for ever.
-            let at = event.occurred_at.for_window(event.received_at);
-            let new =
-                value.as_ref().map(|value| Dated { at, value: value.chars().take(LONGEST_TEXT).collect() });
+            let Some(value) = value else { continue };
+            if known.as_ref().is_some_and(|known| known.at > at) {
+                continue;
+            }
+            let new = Some(Dated { at, value: value.chars().take(LONGEST_TEXT).collect() });
             if new > *known {
                 *known = new;
+                changed = true;
             }
         }
+        changed
     }
 }
 
@@ -61,56 +77,94 @@ pub(crate) fn of_event(event: &Event, key: &str) -> Option<PersonId> {
     Some(PersonId::derive(key, &event.workspace, representative(&said.identifiers)?))
 }
 
-/// Records what a delivery says of its person.
-pub(crate) fn learn(
-    ctx: &mut Context<'_>,
-    event: &Event,
-    person: PersonId,
-    buffer: &mut Vec<u8>,
-) -> Result<(), Failure> {
-    let key = tables::person(event.workspace.as_str(), person);
-    let known: Option<Person> = get(ctx, PERSON, &key)?;
-    let mut now = known.clone().unwrap_or_default();
-    now.learn(event);
-    if known.as_ref() == Some(&now) {
-        return Ok(());
-    }
-    now.as_of = now.as_of.max(event.received_at.0);
-    put(ctx, PERSON, &key, &now, buffer)
+/// The people that one delivery touches: each is read once and stored once.
+#[derive(Default)]
+pub(crate) struct People(Vec<Touched>);
+
+struct Touched {
+    key: Vec<u8>,
+    person: Person,
+    changed: bool,
 }
 
-/// Moves an order's contribution from where it was to where it is.
-pub(crate) fn roll_up(
-    ctx: &mut Context<'_>,
-    workspace: &WorkspaceId,
-    order: &[u8],
-    before: Option<&View>,
-    after: &View,
-    received_at: ReceivedTime,
-    buffer: &mut Vec<u8>,
-) -> Result<(), Failure> {
-    let (old, new) = (before.and_then(Contribution::of), Contribution::of(after));
-    if old == new {
-        return Ok(());
+impl People {
+    fn load(
+        &mut self,
+        ctx: &Context<'_>,
+        workspace: &WorkspaceId,
+        id: PersonId,
+    ) -> Result<&mut Touched, Failure> {
+        let key = tables::person(workspace.as_str(), id);
+        let at = match self.0.iter().position(|touched| touched.key == key) {
+            Some(at) => at,
+            None => {
+                let person = get(ctx, PERSON, &key)?.unwrap_or_default();
+                self.0.push(Touched { key, person, changed: false });
+                self.0.len() - 1
+            }
+        };
+        Ok(&mut self.0[at])
     }
-    for (contribution, sign) in [(old, -1), (new, 1)] {
-        let Some(contribution) = contribution else { continue };
-        let key = tables::person(workspace.as_str(), contribution.person);
-        let mut person: Person = get(ctx, PERSON, &key)?.unwrap_or_default();
-        person.rollup.apply(&contribution, sign).map_err(|e| {
-            let reason = commerce::Reason::AmountOverflow.code();
-            Failure::Poison(Poison { reason, field: None, message: e.to_string() })
-        })?;
-        person.as_of = person.as_of.max(received_at.0);
-        put(ctx, PERSON, &key, &person, buffer)?;
-        let index = tables::person_order(&key, contribution.placed_at, order);
-        if sign < 0 {
-            ctx.remove(PERSON_ORDER, &index)?;
-        } else {
-            ctx.put(PERSON_ORDER, &index, &[])?;
+
+    /// Takes over what a delivery says of its person.
+    pub(crate) fn learn(
+        &mut self,
+        ctx: &Context<'_>,
+        event: &Event,
+        person: PersonId,
+    ) -> Result<(), Failure> {
+        let touched = self.load(ctx, &event.workspace, person)?;
+        if touched.person.learn(event) {
+            touched.change(event.received_at);
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Moves an order's contribution from where it was to where it is.
+    pub(crate) fn roll_up(
+        &mut self,
+        ctx: &mut Context<'_>,
+        event: &Event,
+        order: &[u8],
+        before: Option<&View>,
+        after: &View,
+    ) -> Result<(), Failure> {
+        let (old, new) = (before.and_then(Contribution::of), Contribution::of(after));
+        if old == new {
+            return Ok(());
+        }
+        for (contribution, sign) in [(old, -1), (new, 1)] {
+            let Some(contribution) = contribution else { continue };
+            let touched = self.load(ctx, &event.workspace, contribution.person)?;
+            touched.person.rollup.apply(&contribution, sign).map_err(|e| {
+                let reason = commerce::Reason::AmountOverflow.code();
+                Failure::Poison(Poison { reason, field: None, message: e.to_string() })
+            })?;
+            touched.change(event.received_at);
+            let index = tables::person_order(&touched.key, contribution.placed_at, order);
+            if sign < 0 {
+                ctx.remove(PERSON_ORDER, &index)?;
+            } else {
+                ctx.put(PERSON_ORDER, &index, &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores who was changed.
+    pub(crate) fn store(self, ctx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+        self.0
+            .iter()
+            .filter(|touched| touched.changed)
+            .try_for_each(|touched| put(ctx, PERSON, &touched.key, &touched.person, buffer))
+    }
+}
+
+impl Touched {
+    fn change(&mut self, received_at: ReceivedTime) {
+        self.changed = true;
+        self.person.as_of = self.person.as_of.max(received_at.0);
+    }
 }
 
 /// The published form of a person.

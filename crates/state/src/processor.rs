@@ -10,8 +10,9 @@ use service::stage::{Parts, decode, encode_error, letter};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
+use crate::people::{self, People};
 use crate::tables::{ORDER, OUTCOME, PERSON, get, put};
-use crate::{FACTS, LETTERS, METRICS, ORDERS, PROFILES, STAGE, outcomes, people};
+use crate::{FACTS, LETTERS, METRICS, ORDERS, PROFILES, STAGE, outcomes};
 
 /// More refunds than any order has; each is a fact of its own with the order before and after.
 const MOST_REFUNDS: usize = 250;
@@ -27,8 +28,7 @@ pub struct StateStage {
     letters: Encoder,
     value: Vec<u8>,
     stored: Vec<u8>,
-    /// Views of the order in hand, encoded once and written several times.
-    views: Vec<u8>,
+    encoded: Views,
 }
 
 impl StateStage {
@@ -52,7 +52,7 @@ impl StateStage {
             letters: parts.schemas.encoder(Topic::DeadLetters)?,
             value: Vec::new(),
             stored: Vec::new(),
-            views: Vec::new(),
+            encoded: Views::default(),
         })
     }
 
@@ -80,12 +80,10 @@ impl StateStage {
                 format!("workspace '{}' isn't configured", event.workspace),
             ));
         };
+        self.encoded.0.clear();
         let (key, mut state) = Self::load(ctx, event)?;
         let first = state.first.clone();
         let observed = state.observe(event);
-        if let Some(person) = people::of_event(event, &policy.person_key) {
-            people::learn(ctx, event, person, &mut self.stored)?;
-        }
         let Some(view) = state.view(policy) else {
             return Err(poison(Reason::MissingOrderId, "an order event without an order".to_owned()));
         };
@@ -95,44 +93,55 @@ impl StateStage {
                 format!("the order would have {} refunds", view.refunds.len()),
             ));
         }
+        let mut people = People::default();
+        if let Some(person) = people::of_event(event, &policy.person_key) {
+            people.learn(ctx, event, person)?;
+        }
         let before = state.published.take();
+        people.roll_up(ctx, event, &key, before.as_ref(), &view)?;
+        people.store(ctx, &mut self.stored)?;
         let update = observed.new_version && event.event == EventName::OrderUpdated;
-        let steps = steps(before.as_ref(), &view, update);
-        self.views.clear();
-        let encoded = |view: &View, views: &mut Vec<u8>| {
-            let start = views.len();
-            view.write(views);
-            start..views.len()
-        };
-        let mut last = before.as_ref().map(|before| encoded(before, &mut self.views));
-        for step in &steps {
-            let after = encoded(&step.after, &mut self.views);
-            let datum = |range: Range<usize>| Encoded(&self.views[range]);
-            let mut fact = Fact::of_step(event, step, (last.map(datum), datum(after.clone())));
-            if observed.outcome == Outcome::Stale {
+        let stale = observed.outcome == Outcome::Stale;
+        let mut last = before.as_ref().map(|before| self.encoded.push(before));
+        let facts = steps(before.as_ref(), &view, update, |step, after| {
+            let range = self.encoded.push(after);
+            let datum = |range: &Range<usize>| Encoded(&self.encoded.0[range.clone()]);
+            let mut fact = Fact::of_step(event, step, after, (last.as_ref().map(datum), datum(&range)));
+            if stale {
                 fact.flags.push("stale".to_owned());
             }
             self.value.clear();
             self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
             ctx.emit(FACTS, Some(ctx.partition()), &key, Some(&self.value))?;
-            last = Some(after);
+            last = Some(range);
+            Ok::<_, Failure>(())
+        })?;
+        if let (1.., Some(range)) = (facts, last) {
+            self.value.clear();
+            self.orders
+                .encode(&Encoded(&self.encoded.0[range]), &mut self.value)
+                .map_err(|e| encode_error(&e))?;
+            published(ctx.emit(ORDERS, Some(ctx.partition()), &key, Some(&self.value)), Topic::Orders, &key)?;
         }
-        people::roll_up(
-            ctx,
-            &event.workspace,
-            &key,
-            before.as_ref(),
-            &view,
-            event.received_at,
-            &mut self.stored,
-        )?;
         state.published = Some(view);
-        // A delivery that was known to the last byte leaves the order as it is, on its topic too.
+        // A delivery that was known to the last byte leaves the order as it is.
         let known = observed.outcome == Outcome::Duplicate(DuplicateLevel::Transport);
-        if !known || !steps.is_empty() || state.first != first {
+        if !known || facts > 0 || state.first != first {
             put(ctx, ORDER, &key, &state, &mut self.stored)?;
         }
         Ok(observed.outcome)
+    }
+}
+
+/// Views of the order in hand, each encoded once and written several times.
+#[derive(Default)]
+struct Views(Vec<u8>);
+
+impl Views {
+    fn push(&mut self, view: &View) -> Range<usize> {
+        let start = self.0.len();
+        view.write(&mut self.0);
+        start..self.0.len()
     }
 }
 
@@ -159,14 +168,6 @@ impl Processor for StateStage {
 
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let partition = Some(ctx.partition());
-        for key in ctx.changed(ORDER) {
-            let Some(view) = get::<State>(ctx, ORDER, &key)?.and_then(|state| state.published) else {
-                continue;
-            };
-            self.value.clear();
-            self.orders.encode(&view, &mut self.value).map_err(|e| encode_error(&e))?;
-            published(ctx.emit(ORDERS, partition, &key, Some(&self.value)), Topic::Orders, &key)?;
-        }
         for key in ctx.changed(PERSON) {
             let base = |workspace: &str| {
                 let id = WorkspaceId::try_new(workspace).ok();

@@ -236,9 +236,12 @@ impl State {
         let seen_semantic = self.remembered.iter().any(|(_, semantic)| *semantic == marks.1);
         let known = self.sources.get(&space);
         let newest = known.and_then(SourceOrder::version);
-        let merged = known.map_or_else(|| said.clone(), |known| known.merge(&said));
-        let learned = known != Some(&merged);
-        if learned {
+        let merged = match known {
+            None => Some(said),
+            Some(known) => Some(known.merge(&said)).filter(|merged| merged != known),
+        };
+        let learned = merged.is_some();
+        if let Some(merged) = merged {
             self.sources.insert(space, merged);
         }
         if self.first.as_ref().is_none_or(|known| first < *known) {

@@ -7,8 +7,8 @@
 use super::view::View;
 use crate::{EventName, EventTime, Money};
 
-/// One fact: its name, when it happened, and the view after it.
-#[derive(Clone, PartialEq, Debug)]
+/// One fact: its name, and when it happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Step {
     /// The canonical name.
     pub name: EventName,
@@ -16,63 +16,89 @@ pub struct Step {
     pub at: Option<EventTime>,
     /// Of `order.refunded`: which refund.
     pub refund: Option<String>,
-    /// The order after this step.
-    pub after: View,
 }
 
-/// The facts between `before` and `after`. `update`: the delivery is a version of the order that states a change
-/// without naming it, so `order.updated` is due even if nothing visible moved.
-pub fn steps(before: Option<&View>, after: &View, update: bool) -> Vec<Step> {
-    let mut steps = Vec::new();
-    let blank = View { id: after.id.clone(), ..View::default() };
+/// The facts between `before` and `after`: calls `see` with each and the view after it, and gives their number.
+/// `update`: the delivery is a version of the order that states a change without naming it, so `order.updated` is due
+/// even if nothing visible moved.
+pub fn steps<E>(
+    before: Option<&View>,
+    after: &View,
+    update: bool,
+    mut see: impl FnMut(&Step, &View) -> Result<(), E>,
+) -> Result<usize, E> {
+    let blank = View::default();
     let old = before.unwrap_or(&blank);
-    let mut push = |name, at, refund, now: &View| steps.push(Step { name, at, refund, after: now.clone() });
-
-    let mut now = described_by(after, old);
-    let placed = old.placed_at.is_none() && after.placed_at.is_some();
-    if placed {
-        push(EventName::OrderPlaced, after.placed_at, None, &now);
-    } else if update {
-        push(EventName::OrderUpdated, None, None, &now);
+    let mut steps = named(old, after, update);
+    if steps.is_empty() && before != Some(after) {
+        steps.push(Step { name: EventName::OrderUpdated, at: None, refund: None });
     }
-    if old.paid_at.is_none() && after.paid_at.is_some() {
-        now.paid_at = after.paid_at;
-        now.counted_at = after.counted_at;
-        now.counted = after.counted;
-        now.financial_status = after.financial_status;
-        push(EventName::OrderPaid, after.paid_at, None, &now);
-    }
-    if old.partially_fulfilled_at.is_none() && after.partially_fulfilled_at.is_some() {
-        now.partially_fulfilled_at = after.partially_fulfilled_at;
-        push(EventName::OrderPartiallyFulfilled, after.partially_fulfilled_at, None, &now);
-    }
-    if old.fulfilled_at.is_none() && after.fulfilled_at.is_some() {
-        now.fulfilled_at = after.fulfilled_at;
-        push(EventName::OrderFulfilled, after.fulfilled_at, None, &now);
-    }
-    if old.cancelled_at.is_none() && after.cancelled_at.is_some() {
-        now.cancelled_at = after.cancelled_at;
-        push(EventName::OrderCancelled, after.cancelled_at, None, &now);
-    }
-    let mut new: Vec<&String> = after.refunds.keys().filter(|id| !old.refunds.contains_key(*id)).collect();
-    new.sort_by_key(|id| (after.refund_times.get(*id), *id));
-    for id in new {
-        let (Some(amount), Some(at)) = (after.refunds.get(id), after.refund_times.get(id)) else { continue };
-        now.refunds.insert(id.clone(), *amount);
-        now.refund_times.insert(id.clone(), *at);
-        settle(&mut now);
-        push(EventName::OrderRefunded, Some(*at), Some(id.clone()), &now);
-    }
-
-    match steps.last_mut() {
-        // Whatever no name stands for (an instant that moved, a refund whose amount changed) rides on the last step.
-        Some(last) => last.after = after.clone(),
-        None if before != Some(after) => {
-            steps.push(Step { name: EventName::OrderUpdated, at: None, refund: None, after: after.clone() });
+    // Whatever no name stands for (an instant that moved, a refund whose amount changed) rides on the last step.
+    let Some((last, others)) = steps.split_last() else { return Ok(0) };
+    if !others.is_empty() {
+        let mut now = described_by(after, old);
+        for step in others {
+            take(&mut now, step, after);
+            see(step, &now)?;
         }
-        None => {}
+    }
+    see(last, after)?;
+    Ok(steps.len())
+}
+
+fn named(old: &View, after: &View, update: bool) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut push = |name, at, refund| steps.push(Step { name, at, refund });
+    if old.placed_at.is_none() && after.placed_at.is_some() {
+        push(EventName::OrderPlaced, after.placed_at, None);
+    } else if update {
+        push(EventName::OrderUpdated, None, None);
+    }
+    for (name, old, new) in [
+        (EventName::OrderPaid, old.paid_at, after.paid_at),
+        (EventName::OrderPartiallyFulfilled, old.partially_fulfilled_at, after.partially_fulfilled_at),
+        (EventName::OrderFulfilled, old.fulfilled_at, after.fulfilled_at),
+        (EventName::OrderCancelled, old.cancelled_at, after.cancelled_at),
+    ] {
+        if old.is_none() && new.is_some() {
+            push(name, new, None);
+        }
+    }
+    let mut new: Vec<(EventTime, &String)> = after
+        .refunds
+        .keys()
+        .filter(|id| !old.refunds.contains_key(*id))
+        .filter_map(|id| Some((*after.refund_times.get(id)?, id)))
+        .collect();
+    new.sort_unstable();
+    for (at, id) in new {
+        push(EventName::OrderRefunded, Some(at), Some(id.clone()));
     }
     steps
+}
+
+/// Moves the view on by one step.
+fn take(now: &mut View, step: &Step, after: &View) {
+    match step.name {
+        EventName::OrderPaid => {
+            now.paid_at = after.paid_at;
+            now.counted_at = after.counted_at;
+            now.counted = after.counted;
+            now.financial_status = after.financial_status;
+        }
+        EventName::OrderPartiallyFulfilled => now.partially_fulfilled_at = after.partially_fulfilled_at,
+        EventName::OrderFulfilled => now.fulfilled_at = after.fulfilled_at,
+        EventName::OrderCancelled => now.cancelled_at = after.cancelled_at,
+        EventName::OrderRefunded => {
+            let refund = step.refund.as_ref().and_then(|id| Some((id, *after.refunds.get(id)?)));
+            if let (Some((id, amount)), Some(at)) = (refund, step.at) {
+                now.refunds.insert(id.clone(), amount);
+                now.refund_times.insert(id.clone(), at);
+                settle(now);
+            }
+        }
+        EventName::OrderPlaced | EventName::OrderUpdated => {}
+    }
 }
 
 /// The new description of the order with the old progress.

@@ -11,7 +11,7 @@
 //! | [`gateway`] | webhooks over HTTP, against the same without Kafka |
 //! | [`latency`] | from a webhook to the report that has it |
 //! | [`restore`] | stages one by one, and the state read back from its changelog |
-//! | [`normalize`] | reading bodies and writing Avro, without any I/O |
+//! | [`logic`] | what the stages compute, without Kafka |
 
 #![allow(clippy::float_arithmetic, reason = "rates and spans; no amount of money comes near them")]
 
@@ -20,8 +20,8 @@ pub mod copy;
 pub mod gateway;
 pub mod latency;
 pub mod load;
+pub mod logic;
 pub mod machine;
-pub mod normalize;
 pub mod pipeline;
 pub mod preload;
 pub mod report;
@@ -48,8 +48,8 @@ pub enum Command {
     Latency(latency::Args),
     /// Normalizer and state stage one after the other, and the state read back from its changelog.
     Restore(restore::Args),
-    /// Reading bodies and writing events, on one thread without any I/O.
-    Normalize(normalize::Args),
+    /// What the stages compute, on one thread and without Kafka.
+    Logic(logic::Args),
 }
 
 /// Where to measure, and how to write what was measured.
@@ -83,7 +83,7 @@ pub fn run(common: &Common, command: &Command) -> Result<(), Stop> {
         Command::Gateway(args) => (gateway::run(common, args)?, args.place.output),
         Command::Latency(args) => (latency::run(common, args)?, args.place.output),
         Command::Restore(args) => (restore::run(common, args)?, args.place.output),
-        Command::Normalize(args) => (normalize::run(args)?, args.output),
+        Command::Logic(args) => (logic::run(args)?, args.output),
     };
     report.print(output)
 }

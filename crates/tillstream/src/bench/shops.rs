@@ -18,10 +18,8 @@ pub struct Shops {
 impl Shops {
     /// The four shops.
     pub fn new() -> anyhow::Result<Self> {
-        let workspaces =
-            Workspaces::from_configs(configs()).map_err(|mistakes| anyhow!(mistakes.join("; ")))?;
         Ok(Self {
-            workspaces,
+            workspaces: workspaces()?,
             credentials: SHOPS.iter().map(|shop| credentials(shop.workspace, shop.domain)).collect(),
         })
     }
@@ -79,6 +77,11 @@ fn credentials(workspace: &str, shop: &str) -> Credentials {
         workspace: workspace.to_owned(),
         ..Credentials::default()
     }
+}
+
+/// The tenants.
+pub fn workspaces() -> anyhow::Result<Workspaces> {
+    Workspaces::from_configs(configs()).map_err(|mistakes| anyhow!(mistakes.join("; ")))
 }
 
 /// One workspace per shop, days cut in UTC as W defines its totals.
