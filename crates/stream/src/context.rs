@@ -176,22 +176,13 @@ impl<P: Processor> Harness<P> {
     /// Processes one record as the worker would, and gives what it emitted.
     pub fn process(&mut self, record: &Record<'_>) -> Result<Vec<Emitted>, Failure> {
         self.outbox.begin(None);
-        let mut ctx = Context {
-            store: &self.store,
-            overlay: &mut self.overlay,
-            outbox: &mut self.outbox,
-            counts: &mut self.counts,
-            outputs: &self.outputs,
-            changelog_limit: usize::MAX,
-            partition: record.partition,
-            timestamp_millis: record.timestamp_millis,
-        };
-        let result = match self.processor.process(record, &mut ctx) {
+        let (processor, mut ctx) = self.parts(record.partition, record.timestamp_millis);
+        let result = match processor.process(record, &mut ctx) {
             Err(Failure::Poison(poison)) => {
                 ctx.overlay.undo();
                 ctx.outbox.clear();
                 ctx.counts.undo();
-                self.processor.dead_letter(record, &poison, &mut ctx)
+                processor.dead_letter(record, &poison, &mut ctx)
             }
             other => other,
         };
@@ -209,6 +200,21 @@ impl<P: Processor> Harness<P> {
         Ok(self.emitted())
     }
 
+    /// The processor, and what it sees.
+    fn parts(&mut self, partition: i32, timestamp_millis: i64) -> (&mut P, Context<'_>) {
+        let ctx = Context {
+            store: &self.store,
+            overlay: &mut self.overlay,
+            outbox: &mut self.outbox,
+            counts: &mut self.counts,
+            outputs: &self.outputs,
+            changelog_limit: usize::MAX,
+            partition,
+            timestamp_millis,
+        };
+        (&mut self.processor, ctx)
+    }
+
     fn emitted(&mut self) -> Vec<Emitted> {
         let pending = self.outbox.drain();
         let own = |p: &crate::outbox::Pending| {
@@ -223,17 +229,8 @@ impl<P: Processor> Harness<P> {
     /// Ends the transaction as the worker would: publishes what changed, and merges it into the store.
     pub fn commit(&mut self, partition: i32) -> Result<Vec<Emitted>, Failure> {
         self.outbox.begin(None);
-        let mut ctx = Context {
-            store: &self.store,
-            overlay: &mut self.overlay,
-            outbox: &mut self.outbox,
-            counts: &mut self.counts,
-            outputs: &self.outputs,
-            changelog_limit: usize::MAX,
-            partition,
-            timestamp_millis: 0,
-        };
-        self.processor.publish(&mut ctx)?;
+        let (processor, mut ctx) = self.parts(partition, 0);
+        processor.publish(&mut ctx)?;
         self.overlay.keep();
         self.overlay.merge_into(&mut self.store, 0).map_err(|e| Failure::Fatal(e.to_string()))?;
         Ok(self.emitted())

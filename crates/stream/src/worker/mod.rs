@@ -1,0 +1,385 @@
+//! The worker: one thread, one consumer, one transactional producer, the state of the assigned partitions.
+//!
+//! The order is everything: start transactions (fencing whoever had the name before), restore, read the committed
+//! offsets, consume. In a transaction: outputs and changelog first, offsets last, then the commit; the overlay is
+//! merged only when the commit is known to have succeeded.
+
+mod group;
+mod transaction;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message as _};
+
+use crate::error::TransactionError;
+use crate::outbox::Outbox;
+use crate::producer::{Message, Producer};
+use crate::rebalance::Rebalances;
+use crate::status::Counts;
+use crate::task::{Running, Task};
+use crate::{Context, Error, Failure, Observer, Phase, Processor, Record, Stage, TaskStatus};
+
+/// An end of transaction that took longer may still be in flight somewhere and hit a later transaction.
+const SLOW_COMMIT: Duration = Duration::from_secs(1);
+/// First and greatest pause after a transient failure.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const REPORT: Duration = Duration::from_secs(1);
+
+/// The open transaction.
+struct Transaction {
+    since: Instant,
+    records: u64,
+    bytes: u64,
+    oldest_millis: i64,
+    /// Set when a message couldn't be queued: only an abort is left.
+    failed: Option<TransactionError>,
+}
+
+pub(crate) struct Worker<'s> {
+    stage: &'s Stage,
+    slot: usize,
+    consumer: Arc<BaseConsumer<Rebalances>>,
+    rebalances: Rebalances,
+    producer: Producer,
+    processor: Box<dyn Processor>,
+    observer: Arc<dyn Observer>,
+    tasks: BTreeMap<i32, Task>,
+    transaction: Option<Transaction>,
+    /// The member id under which the tasks were assigned. With another one the partitions may have been somebody
+    /// else's in between: librdkafka keeps the assignment when it has to rejoin as a new member.
+    member: Option<String>,
+    /// Aborts in a row, and when the producer was fenced last.
+    aborts: u32,
+    /// True when the last poll found nothing.
+    drained: bool,
+    fenced_at: Option<Instant>,
+    outbox: Outbox,
+    counts: Counts,
+    last_commit: Instant,
+    last_report: Instant,
+    back_off: Duration,
+    scratch: Vec<u8>,
+}
+
+impl<'s> Worker<'s> {
+    pub(crate) fn start(
+        stage: &'s Stage,
+        slot: usize,
+        processor: Box<dyn Processor>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Error> {
+        let producer = Producer::start(stage, &stage.slot_id(slot))?;
+        let rebalances = Rebalances::default();
+        let consumer: BaseConsumer<Rebalances> = group::consumer_config(stage, slot)
+            .create_with_context(rebalances.clone())
+            .map_err(|source| Error::Client { what: "consumer", source })?;
+        consumer
+            .subscribe(&[&stage.input])
+            .map_err(|source| Error::Kafka { what: format!("subscribe to {}", stage.input), source })?;
+        let now = Instant::now();
+        Ok(Self {
+            stage,
+            slot,
+            consumer: Arc::new(consumer),
+            rebalances,
+            producer,
+            processor,
+            observer,
+            tasks: BTreeMap::new(),
+            transaction: None,
+            member: None,
+            aborts: 0,
+            drained: false,
+            fenced_at: None,
+            outbox: Outbox::default(),
+            counts: Counts::default(),
+            last_commit: now,
+            last_report: now.checked_sub(REPORT).unwrap_or(now),
+            back_off: BACK_OFF.0,
+            scratch: Vec::new(),
+        })
+    }
+
+    pub(crate) fn run(mut self, stop: &dyn Fn() -> bool) -> Result<(), Error> {
+        let consumer = Arc::clone(&self.consumer);
+        let result = loop {
+            if stop() {
+                break self.cut();
+            }
+            if let Err(error) = self.step(&consumer) {
+                break Err(error);
+            }
+        };
+        if self.transaction.is_some()
+            && let Err(error) = self.producer.abort()
+        {
+            tracing::warn!(
+                error = error.message,
+                "aborting the last transaction; the broker will, after its time-out"
+            );
+        }
+        self.tasks.clear();
+        self.observer.tasks(self.slot, &[]);
+        result
+    }
+
+    /// One turn: what the group wants, what was restored, one record, one commit if it is due.
+    fn step(&mut self, consumer: &BaseConsumer<Rebalances>) -> Result<(), Error> {
+        let polled = consumer.poll(self.patience());
+        while let Some(wish) = self.rebalances.take() {
+            self.rebalance(wish)?;
+        }
+        self.adopt_restored()?;
+        let drained = polled.is_none();
+        self.drained = drained;
+        match polled {
+            Some(Ok(message)) => self.handle(&message)?,
+            Some(Err(error)) => self.input_error(error)?,
+            None => {}
+        }
+        if self.is_due(drained) {
+            self.cut()?;
+        }
+        if self.last_report.elapsed() >= REPORT {
+            if let Some(fatal) = self.fatal() {
+                return Err(fatal);
+            }
+            self.report();
+        }
+        Ok(())
+    }
+
+    /// How long to wait for a record.
+    fn patience(&self) -> Duration {
+        let restoring = self.tasks.values().any(|task| matches!(task, Task::Restoring(_)));
+        match &self.transaction {
+            None if restoring => Duration::from_millis(10),
+            None => Duration::from_millis(100),
+            Some(transaction) if transaction.records == 0 && transaction.failed.is_none() => {
+                Duration::from_millis(100)
+            }
+            Some(transaction) => {
+                let age = self.stage.cut.interval.saturating_sub(transaction.since.elapsed());
+                age.min(self.stage.cut.idle_interval.saturating_sub(self.last_commit.elapsed()))
+            }
+        }
+    }
+
+    fn is_due(&self, drained: bool) -> bool {
+        let Some(transaction) = &self.transaction else { return false };
+        let cut = &self.stage.cut;
+        if transaction.records == 0 && transaction.failed.is_none() {
+            return false;
+        }
+        transaction.failed.is_some()
+            || transaction.records >= cut.records
+            || transaction.bytes >= cut.bytes
+            || transaction.since.elapsed() >= cut.interval
+            || (drained && self.last_commit.elapsed() >= cut.idle_interval)
+    }
+
+    fn handle(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Error> {
+        let (partition, offset) = (message.partition(), message.offset());
+        let Some(Task::Running(task)) = self.tasks.get_mut(&partition) else { return Ok(()) };
+        if offset < task.position {
+            return Ok(());
+        }
+        if self.transaction.is_none() {
+            if let Err(error) = self.producer.begin() {
+                self.recover(error, "begin")?;
+                // The record in hand was taken from the consumer and not processed.
+                return self.come_back(partition);
+            }
+            self.transaction = Some(Transaction {
+                since: Instant::now(),
+                records: 0,
+                bytes: 0,
+                oldest_millis: i64::MAX,
+                failed: None,
+            });
+        }
+        let record = Record::from_message(message);
+        self.outbox.begin(record.headers().iter().find(|(n, _)| *n == "traceparent").map(|(_, v)| *v));
+        let mut ctx = context(
+            self.stage,
+            task,
+            &mut self.outbox,
+            &mut self.counts,
+            (partition, record.timestamp_millis),
+        );
+        let mut result = self.processor.process(&record, &mut ctx);
+        if let Err(Failure::Poison(poison)) = &result {
+            ctx.overlay.undo();
+            ctx.outbox.clear();
+            ctx.counts.undo();
+            tracing::debug!(
+                topic = record.topic,
+                partition,
+                offset,
+                reason = poison.reason,
+                field = poison.field,
+                "record set aside"
+            );
+            result = match self.processor.dead_letter(&record, poison, &mut ctx) {
+                Err(Failure::Poison(again)) => Err(Failure::Fatal(format!(
+                    "{}-{partition}@{offset} can't be set aside: {again}",
+                    record.topic
+                ))),
+                other => other,
+            };
+        }
+        match result {
+            Ok(()) => {
+                task.overlay.keep();
+                self.counts.keep();
+                task.position = offset + 1;
+                task.timestamp_millis = task.timestamp_millis.max(record.timestamp_millis);
+                self.back_off = BACK_OFF.0;
+                let transaction = self.transaction.as_mut();
+                if let Some(transaction) = transaction {
+                    transaction.records += 1;
+                    transaction.oldest_millis = transaction.oldest_millis.min(record.timestamp_millis);
+                }
+                self.flush_outbox();
+                Ok(())
+            }
+            Err(failure) => {
+                task.overlay.undo();
+                self.counts.undo();
+                self.outbox.clear();
+                match failure {
+                    Failure::Transient(reason) => self.back_off(partition, offset, &reason),
+                    Failure::Fatal(reason) => {
+                        Err(Error::Processor(format!("{}-{partition}@{offset}: {reason}", record.topic)))
+                    }
+                    Failure::Poison(poison) => Err(Error::Processor(poison.to_string())),
+                }
+            }
+        }
+    }
+
+    /// The record counts: hand its messages to the producer.
+    fn flush_outbox(&mut self) {
+        let pending = self.outbox.drain();
+        for message in &pending {
+            let (key, value) = (self.outbox.key(message), self.outbox.value(message));
+            let sent = self.producer.send(&Message {
+                topic: &self.stage.outputs[usize::from(message.topic)].topic,
+                partition: message.partition,
+                key,
+                value,
+                timestamp_millis: message.timestamp_millis,
+                traceparent: self.outbox.traceparent(message),
+            });
+            if let Some(transaction) = &mut self.transaction {
+                transaction.bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+                if let Err(error) = sent {
+                    transaction.failed.get_or_insert(error);
+                    break;
+                }
+            }
+        }
+        self.outbox.recycle(pending);
+    }
+
+    /// The world's fault: commit what is done, then come back to this record after a pause.
+    fn back_off(&mut self, partition: i32, offset: i64, reason: &str) -> Result<(), Error> {
+        tracing::warn!(partition, offset, reason, pause = ?self.back_off, "backing off");
+        self.cut()?;
+        // Not to the record itself: the commit may have failed, and then all before it has to be done again.
+        self.come_back(partition)?;
+        thread::sleep(self.back_off);
+        self.back_off = (self.back_off * 2).min(BACK_OFF.1);
+        Ok(())
+    }
+
+    /// Goes back to the next record of a task.
+    fn come_back(&mut self, partition: i32) -> Result<(), Error> {
+        match self.tasks.get(&partition) {
+            Some(Task::Running(task)) => self.seek(partition, task.position),
+            _ => Ok(()),
+        }
+    }
+
+    /// The consumer's fatal error, if it has one. A fenced group instance is the sign that another copy has our name;
+    /// librdkafka gives the partitions up without a word, so nothing would ever be processed again.
+    fn fatal(&self) -> Option<Error> {
+        let (code, detail) = self.consumer.client().fatal_error()?;
+        Some(match code {
+            RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::Fenced => {
+                Error::Fenced { instance: self.stage.instance.clone(), detail }
+            }
+            code => Error::Kafka {
+                what: format!("go on consuming {}: {detail}", self.stage.input),
+                source: KafkaError::MessageConsumptionFatal(code),
+            },
+        })
+    }
+
+    fn input_error(&mut self, error: KafkaError) -> Result<(), Error> {
+        if let Some(fatal) = self.fatal() {
+            return Err(fatal);
+        }
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                Err(Error::Kafka {
+                    what: format!("go on in {}: the next record is gone (retention?)", self.stage.input),
+                    source: error,
+                })
+            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                tracing::warn!(error = %error, "the input topic isn't there yet");
+                Ok(())
+            }
+            _ => {
+                tracing::warn!(error = %error, "reading the input, trying again");
+                Ok(())
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        self.last_report = Instant::now();
+        let tasks: Vec<TaskStatus> =
+            self.tasks.iter().map(|(partition, task)| task.status(*partition)).collect();
+        let lag = |status: &TaskStatus| {
+            self.rebalances.end_of(status.partition).map_or(0, |end| (end - status.committed.max(0)).max(0))
+        };
+        // The marker behind the last record takes an offset, so a drained partition looks one behind.
+        let processing = tasks.iter().all(|task| task.phase == Phase::Running);
+        let lag = if self.drained && processing { 0 } else { tasks.iter().map(lag).sum() };
+        self.observer.lag(self.slot, lag);
+        self.observer.tasks(self.slot, &tasks);
+    }
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        self.rebalances.close();
+    }
+}
+
+/// What the processor sees of a task.
+fn context<'a>(
+    stage: &'a Stage,
+    task: &'a mut Running,
+    outbox: &'a mut Outbox,
+    counts: &'a mut Counts,
+    (partition, timestamp_millis): (i32, i64),
+) -> Context<'a> {
+    Context {
+        store: &*task.store,
+        overlay: &mut task.overlay,
+        outbox,
+        counts,
+        outputs: &stage.outputs,
+        changelog_limit: stage.changelog_limit,
+        partition,
+        timestamp_millis,
+    }
+}
