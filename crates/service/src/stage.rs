@@ -66,7 +66,11 @@ pub fn run(
     let schemas = Schemas::lookup(&registry)?;
     registry_part.ready("schemas found");
     let client = kafka::client_config(config);
-    let event_partitions = stream::partition_count(&client, Topic::Events.name())?;
+    let event_partitions =
+        match stream::partition_count(&client, Topic::Events.name(), &|| shutdown.is_triggered()) {
+            Err(stream::Error::Stopped) => return Ok(()),
+            count => count?,
+        };
     kafka_part.ready(format!("reads {}", plan.input.name()));
 
     let parts = Parts { workspaces: Arc::new(workspaces), schemas, event_partitions };
@@ -170,6 +174,10 @@ impl Observer for Telemetry {
         } else {
             self.part.ready(format!("{running} partitions, {entries} entries"));
         }
+    }
+
+    fn waiting(&self, _: usize, what: &str) {
+        self.part.not_ready(format!("waiting for Kafka: {what}"));
     }
 
     fn lag(&self, slot: usize, records: i64) {

@@ -83,22 +83,9 @@ pub enum Error {
         /// The partition.
         partition: i32,
     },
-    /// Restoring made no progress.
-    #[error(
-        "restoring {topic}-{partition} made no progress for {seconds} s at offset {at} of {target}: an open transaction or an unreachable broker"
-    )]
-    RestoreStalled {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// How long.
-        seconds: u64,
-        /// How far.
-        at: i64,
-        /// How far it had to go.
-        target: i64,
-    },
+    /// Asked to stop while waiting for the cluster. Never leaves the crate but through [`crate::partition_count`].
+    #[error("stopped while waiting for the cluster")]
+    Stopped,
     /// The local store failed.
     #[error("the local store failed")]
     Store(#[from] crate::StoreError),

@@ -9,6 +9,7 @@ use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::Error;
+use crate::patience::Patience;
 use crate::restore::{assign_only, partitions};
 
 /// What to follow.
@@ -59,8 +60,13 @@ pub fn follow(
     // is paused until the others are. Partitions are only ever added: librdkafka 2.12 aborts the process when one is
     // taken away, given again and taken away in quick succession (rd_kafka_assignment_partition_stopped).
     let mut all = TopicPartitionList::new();
+    let patience = Patience { stop, observer: None };
     for topic in &follow.topics {
-        let mut behind: HashSet<i32> = (0..partitions(&consumer, topic)?).collect();
+        let count = match partitions(&consumer, topic, &patience) {
+            Err(Error::Stopped) => return Ok(()),
+            other => other?,
+        };
+        let mut behind: HashSet<i32> = (0..count).collect();
         let mut added = TopicPartitionList::new();
         for partition in &behind {
             for list in [&mut added, &mut all] {
@@ -134,10 +140,10 @@ fn poll(
     }
 }
 
-/// The number of partitions of a topic.
-pub fn partition_count(client: &ClientConfig, topic: &str) -> Result<i32, Error> {
+/// The number of partitions of a topic. Waits for the cluster until `stop` says so, then with [`Error::Stopped`].
+pub fn partition_count(client: &ClientConfig, topic: &str, stop: &dyn Fn() -> bool) -> Result<i32, Error> {
     let consumer: BaseConsumer = assign_only(client, "tillstream-follow", "read_committed")
         .create()
         .map_err(|source| Error::Client { what: "metadata", source })?;
-    partitions(&consumer, topic)
+    partitions(&consumer, topic, &Patience { stop, observer: None })
 }

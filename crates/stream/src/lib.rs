@@ -18,10 +18,12 @@
 mod changelog;
 mod context;
 mod error;
+mod fault;
 mod follow;
 mod native;
 mod outbox;
 mod overlay;
+mod patience;
 mod processor;
 mod producer;
 mod rebalance;

@@ -48,6 +48,13 @@ impl Membership {
         (!ptr.is_null()).then_some(Self(ptr))
     }
 
+    /// Nobody's: what a broker takes unchecked. For tests that prove that it matters.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn anonymous(group: &CStr) -> Self {
+        // SAFETY: the group's name is a string that ends; the object that is returned is ours to free.
+        Self(unsafe { sys::rd_kafka_consumer_group_metadata_new(group.as_ptr()) })
+    }
+
     /// The member id within a generation; `None` outside of one: without it the broker would take offsets unchecked.
     pub(crate) fn member(&self) -> Option<String> {
         // SAFETY: the pointer is not null and owned by `self`; the returned member id points into it.

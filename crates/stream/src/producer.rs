@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -12,7 +12,9 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::error::{Class, TransactionError};
+use crate::fault::{self, Sabotage};
 use crate::native::{self, Membership};
+use crate::patience::{CALL, Patience};
 use crate::{Error, Stage};
 
 /// Remembers whether the connection was disturbed since it was asked last.
@@ -40,6 +42,8 @@ impl ProducerContext for Disturbance {
 pub(crate) struct Producer {
     inner: ThreadedProducer<Disturbance>,
     disturbance: Disturbance,
+    /// Without transactions: only a test that breaks things on purpose wants that.
+    plain: bool,
 }
 
 /// One message.
@@ -55,37 +59,36 @@ pub(crate) struct Message<'a> {
 impl Producer {
     /// Creates the producer and takes over its transactional id: an open transaction of a predecessor is aborted, and
     /// the predecessor is fenced.
-    pub(crate) fn start(stage: &Stage, id: &str) -> Result<Self, Error> {
+    pub(crate) fn start(stage: &Stage, id: &str, patience: &Patience<'_>) -> Result<Self, Error> {
         let disturbance = Disturbance::default();
-        let inner: ThreadedProducer<Disturbance> = config(stage, id)
+        let plain = fault::is_broken(Sabotage::NoTransactionalId);
+        let mut config = config(stage, id);
+        if plain {
+            config.remove("transactional.id");
+            config.remove("transaction.timeout.ms");
+        }
+        let inner: ThreadedProducer<Disturbance> = config
             .create_with_context(disturbance.clone())
             .map_err(|source| Error::Client { what: "producer", source })?;
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            match inner.init_transactions(Duration::from_secs(20)) {
-                Ok(()) => break,
-                Err(error) => {
-                    let class = TransactionError::from_kafka(&error);
-                    if class.class == Class::Fenced {
-                        return Err(fenced(stage, &class));
-                    }
-                    let fatal = matches!(&error, KafkaError::Transaction(e) if e.is_fatal());
-                    if fatal || Instant::now() >= deadline {
-                        return Err(Error::Kafka {
-                            what: format!("start transactions as {id}"),
-                            source: error,
-                        });
-                    }
-                    tracing::warn!(error = %error, id, "starting transactions, trying again");
-                    thread::sleep(Duration::from_millis(100));
+        if !plain {
+            let what = format!("start transactions as {id}");
+            let begun = patience.insist(&what, || inner.init_transactions(CALL));
+            if let Err(Error::Kafka { source, .. }) = &begun {
+                let error = TransactionError::from_kafka(source);
+                if error.class == Class::Fenced {
+                    return Err(fenced(stage, &error));
                 }
             }
+            begun?;
         }
         disturbance.0.store(false, Ordering::Relaxed);
-        Ok(Self { inner, disturbance })
+        Ok(Self { inner, disturbance, plain })
     }
 
     pub(crate) fn begin(&self) -> Result<(), TransactionError> {
+        if self.plain {
+            return Ok(());
+        }
         self.inner.begin_transaction().map_err(|e| TransactionError::from_kafka(&e))
     }
 
@@ -126,11 +129,25 @@ impl Producer {
     }
 
     pub(crate) fn commit(&self) -> Result<(), TransactionError> {
+        if self.plain {
+            self.settle();
+            return Ok(());
+        }
         again(|| native::commit(&self.inner))
     }
 
     pub(crate) fn abort(&self) -> Result<(), TransactionError> {
+        if self.plain {
+            return Ok(());
+        }
         again(|| native::abort(&self.inner))
+    }
+
+    /// Waits until what was sent has arrived.
+    pub(crate) fn settle(&self) {
+        if let Err(error) = self.inner.flush(Duration::from_secs(10)) {
+            tracing::warn!(error = %error, "flushing");
+        }
     }
 
     /// True when the connection was disturbed since the last call.

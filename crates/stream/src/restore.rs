@@ -13,11 +13,15 @@ use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::changelog::{FORMAT, Key, Progress, read_key};
+use crate::fault::{self, Crash, Sabotage};
+use crate::patience::{CALL, Patience, passes};
 use crate::{Error, Memory, Stage, Store};
 
-/// No progress for that long is an error.
+/// No progress for that long is said, and said again.
 const STALL: Duration = Duration::from_secs(180);
-const CALL: Duration = Duration::from_secs(10);
+
+/// For that long a cluster may answer that a topic isn't there.
+const MISSING: Duration = Duration::from_secs(30);
 
 /// A task's state, ready to work on.
 pub(crate) struct Restored {
@@ -35,10 +39,19 @@ pub(crate) fn restore(
     partition: i32,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Restored>, Error> {
+    match attempt(stage, partition, stop) {
+        Err(Error::Stopped) => Ok(None),
+        other => other,
+    }
+}
+
+fn attempt(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) -> Result<Option<Restored>, Error> {
+    // Restoring isn't ready anyway, so nobody needs to be told.
+    let patience = &Patience { stop, observer: None };
     let begun = Instant::now();
     let consumer = client(stage, "read_committed")?;
-    let input_partitions = partitions(&consumer, &stage.input)?;
-    let changelog_partitions = partitions(&consumer, &stage.changelog)?;
+    let input_partitions = partitions(&consumer, &stage.input, patience)?;
+    let changelog_partitions = partitions(&consumer, &stage.changelog, patience)?;
     if changelog_partitions != input_partitions {
         return Err(Error::Partitions {
             topic: stage.changelog.clone(),
@@ -50,9 +63,10 @@ pub(crate) fn restore(
     loop {
         // First the group's offset, which waits until no open transaction touches it: a predecessor whose offsets
         // were taken before its changelog was written must be decided before the end of the changelog is asked for.
-        let committed =
-            committed(&consumer, &stage.input, &[partition])?.first().and_then(|(_, offset)| *offset);
-        let Some(state) = read_to_the_end(stage, partition, stop)? else { return Ok(None) };
+        let committed = committed(&consumer, &stage.input, &[partition], patience)?
+            .first()
+            .and_then(|(_, offset)| *offset);
+        let Some(state) = read_to_the_end(stage, partition, patience)? else { return Ok(None) };
         if let Some(progress) = state.progress
             && progress.input_partitions != input_partitions
         {
@@ -74,10 +88,10 @@ pub(crate) fn restore(
                 changelog = progress.offset,
                 "the changelog was read too short, again"
             );
-            thread::sleep(Duration::from_millis(200));
+            patience.sleep(Duration::from_millis(200))?;
             continue;
         }
-        let offset = start(stage, partition, &consumer, &state, committed)?;
+        let offset = start(stage, partition, &consumer, &state, committed, patience)?;
         return Ok(Some(Restored {
             store: state.store,
             offset,
@@ -89,29 +103,26 @@ pub(crate) fn restore(
 }
 
 /// Reads everything that was in the changelog when it was called. `None`: stopped.
-fn read_to_the_end(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) -> Result<Option<Reading>, Error> {
+fn read_to_the_end(stage: &Stage, partition: i32, patience: &Patience<'_>) -> Result<Option<Reading>, Error> {
     let consumer = client(stage, "read_committed")?;
     // The target is the high watermark, which counts open transactions. Under read_committed neither the watermark
     // nor the end-of-partition event sees beyond the last stable offset: a foreign open transaction would make the
     // restore silently short. So first wait until everything below the target is decided, then read to the end.
     let uncommitted = client(stage, "read_uncommitted")?;
-    let (low, target) = watermarks(&uncommitted, &stage.changelog, partition)?;
+    let (low, target) = watermarks(&uncommitted, &stage.changelog, partition, patience)?;
     let mut stall = Stall::new(stage, partition, target);
     loop {
-        let (_, stable) = watermarks(&consumer, &stage.changelog, partition)?;
-        if stable >= target {
+        let (_, stable) = watermarks(&consumer, &stage.changelog, partition, patience)?;
+        if stable >= target || fault::is_broken(Sabotage::RestoreToLso) {
             break;
         }
-        if stop() {
-            return Ok(None);
-        }
-        stall.check(stable)?;
-        thread::sleep(Duration::from_millis(50));
+        stall.check(stable);
+        patience.sleep(Duration::from_millis(50))?;
     }
     drop(uncommitted);
     tracing::debug!(partition, low, target, "everything below the target is decided");
     let mut state = Reading { store: Box::new(Memory::new(&stage.tables)), progress: None, records: 0 };
-    if target > low && read(stage, partition, &consumer, &mut state, &mut stall, stop)?.is_break() {
+    if target > low && read(stage, partition, &consumer, &mut state, &mut stall, patience.stop)?.is_break() {
         return Ok(None);
     }
     tracing::debug!(partition, records = state.records, "changelog read");
@@ -170,19 +181,21 @@ fn read(
                     }
                 }
                 state.records += 1;
-                stall.check(message.offset())?;
+                fault::crash(Crash::InRestore, || ())?;
+                stall.check(message.offset());
                 if state.records.is_multiple_of(4096) && stop() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
             // Everything below the target was decided before this read began, so the end is at or behind it.
             Some(Err(KafkaError::PartitionEOF(_))) => break,
+            Some(Err(error)) if !passes(&error) => return Err(failed("read", error)),
             Some(Err(error)) => {
                 tracing::warn!(error = %error, partition, "restoring, trying again");
-                stall.check(-1)?;
+                stall.check(-1);
                 thread::sleep(Duration::from_millis(100));
             }
-            None => stall.check(-1)?,
+            None => stall.check(-1),
         }
         if stop() {
             return Ok(ControlFlow::Break(()));
@@ -200,8 +213,10 @@ fn start(
     consumer: &BaseConsumer,
     state: &Reading,
     committed: Option<i64>,
+    patience: &Patience<'_>,
 ) -> Result<i64, Error> {
     match (state.progress, committed) {
+        (_, Some(committed)) if fault::is_broken(Sabotage::OffsetsOutside) => Ok(committed),
         (Some(progress), Some(committed)) => {
             if committed != progress.offset {
                 tracing::warn!(
@@ -223,7 +238,7 @@ fn start(
         }
         (None, None) if state.records == 0 => {
             // Nobody has ever worked here: the beginning is right, and chosen on purpose.
-            let (low, _) = watermarks(consumer, &stage.input, partition)?;
+            let (low, _) = watermarks(consumer, &stage.input, partition, patience)?;
             Ok(low)
         }
         (None, _) => Err(Error::NoOffset { topic: stage.changelog.clone(), partition }),
@@ -235,30 +250,23 @@ pub(crate) fn committed<C: rdkafka::consumer::ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
     partitions: &[i32],
+    patience: &Patience<'_>,
 ) -> Result<Vec<(i32, Option<i64>)>, Error> {
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         list.add_partition(topic, *partition);
     }
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        match consumer.committed_offsets(list.clone(), CALL) {
-            Ok(found) => {
-                let offset = |offset| match offset {
-                    Offset::Offset(n) => Some(n),
-                    _ => None,
-                };
-                return Ok(found.elements().iter().map(|e| (e.partition(), offset(e.offset()))).collect());
-            }
-            Err(source) if Instant::now() >= deadline => {
-                return Err(Error::Kafka { what: format!("read the committed offsets of {topic}"), source });
-            }
-            Err(error) => {
-                tracing::debug!(error = %error, topic, "reading committed offsets, trying again");
-                thread::sleep(Duration::from_millis(100));
-            }
-        }
-    }
+    let found = patience.insist(&format!("read the committed offsets of {topic}"), || {
+        let found = consumer.committed_offsets(list.clone(), CALL)?;
+        // An error of one partition hides in the answer, and would look as if nothing had been committed.
+        found.elements().iter().try_for_each(|element| element.error())?;
+        Ok(found)
+    })?;
+    let offset = |offset| match offset {
+        Offset::Offset(n) => Some(n),
+        _ => None,
+    };
+    Ok(found.elements().iter().map(|e| (e.partition(), offset(e.offset()))).collect())
 }
 
 /// A consumer that only assigns: for restoring, for watermarks and for offsets.
@@ -288,42 +296,31 @@ pub(crate) fn watermarks<C: rdkafka::consumer::ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
     partition: i32,
+    patience: &Patience<'_>,
 ) -> Result<(i64, i64), Error> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        match consumer.fetch_watermarks(topic, partition, CALL) {
-            Ok(found) => return Ok(found),
-            Err(source) if Instant::now() >= deadline => {
-                return Err(Error::Kafka {
-                    what: format!("read the watermarks of {topic}-{partition}"),
-                    source,
-                });
-            }
-            Err(_) => thread::sleep(Duration::from_millis(100)),
-        }
-    }
+    let what = format!("read the watermarks of {topic}-{partition}");
+    patience.insist(&what, || consumer.fetch_watermarks(topic, partition, CALL))
 }
 
 /// The number of partitions of a topic.
-pub(crate) fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<i32, Error> {
-    let deadline = Instant::now() + Duration::from_secs(30);
+pub(crate) fn partitions<C: rdkafka::consumer::ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    patience: &Patience<'_>,
+) -> Result<i32, Error> {
+    let what = format!("read the metadata of {topic}");
+    let mut missing = None;
     loop {
-        match consumer.fetch_metadata(Some(topic), CALL) {
-            Ok(metadata) => {
-                let count = metadata.topics().first().map_or(0, |t| t.partitions().len());
-                if count > 0 {
-                    return Ok(i32::try_from(count).unwrap_or(i32::MAX));
-                }
-                if Instant::now() >= deadline {
-                    return Err(Error::MissingTopic { topic: topic.to_owned() });
-                }
-            }
-            Err(source) if Instant::now() >= deadline => {
-                return Err(Error::Kafka { what: format!("read the metadata of {topic}"), source });
-            }
-            Err(_) => {}
+        let metadata = patience.insist(&what, || consumer.fetch_metadata(Some(topic), CALL))?;
+        let count = metadata.topics().first().map_or(0, |t| t.partitions().len());
+        if count > 0 {
+            return Ok(i32::try_from(count).unwrap_or(i32::MAX));
         }
-        thread::sleep(Duration::from_millis(200));
+        // A broker that has just started may not know it yet; an outage doesn't count.
+        if missing.get_or_insert_with(Instant::now).elapsed() >= MISSING {
+            return Err(Error::MissingTopic { topic: topic.to_owned() });
+        }
+        patience.sleep(Duration::from_millis(200))?;
     }
 }
 
@@ -341,20 +338,23 @@ impl<'a> Stall<'a> {
         Self { stage, partition, target, at: -1, since: Instant::now() }
     }
 
-    fn check(&mut self, at: i64) -> Result<(), Error> {
+    /// What holds a restore up passes: an open transaction at its time-out, a broker when it is back. Ending the stage
+    /// would take the other partitions along, and the next start would meet the same.
+    fn check(&mut self, at: i64) {
         if at > self.at {
             self.at = at;
             self.since = Instant::now();
         }
-        if self.since.elapsed() < STALL {
-            return Ok(());
+        if self.since.elapsed() >= STALL {
+            self.since = Instant::now();
+            tracing::error!(
+                topic = self.stage.changelog,
+                partition = self.partition,
+                at = self.at,
+                target = self.target,
+                for_at_least = ?STALL,
+                "restoring makes no progress: an open transaction or an unreachable broker"
+            );
         }
-        Err(Error::RestoreStalled {
-            topic: self.stage.changelog.clone(),
-            partition: self.partition,
-            seconds: STALL.as_secs(),
-            at: self.at,
-            target: self.target,
-        })
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 
 use crate::worker::Worker;
-use crate::{Error, Observer, Processor, Table};
+use crate::{Error, Observer, Processor, Table, fault};
 
 /// A topic that a stage writes to.
 #[derive(Debug, Clone)]
@@ -96,6 +96,7 @@ pub fn run(
     observer: &Arc<dyn Observer>,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), Error> {
+    fault::arm()?;
     let failed = AtomicBool::new(false);
     let stop_all = || stop() || failed.load(Ordering::Relaxed);
     thread::scope(|scope| {
@@ -104,8 +105,12 @@ pub fn run(
             let (failed, stop_all, observer) = (&failed, &stop_all, Arc::clone(observer));
             let work = move || {
                 let _guard = PanicGuard(failed);
-                let result = make()
-                    .and_then(|processor| Worker::start(stage, slot, processor, observer)?.run(stop_all));
+                let result = make().and_then(|processor| {
+                    match Worker::start(stage, slot, processor, observer, stop_all) {
+                        Err(Error::Stopped) => Ok(()),
+                        worker => worker?.run(),
+                    }
+                });
                 if let Err(error) = &result {
                     failed.store(true, Ordering::Relaxed);
                     tracing::error!(error = error as &dyn std::error::Error, slot, "worker stopped");

@@ -91,6 +91,9 @@ pub trait Observer: Send + Sync {
     fn restored(&self, partition: i32, records: u64, took: Duration);
     /// A worker's tasks, after a commit or a rebalance and at least once a second.
     fn tasks(&self, slot: usize, tasks: &[TaskStatus]);
+    /// The cluster can't be reached: a worker tries again until it succeeds, and processes nothing meanwhile. Over with
+    /// the next report of its tasks.
+    fn waiting(&self, slot: usize, what: &str);
     /// The distance of the worker's input from its end, in records.
     fn lag(&self, slot: usize, records: i64);
 }

@@ -7,6 +7,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Worker;
+use crate::fault::{self, Crash, Sabotage};
 use crate::native::Membership;
 use crate::rebalance::Wish;
 use crate::restore::watermarks;
@@ -28,7 +29,8 @@ impl Worker<'_> {
                 // (rd_kafka_toppar_handle_Offset). Records would be skipped.
                 let mut list = TopicPartitionList::new();
                 for partition in &partitions {
-                    let (_, end) = watermarks(&self.consumer, &self.stage.input, *partition)?;
+                    let (_, end) =
+                        watermarks(&self.consumer, &self.stage.input, *partition, &self.patience())?;
                     list.add_partition_offset(&self.stage.input, *partition, Offset::Offset(end))
                         .map_err(|e| failed("assign", e))?;
                 }
@@ -43,7 +45,9 @@ impl Worker<'_> {
                     .map_err(|e| failed("pause", e))?;
             }
             Wish::Revoke(partitions) => {
-                let lost = self.consumer.assignment_lost() || self.is_another_member();
+                let lost = (self.consumer.assignment_lost()
+                    && !fault::is_broken(Sabotage::StaleGroupMetadata))
+                    || self.is_another_member();
                 tracing::info!(slot = self.slot, ?partitions, lost, "partitions revoked");
                 if lost {
                     // Somebody else may work on them already: nothing of theirs may be committed.
@@ -53,6 +57,7 @@ impl Worker<'_> {
                     self.cut()?;
                     // A transaction that was begun but never filled must not outlive its assignment either.
                     self.drop_transaction("revoked")?;
+                    fault::crash(Crash::InRevocation, || self.producer.settle())?;
                     self.forget(&partitions);
                 }
                 self.consumer
@@ -112,6 +117,15 @@ impl Worker<'_> {
         }
     }
 
+    /// Our membership, unless we are outside of a generation: a broker would take offsets unchecked.
+    pub(super) fn membership(&self) -> Option<Membership> {
+        #[cfg(feature = "failpoints")]
+        if fault::is_broken(Sabotage::StaleGroupMetadata) {
+            return std::ffi::CString::new(self.stage.name.as_str()).ok().map(|n| Membership::anonymous(&n));
+        }
+        Membership::of(&self.consumer).filter(|membership| membership.member().is_some())
+    }
+
     pub(super) fn member(&self) -> Option<String> {
         Membership::of(&self.consumer).and_then(|membership| membership.member())
     }
@@ -119,6 +133,9 @@ impl Worker<'_> {
     /// True when the group knows us as somebody else than at the assignment. Outside of a generation there is no
     /// answer, and a commit is refused anyway.
     pub(super) fn is_another_member(&self) -> bool {
+        if fault::is_broken(Sabotage::StaleGroupMetadata) {
+            return false;
+        }
         self.member().is_some_and(|now| self.member.as_ref().is_some_and(|then| *then != now))
     }
 

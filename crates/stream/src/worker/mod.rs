@@ -18,6 +18,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::error::TransactionError;
 use crate::outbox::Outbox;
+use crate::patience::Patience;
 use crate::producer::{Message, Producer};
 use crate::rebalance::Rebalances;
 use crate::status::Counts;
@@ -43,6 +44,7 @@ struct Transaction {
 pub(crate) struct Worker<'s> {
     stage: &'s Stage,
     slot: usize,
+    stop: &'s (dyn Fn() -> bool + Sync),
     consumer: Arc<BaseConsumer<Rebalances>>,
     rebalances: Rebalances,
     producer: Producer,
@@ -72,8 +74,10 @@ impl<'s> Worker<'s> {
         slot: usize,
         processor: Box<dyn Processor>,
         observer: Arc<dyn Observer>,
+        stop: &'s (dyn Fn() -> bool + Sync),
     ) -> Result<Self, Error> {
-        let producer = Producer::start(stage, &stage.slot_id(slot))?;
+        let patience = Patience { stop, observer: Some((&*observer, slot)) };
+        let producer = Producer::start(stage, &stage.slot_id(slot), &patience)?;
         let rebalances = Rebalances::default();
         let consumer: BaseConsumer<Rebalances> = group::consumer_config(stage, slot)
             .create_with_context(rebalances.clone())
@@ -85,6 +89,7 @@ impl<'s> Worker<'s> {
         Ok(Self {
             stage,
             slot,
+            stop,
             consumer: Arc::new(consumer),
             rebalances,
             producer,
@@ -105,16 +110,20 @@ impl<'s> Worker<'s> {
         })
     }
 
-    pub(crate) fn run(mut self, stop: &dyn Fn() -> bool) -> Result<(), Error> {
+    pub(crate) fn run(mut self) -> Result<(), Error> {
         let consumer = Arc::clone(&self.consumer);
         let result = loop {
-            if stop() {
+            if (self.stop)() {
                 break self.cut();
             }
             if let Err(error) = self.step(&consumer) {
                 break Err(error);
             }
         };
+        if matches!(result, Err(Error::Stopped)) {
+            // In the middle of an outage: the next start finds out what was committed.
+            return Ok(());
+        }
         if self.transaction.is_some()
             && let Err(error) = self.producer.abort()
         {
@@ -130,7 +139,7 @@ impl<'s> Worker<'s> {
 
     /// One turn: what the group wants, what was restored, one record, one commit if it is due.
     fn step(&mut self, consumer: &BaseConsumer<Rebalances>) -> Result<(), Error> {
-        let polled = consumer.poll(self.patience());
+        let polled = consumer.poll(self.record_wait());
         while let Some(wish) = self.rebalances.take() {
             self.rebalance(wish)?;
         }
@@ -155,7 +164,7 @@ impl<'s> Worker<'s> {
     }
 
     /// How long to wait for a record.
-    fn patience(&self) -> Duration {
+    fn record_wait(&self) -> Duration {
         let restoring = self.tasks.values().any(|task| matches!(task, Task::Restoring(_)));
         match &self.transaction {
             None if restoring => Duration::from_millis(10),
@@ -168,6 +177,11 @@ impl<'s> Worker<'s> {
                 age.min(self.stage.cut.idle_interval.saturating_sub(self.last_commit.elapsed()))
             }
         }
+    }
+
+    /// For calls to the cluster that are repeated until they succeed.
+    fn patience(&self) -> Patience<'_> {
+        Patience { stop: self.stop, observer: Some((&*self.observer, self.slot)) }
     }
 
     fn is_due(&self, drained: bool) -> bool {

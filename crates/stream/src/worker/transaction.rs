@@ -3,13 +3,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{BACK_OFF, SLOW_COMMIT, Worker, context};
 use crate::changelog::{self, FORMAT, OFFSET_KEY, Progress};
 use crate::error::{Class, TransactionError};
-use crate::native::Membership;
+use crate::fault::{self, Crash, Sabotage};
 use crate::producer::{Message, Producer, fenced};
 use crate::restore::committed;
 use crate::task::Task;
@@ -32,24 +33,21 @@ impl Worker<'_> {
         }
         let begun = Instant::now();
         self.publish()?;
+        self.crash(Crash::AfterProduce)?;
         if let Some(error) = self.transaction.as_mut().and_then(|transaction| transaction.failed.take()) {
             return self.recover(error, "produce");
         }
-        let result = self.write_changelog().and_then(|()| {
-            let Some(membership) = Membership::of(&self.consumer).filter(|m| m.member().is_some()) else {
-                let message = "not a member of the group at the moment".to_owned();
-                return Err(TransactionError {
-                    class: Class::Abortable,
-                    code: RDKafkaErrorCode::UnknownMemberId,
-                    message,
-                });
-            };
-            let offsets = self.dirty_offsets();
-            self.producer.send_offsets(&offsets, &membership)?;
-            self.producer.commit()
-        });
-        match result {
+        if let Err(error) = self.write_changelog() {
+            return self.recover(error, "commit");
+        }
+        self.crash(Crash::BeforeOffsets)?;
+        if let Err(error) = self.send_offsets() {
+            return self.recover(error, "commit");
+        }
+        self.crash(Crash::BeforeCommit)?;
+        match self.producer.commit() {
             Ok(()) => {
+                self.crash(Crash::AfterCommit)?;
                 self.finish(begun.elapsed())?;
                 if begun.elapsed() > SLOW_COMMIT || self.producer.was_disturbed() {
                     self.recycle("slow")?;
@@ -58,6 +56,25 @@ impl Worker<'_> {
             }
             Err(error) => self.recover(error, "commit"),
         }
+    }
+
+    fn crash(&self, at: Crash) -> Result<(), Error> {
+        fault::crash(at, || self.producer.settle())
+    }
+
+    /// Puts the offsets into the transaction, on behalf of the membership as it is now.
+    fn send_offsets(&self) -> Result<(), TransactionError> {
+        let offsets = self.dirty_offsets();
+        if fault::is_broken(Sabotage::NoTransactionalId) || fault::is_broken(Sabotage::OffsetsOutside) {
+            let committed = self.consumer.commit(&offsets, CommitMode::Sync);
+            return committed.map_err(|e| TransactionError::from_kafka(&e));
+        }
+        let Some(membership) = self.membership() else {
+            let message = "not a member of the group at the moment".to_owned();
+            let code = RDKafkaErrorCode::UnknownMemberId;
+            return Err(TransactionError { class: Class::Abortable, code, message });
+        };
+        self.producer.send_offsets(&offsets, &membership)
     }
 
     /// Lets the processor publish what changed in each task.
@@ -247,8 +264,11 @@ impl Worker<'_> {
     /// A new producer under the same id. Its `init_transactions` fences whatever is still in flight of the old one:
     /// librdkafka has no KIP-890 part 2, so a delayed end of transaction could otherwise end a later one.
     pub(super) fn recycle(&mut self, cause: &'static str) -> Result<(), Error> {
+        if matches!(cause, "slow" | "slow abort") && fault::is_broken(Sabotage::NoRecycling) {
+            return Ok(());
+        }
         self.observer.recycled(cause);
-        self.producer = Producer::start(self.stage, &self.stage.slot_id(self.slot))?;
+        self.producer = Producer::start(self.stage, &self.stage.slot_id(self.slot), &self.patience())?;
         Ok(())
     }
 
@@ -266,7 +286,7 @@ impl Worker<'_> {
             })
             .collect();
         let numbers: Vec<i32> = dirty.iter().map(|(partition, ..)| *partition).collect();
-        let found = committed(&self.consumer, &self.stage.input, &numbers)?;
+        let found = committed(&self.consumer, &self.stage.input, &numbers, &self.patience())?;
         let mut happened = None;
         for ((partition, before, sent), (_, found)) in dirty.into_iter().zip(found) {
             // A partition that never had a commit stands at the offset from which it started.

@@ -102,6 +102,7 @@ impl Observer for Seen {
     fn tasks(&self, slot: usize, tasks: &[TaskStatus]) {
         self.tasks.lock().unwrap().insert(slot, tasks.to_vec());
     }
+    fn waiting(&self, _: usize, _: &str) {}
     fn lag(&self, _: usize, _: i64) {}
 }
 

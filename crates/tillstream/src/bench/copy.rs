@@ -387,6 +387,7 @@ impl Observer for Seen {
     fn tasks(&self, slot: usize, tasks: &[TaskStatus]) {
         self.assign(slot, tasks.iter().filter(|task| task.phase == Phase::Running).count());
     }
+    fn waiting(&self, _: usize, _: &str) {}
     fn lag(&self, _: usize, _: i64) {}
 }
 
