@@ -20,8 +20,14 @@ pub fn client() -> ClientConfig {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     });
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", localkafka::shared_kafka().bootstrap());
+    config.set("bootstrap.servers", bootstrap());
     config
+}
+
+/// The shared broker, or in a process that another test has started, that one's.
+pub fn bootstrap() -> String {
+    std::env::var(crate::process::BOOTSTRAP)
+        .unwrap_or_else(|_| localkafka::shared_kafka().bootstrap().to_owned())
 }
 
 /// A name that no other test uses.
@@ -66,8 +72,23 @@ pub fn produce(topic: &str, from: u64, n: u64, keys: u64) {
     producer.flush(Duration::from_secs(30)).unwrap();
 }
 
+/// The number of partitions of a topic.
+pub fn partitions(topic: &str) -> i32 {
+    stream::partition_count(&client(), topic, &|| false).unwrap()
+}
+
 /// Every committed record of a topic, by partition.
 pub fn read(topic: &str) -> BTreeMap<i32, Vec<(String, Option<String>)>> {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let texts = |(key, value): Bytes| (text(key), value.map(text));
+    let all = read_bytes(topic).into_iter();
+    all.map(|(partition, records)| (partition, records.into_iter().map(texts).collect())).collect()
+}
+
+type Bytes = (Vec<u8>, Option<Vec<u8>>);
+
+/// The same as bytes.
+pub fn read_bytes(topic: &str) -> BTreeMap<i32, Vec<Bytes>> {
     let consumer: BaseConsumer = client()
         .set("group.id", "test-reader")
         .set("isolation.level", "read_committed")
@@ -83,12 +104,11 @@ pub fn read(topic: &str) -> BTreeMap<i32, Vec<(String, Option<String>)>> {
         list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
     }
     consumer.assign(&list).unwrap();
-    let mut records: BTreeMap<i32, Vec<(String, Option<String>)>> = BTreeMap::new();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut records: BTreeMap<i32, Vec<Bytes>> = BTreeMap::new();
     while open > 0 {
         match consumer.poll(Duration::from_secs(20)).expect("the end of the topic within 20 s") {
             Ok(m) => {
-                let record = (text(m.key().unwrap_or_default()), m.payload().map(text));
+                let record = (m.key().unwrap_or_default().to_vec(), m.payload().map(<[u8]>::to_vec));
                 records.entry(m.partition()).or_default().push(record);
             }
             Err(KafkaError::PartitionEOF(_)) => open -= 1,

@@ -1,7 +1,7 @@
 //! A processor that counts per key and says each count once, and a stage around it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -72,14 +72,29 @@ pub struct Seen {
     pub aborts: AtomicU64,
     pub restored: AtomicU64,
     pub published: AtomicU64,
+    pub recycled: Mutex<Vec<&'static str>>,
+    pub waited: AtomicU64,
+    pub lag: AtomicI64,
     tasks: Mutex<BTreeMap<usize, Vec<TaskStatus>>>,
 }
 
 impl Seen {
+    /// Tasks, over all slots.
+    pub fn tasks(&self) -> usize {
+        self.tasks.lock().unwrap().values().map(Vec::len).sum()
+    }
+
     /// Tasks that process, over all slots.
     pub fn running(&self) -> usize {
         let tasks = self.tasks.lock().unwrap();
         tasks.values().flatten().filter(|task| task.phase == Phase::Running).count()
+    }
+
+    /// The committed input offsets of all tasks that process, added up.
+    pub fn at(&self) -> i64 {
+        let tasks = self.tasks.lock().unwrap();
+        let running = tasks.values().flatten().filter(|task| task.phase == Phase::Running);
+        running.map(|task| task.committed).sum()
     }
 }
 
@@ -95,15 +110,21 @@ impl Observer for Seen {
     fn aborted(&self, _: &'static str) {
         self.aborts.fetch_add(1, Ordering::Relaxed);
     }
-    fn recycled(&self, _: &'static str) {}
+    fn recycled(&self, cause: &'static str) {
+        self.recycled.lock().unwrap().push(cause);
+    }
     fn restored(&self, _: i32, records: u64, _: Duration) {
         self.restored.fetch_add(records, Ordering::Relaxed);
     }
     fn tasks(&self, slot: usize, tasks: &[TaskStatus]) {
         self.tasks.lock().unwrap().insert(slot, tasks.to_vec());
     }
-    fn waiting(&self, _: usize, _: &str) {}
-    fn lag(&self, _: usize, _: i64) {}
+    fn waiting(&self, _: usize, _: &str) {
+        self.waited.fetch_add(1, Ordering::Relaxed);
+    }
+    fn lag(&self, _: usize, records: i64) {
+        self.lag.store(records, Ordering::Relaxed);
+    }
 }
 
 /// Topics and names of one test.
@@ -114,7 +135,8 @@ pub struct Job {
 
 impl Job {
     pub fn new(name: &str, partitions: i32) -> Self {
-        let name = crate::cluster::unique(name);
+        let job = Self::named(&crate::cluster::unique(name));
+        let name = &job.stage.name;
         let topic = |kind: &str| format!("{name}.{kind}");
         let compact: &[(&str, &str)] = &[("cleanup.policy", "compact")];
         crate::cluster::create(&[
@@ -124,10 +146,16 @@ impl Job {
             (&topic("latest"), partitions, compact),
             (&topic("changelog"), partitions, compact),
         ]);
+        job
+    }
+
+    /// A job whose topics are there already.
+    pub fn named(name: &str) -> Self {
+        let topic = |kind: &str| format!("{name}.{kind}");
         let output = |kind: &str| Output { topic: topic(kind), max_message_bytes: 100_000 };
         let stage = Stage {
             client: client(),
-            name: name.clone(),
+            name: name.to_owned(),
             instance: "a".to_owned(),
             workers: 1,
             input: topic("in"),
@@ -186,6 +214,10 @@ impl Copy {
     pub fn stop(mut self) -> Result<(), Error> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap()
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().unwrap().is_finished()
     }
 
     /// Waits for the stage to end by itself.

@@ -8,6 +8,9 @@
     reason = "a step that fails is a test that fails, helpers included"
 )]
 
+mod books;
 mod cluster;
 mod counting;
+mod crashes;
+mod process;
 mod runtime;

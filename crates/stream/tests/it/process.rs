@@ -1,0 +1,171 @@
+//! A copy of the stage in a process of its own: it can be killed, frozen and told to fail without touching the others.
+//!
+//! The process is this test binary again, which runs [`a_copy`] and nothing else. It prints its state as lines of
+//! `name=number`, stops when its input ends, and passes a held point when it reads a line.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cluster::{bootstrap, wait};
+use crate::counting::Job;
+
+pub const BOOTSTRAP: &str = "STREAM_IT_BOOTSTRAP";
+const JOB: &str = "STREAM_IT_JOB";
+const INSTANCE: &str = "STREAM_IT_INSTANCE";
+/// The point at which the copy waits, once, for a line.
+const HOLD: &str = "STREAM_IT_HOLD";
+/// Short, so that what a dead copy had is taken over soon.
+pub const SESSION: Duration = Duration::from_millis(2_000);
+
+/// What the processes of these tests run with: several transactions for a few hundred records.
+pub fn settings(job: &mut Job) {
+    job.stage.cut.records = 50;
+    job.stage.session_timeout = SESSION;
+}
+
+#[test]
+#[ignore = "run by other tests, as a process of its own"]
+fn a_copy() {
+    let name = std::env::var(JOB).unwrap();
+    let mut job = Job::named(&name);
+    settings(&mut job);
+    let (lines, read) = mpsc::channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopping = Arc::clone(&stop);
+    thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            let _ = lines.send(line.unwrap());
+        }
+        stopping.store(true, Ordering::Relaxed);
+    });
+    if let Ok(point) = std::env::var(HOLD) {
+        let (read, once) = (Mutex::new(read), AtomicBool::new(false));
+        let hold = move || {
+            if !once.swap(true, Ordering::Relaxed) {
+                println!("\nheld=1");
+                let _ = read.lock().unwrap().recv();
+            }
+        };
+        fail::cfg_callback(point, hold).unwrap();
+    }
+    let copy = job.start(&std::env::var(INSTANCE).unwrap());
+    let mut last = String::new();
+    while !copy.is_finished() && !stop.load(Ordering::Relaxed) {
+        let state = format!(
+            "records={}\ntasks={}\nrunning={}\nat={}\nrestored={}\naborts={}",
+            copy.records(),
+            copy.seen.tasks(),
+            copy.seen.running(),
+            copy.seen.at(),
+            copy.seen.restored.load(Ordering::Relaxed),
+            copy.seen.aborts.load(Ordering::Relaxed)
+        );
+        if state != last {
+            println!("\n{state}");
+            last = state;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    if let Err(error) = copy.stop() {
+        println!("\nerror: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// A running process.
+pub struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    seen: Arc<Mutex<HashMap<String, i64>>>,
+    error: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Starts a copy. `failpoints` is what the environment variable says, `hold` the point at which it waits.
+    pub fn start(job: &Job, instance: &str, failpoints: &str, hold: Option<&str>) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "process::a_copy", "--ignored", "--nocapture", "--test-threads=1"])
+            .env(BOOTSTRAP, bootstrap())
+            .env(JOB, &job.stage.name)
+            .env(INSTANCE, instance)
+            .env("FAILPOINTS", failpoints)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        if let Some(point) = hold {
+            command.env(HOLD, point);
+        }
+        let mut child = command.spawn().unwrap();
+        let (seen, error) = (Arc::default(), Arc::default());
+        let (reading, failing): (Arc<Mutex<HashMap<String, i64>>>, Arc<Mutex<String>>) =
+            (Arc::clone(&seen), Arc::clone(&error));
+        let out = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if let Some(message) = line.strip_prefix("error: ") {
+                    message.clone_into(&mut failing.lock().unwrap());
+                } else if let Some((name, value)) = line.split_once('=')
+                    && let Ok(value) = value.parse()
+                {
+                    reading.lock().unwrap().insert(name.to_owned(), value);
+                }
+            }
+        });
+        let stdin = child.stdin.take();
+        Self { child, stdin, seen, error }
+    }
+
+    /// The last number that it printed under a name.
+    pub fn seen(&self, name: &str) -> i64 {
+        self.seen.lock().unwrap().get(name).copied().unwrap_or(0)
+    }
+
+    /// Waits until it has processed the input up to there, in all partitions that it has.
+    pub fn wait_at(&self, partitions: i64, offsets: i64) {
+        wait("the end of the input", || self.seen("running") == partitions && self.seen("at") == offsets);
+    }
+
+    /// Lets it go on from the point at which it is held.
+    pub fn go(&mut self) {
+        self.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Stops it in order.
+    pub fn stop(mut self) {
+        self.stdin = None;
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.error.lock().unwrap());
+    }
+
+    /// Waits until it ends by itself, and says how.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let error = self.error.lock().unwrap().clone();
+                return (status, error);
+            }
+            assert!(Instant::now() < deadline, "waited a minute for the process to end");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already gone where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
