@@ -17,6 +17,7 @@ use crate::{
     process::{self, Process},
     settings::{self, Node},
     sys::Signal,
+    transactions::Settling,
     wire,
 };
 
@@ -56,6 +57,8 @@ struct State {
     /// Whether the brokers have answered once. Before that the registry may give up waiting for them, and is then
     /// started again.
     answered: bool,
+    /// Whether a broker has been started since Kafka's transactions were last looked at.
+    unsettled: bool,
 }
 
 impl Cluster {
@@ -105,6 +108,7 @@ impl Cluster {
                 registry: None,
                 wants_registry: options.with_registry,
                 answered: false,
+                unsettled: kept.is_some(),
             }),
             nodes,
             options,
@@ -164,9 +168,30 @@ impl Cluster {
             }
             thread::sleep(POLL);
         }
+        self.settle(deadline)?;
         let mut state = self.state();
         state.answered = true;
         self.start_registry(&mut state)
+    }
+
+    /// Ends transactions that Kafka has left open for ever, if a broker was started since the last time.
+    fn settle(&self, deadline: Instant) -> Result<(), Error> {
+        let mut settling = Settling::default();
+        while self.state().unsettled {
+            let running = self.running()?;
+            let Some(node) = running.first() else { break };
+            match settling.look(node.kafka, ANSWER) {
+                Ok(true) => self.state().unsettled = false,
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "transactions could not be looked at yet"),
+            }
+            if Instant::now() >= deadline {
+                let log = self.log(&settings::broker_name(node.id));
+                return Err(self.not_ready("kafka's transaction coordinator", log));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     /// Waits for Kafka and then until the registry answers.
@@ -247,6 +272,7 @@ impl Cluster {
             process.terminate();
             process.reap(Instant::now() + BROKERS_STOP_WITHIN);
         }
+        state.unsettled = true;
         self.start_broker(&mut state, broker)
     }
 
@@ -440,9 +466,9 @@ fn stop_brokers(brokers: &mut [Option<Process>]) {
 
 /// Whether a broker tells its clients of all that run.
 fn answers(node: &Node, running: &[Node]) -> bool {
-    wire::ask(node.kafka, ANSWER).is_ok_and(|metadata| {
-        metadata.controller >= 0
-            && running.iter().all(|other| metadata.brokers.contains(&i32::from(other.id)))
+    wire::brokers(node.kafka, ANSWER).is_ok_and(|metadata| {
+        let lives = |other: &Node| metadata.brokers.iter().any(|(id, _)| *id == i32::from(other.id));
+        metadata.controller >= 0 && running.iter().all(lives)
     })
 }
 

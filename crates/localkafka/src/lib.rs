@@ -48,6 +48,7 @@ mod process;
 mod settings;
 mod shared;
 mod sys;
+mod transactions;
 mod wire;
 
 pub use artifacts::Artifacts;
