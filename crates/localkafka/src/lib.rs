@@ -40,6 +40,7 @@ mod artifacts;
 mod cluster;
 mod error;
 mod folder;
+mod groups;
 mod http;
 mod java;
 mod options;
