@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use commerce::order::Figures;
 use commerce::time::Zone;
 use commerce::{Fact, Outcome, Reason, ReceivedTime, WorkspaceId};
 use serde::Serialize;
@@ -71,7 +72,7 @@ impl Aggregator {
 
 impl Processor for Aggregator {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
-        let fact: Fact = decode(&mut self.decoder, record)?;
+        let fact: Fact<Figures> = decode(&mut self.decoder, record)?;
         let Some(zone) = self.zones.get(&fact.workspace) else {
             // Setting it aside would break the chain of its order: the next fact takes back what was never added.
             let message =

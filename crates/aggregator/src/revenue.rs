@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use commerce::Money;
-use commerce::order::View;
+use commerce::order::Figures;
 use commerce::time::Zone;
 
 use crate::cell::Place;
@@ -22,7 +22,7 @@ pub(crate) const NAMES: [&str; 8] =
 pub(crate) type Deltas = BTreeMap<Place, [i64; NAMES.len()]>;
 
 /// Adds what an order stands for, times `sign`.
-pub(crate) fn add(view: &View, zone: &Zone, sign: i64, deltas: &mut Deltas) {
+pub(crate) fn add(view: &Figures, zone: &Zone, sign: i64, deltas: &mut Deltas) {
     if view.qa {
         return;
     }
@@ -49,7 +49,7 @@ pub(crate) fn add(view: &View, zone: &Zone, sign: i64, deltas: &mut Deltas) {
 }
 
 /// What moves between two views: cells that don't move are left out.
-pub(crate) fn deltas(before: Option<&View>, after: Option<&View>, zone: &Zone) -> Deltas {
+pub(crate) fn deltas(before: Option<&Figures>, after: Option<&Figures>, zone: &Zone) -> Deltas {
     let mut deltas = Deltas::new();
     if let Some(view) = before {
         add(view, zone, -1, &mut deltas);
@@ -75,13 +75,13 @@ mod tests {
 
     use super::*;
 
-    fn paid(minor: i64, day: i64) -> View {
-        View {
+    fn paid(minor: i64, day: i64) -> Figures {
+        Figures {
             counted: true,
             counted_at: Some(EventTime(day * DAY)),
             total: Some(Money::new(minor, Currency::USD)),
             item_count: 2,
-            ..View::default()
+            ..Figures::default()
         }
     }
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_test_order_is_in_no_figure() {
-        let view = View { qa: true, ..paid(100, 1) };
+        let view = Figures { qa: true, ..paid(100, 1) };
         assert!(deltas(None, Some(&view), &Zone::utc()).is_empty());
     }
 }

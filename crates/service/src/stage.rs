@@ -192,7 +192,7 @@ impl Observer for Telemetry {
 /// What decoding a record failed with, in the runtime's terms.
 pub fn decode<'a, T>(decoder: &mut Decoder, record: &Record<'a>) -> Result<T, Failure>
 where
-    T: avro::Datum + serde::Deserialize<'a>,
+    T: avro::Read + avro::Record + serde::Deserialize<'a>,
 {
     decoder.decode(record.value.unwrap_or_default()).map_err(|error| match &error {
         _ if error.is_transient() => Failure::Transient(error.to_string()),

@@ -143,7 +143,7 @@ impl Decoder {
     /// Reads one value. Blocks when the schema must be fetched.
     pub fn decode<'a, T>(&mut self, bytes: &'a [u8]) -> Result<T, DecodeError>
     where
-        T: avro::Datum + Deserialize<'a>,
+        T: avro::Read + avro::Record + Deserialize<'a>,
     {
         let Some(([0, a, b, c, d], datum)) = bytes.split_first_chunk::<HEADER>() else {
             return Err(DecodeError::NotWireFormat);

@@ -30,6 +30,11 @@ pub trait Read: Sized {
     fn read(input: &mut Input<'_>) -> Result<Self, Malformed>;
 }
 
+/// A type whose datum can be passed over without keeping anything of it.
+trait Skip {
+    fn skip(input: &mut Input<'_>) -> Result<(), Malformed>;
+}
+
 /// The root record of a topic.
 pub trait Record {
     /// The name of its schema.
@@ -199,6 +204,34 @@ impl Write for String {
 impl Read for String {
     fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
         input.text().map(Self::from)
+    }
+}
+
+impl Skip for String {
+    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
+        input.bytes().map(drop)
+    }
+}
+
+impl Skip for i64 {
+    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
+        input.long().map(drop)
+    }
+}
+
+impl<T: Skip> Skip for Option<T> {
+    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
+        match input.long()? {
+            0 => Ok(()),
+            1 => T::skip(input),
+            _ => Err(Malformed("a union has no such branch")),
+        }
+    }
+}
+
+impl<T: Skip> Skip for Vec<T> {
+    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
+        input.elements(T::skip)
     }
 }
 

@@ -1,12 +1,12 @@
 //! The records, each with its fields in the order of its schema.
 
-use super::{Encoded, Input, Key, Malformed, Read, Record, Write, write_bytes};
+use super::{Encoded, Input, Key, Malformed, Read, Record, Skip, Write, write_bytes};
 use crate::event::{
     Address, Campaign, Entity, FinancialStatus, Fraud, FulfillmentStatus, Item, Keys, Link, OrderObservation,
     Origin, Payload, Person, Refund,
 };
 use crate::fact::RefundFact;
-use crate::order::View;
+use crate::order::{Figures, View};
 use crate::person::{Identifier, Kind};
 use crate::profile::Contact;
 use crate::{
@@ -171,6 +171,75 @@ impl<V: Read> Read for Fact<V> {
             trigger_eligible: Read::read(input)?,
             qa: Read::read(input)?,
         })
+    }
+}
+
+/// The fields of [`View`] that figures are made of; the others are passed over.
+impl Read for Figures {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        String::skip(input)?; // id
+        Vec::<String>::skip(input)?; // aliases
+        Option::<String>::skip(input)?; // source
+        Vec::<String>::skip(input)?; // sources
+        Option::<String>::skip(input)?; // person_id
+        Option::<i64>::skip(input)?; // updated_at
+        Option::<String>::skip(input)?; // financial_status
+        Option::<String>::skip(input)?; // fulfillment_status
+        for _ in 0..5 {
+            Option::<i64>::skip(input)?; // placed_at, paid_at, partially_fulfilled_at, fulfilled_at, cancelled_at
+        }
+        let (counted, counted_at) = (Read::read(input)?, Read::read(input)?);
+        let total = Read::read(input)?;
+        Option::<Money>::skip(input)?; // subtotal
+        let (discount_total, shipping_total) = (Read::read(input)?, Read::read(input)?);
+        let tax_total = Read::read(input)?;
+        let (refunds, refund_times) = (Read::read(input)?, Read::read(input)?);
+        Option::<Money>::skip(input)?; // refunded_total
+        Option::<Money>::skip(input)?; // net
+        let item_count = Read::read(input)?;
+        Vec::<Item>::skip(input)?; // items
+        Vec::<String>::skip(input)?; // coupon_codes
+        Vec::<String>::skip(input)?; // tags
+        Option::<Campaign>::skip(input)?; // campaign
+        Option::<String>::skip(input)?; // country
+        let qa = Read::read(input)?;
+        Vec::<String>::skip(input)?; // flags
+        Ok(Self {
+            counted,
+            counted_at,
+            total,
+            discount_total,
+            shipping_total,
+            tax_total,
+            refunds,
+            refund_times,
+            item_count,
+            qa,
+        })
+    }
+}
+
+impl Skip for Money {
+    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
+        i64::skip(input)?;
+        String::skip(input)
+    }
+}
+
+impl Skip for Item {
+    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
+        for _ in 0..5 {
+            Option::<String>::skip(input)?; // product_id, variant_id, sku, title, variant_title
+        }
+        i64::skip(input)?;
+        Option::<Money>::skip(input)?;
+        Option::<Money>::skip(input)
+    }
+}
+
+impl Skip for Campaign {
+    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
+        (0..4).try_for_each(|_| Option::<String>::skip(input))
     }
 }
 

@@ -16,7 +16,7 @@ mod view;
 pub use register::{Register, Version};
 pub use state::{Observed, SourceOrder, Space, State};
 pub use steps::{Step, steps};
-pub use view::{Policy, View};
+pub use view::{Figures, Policy, View};
 
 #[cfg(test)]
 mod tests;

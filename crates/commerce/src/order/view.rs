@@ -90,6 +90,31 @@ pub struct View {
     pub flags: Vec<String>,
 }
 
+/// What figures are made of: the part of a [`View`] that the reader of many facts needs.
+#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+pub struct Figures {
+    /// As in the view.
+    pub counted: bool,
+    /// As in the view.
+    pub counted_at: Option<EventTime>,
+    /// As in the view.
+    pub total: Option<Money>,
+    /// As in the view.
+    pub discount_total: Option<Money>,
+    /// As in the view.
+    pub shipping_total: Option<Money>,
+    /// As in the view.
+    pub tax_total: Option<Money>,
+    /// As in the view.
+    pub refunds: BTreeMap<String, Money>,
+    /// As in the view.
+    pub refund_times: BTreeMap<String, EventTime>,
+    /// As in the view.
+    pub item_count: i64,
+    /// As in the view.
+    pub qa: bool,
+}
+
 /// The id of the refund that stands for "the rest of the total went back" when no amounts were given.
 const REST: &str = "rest";
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use commerce::avro::Datum;
-use commerce::{DeadLetter, Metric, Profile};
+use commerce::order::Figures;
+use commerce::{DeadLetter, Fact, Metric, Profile};
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
@@ -73,6 +74,19 @@ fn the_bytes_are_those_of_a_codec_that_goes_by_the_schema() {
         }
     }
     each_record!(see);
+}
+
+#[test]
+fn the_figures_of_an_order_are_those_of_its_record() {
+    let schemas = Schemas::offline();
+    let schema = &Topic::Facts.avro().unwrap().schema;
+    for fact in [full_fact(), bare_fact()] {
+        let mut out = Vec::new();
+        schemas.encoder(Topic::Facts).unwrap().encode(&fact, &mut out).unwrap();
+        let short: Fact<Figures> = schemas.decoder().decode(&out).unwrap();
+        assert_eq!(short, serde_avro_fast::from_datum_slice(&out[5..], schema).unwrap());
+        assert_eq!(short.after.map(|f| f.total), fact.after.map(|view| view.total));
+    }
 }
 
 /// A JSON value that keeps the order of its keys.
