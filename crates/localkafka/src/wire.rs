@@ -13,11 +13,13 @@ use kafka_protocol::{
     messages::{
         BrokerId, ConsumerProtocolAssignment, ConsumerProtocolSubscription, DescribeGroupsRequest,
         DescribeProducersRequest, FetchRequest, GroupId, LeaveGroupRequest, ListGroupsRequest,
-        MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader, TopicName, WriteTxnMarkersRequest,
+        ListOffsetsRequest, MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader, TopicName,
+        WriteTxnMarkersRequest,
         describe_groups_response::DescribedGroupMember,
         describe_producers_request::TopicRequest,
         fetch_request::{FetchPartition, FetchTopic},
         leave_group_request::MemberIdentity,
+        list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic},
     },
     protocol::{Decodable, Encodable as _, HeaderVersion as _, Message, Request, StrBytes},
@@ -148,14 +150,18 @@ pub(crate) fn write_marker(port: u16, timeout: Duration, open: &Open, marker: Ma
 }
 
 /// Gives all records of a partition, from its start to its present end, to `each`.
+///
+/// An error if not all of them can be read yet: a leader that has just been made one shows its clients the log up to
+/// what it had written down before it was killed, and the rest a moment later.
 pub(crate) fn read_log(
     port: u16,
     timeout: Duration,
     partition: &Partition,
     mut each: impl FnMut(&Record) -> io::Result<()>,
 ) -> io::Result<()> {
+    let end = end_of_log(port, timeout, partition)?;
     let mut next = 0;
-    loop {
+    while next < end {
         let fetched = FetchPartition::default()
             .with_partition(partition.index)
             .with_fetch_offset(next)
@@ -175,13 +181,25 @@ pub(crate) fn read_log(
             each(record)?;
             next = next.max(record.offset + 1);
         }
-        if next >= data.high_watermark {
-            return Ok(());
-        }
         if next == before {
-            return Err(io::Error::other("a log ended before its end"));
+            return Err(io::Error::other("a log cannot be read to its end yet"));
         }
     }
+    Ok(())
+}
+
+/// The offset after the last record, whether clients are shown that one yet or not.
+fn end_of_log(port: u16, timeout: Duration, partition: &Partition) -> io::Result<i64> {
+    const DEBUGGER: BrokerId = BrokerId(-2); // a consumer would be told the high watermark
+    const LATEST: i64 = -1;
+    let asked = ListOffsetsPartition::default().with_partition_index(partition.index).with_timestamp(LATEST);
+    let topic = ListOffsetsTopic::default().with_name(name(&partition.topic)).with_partitions(vec![asked]);
+    let request = ListOffsetsRequest::default().with_replica_id(DEBUGGER).with_topics(vec![topic]);
+    let answer = call(port, timeout, 6, &request)?;
+    let told = answer.topics.first().and_then(|topic| topic.partitions.first());
+    let told = told.ok_or_else(|| io::Error::other("an answer without the partition"))?;
+    refused(told.error_code)?;
+    Ok(told.offset)
 }
 
 /// The records of all whole batches; the last batch of an answer may be cut short.
