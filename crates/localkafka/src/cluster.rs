@@ -394,9 +394,8 @@ impl Cluster {
         let mut command = self.java();
         command.args(settings::broker_arguments(&self.artifacts.kafka, self.options.kafka_heap, id));
         let name = settings::broker_name(id);
-        // A lone broker that is killed while it ends transactions can leave them open for ever: at its next start the
-        // coordinator may look for the partitions before they have a leader, take them for deleted and skip their
-        // markers. So it is asked to stop when we die. Of three, the last one could not stop in order.
+        // A lone broker that has the time ends its transactions itself, and its next start need not wait until its old
+        // session has run out. Of three, the last one could not stop in order. What a kill leaves is mended by `settle`.
         let orphaned = if self.options.brokers == 1 { Signal::Terminate } else { Signal::Kill };
         *self.slot(state, id)? = Some(Process::start(&name, self.log(&name), command, lock, orphaned)?);
         Ok(())

@@ -6,7 +6,8 @@
 //!
 //! **Out**: a bootstrap address and the URL of a Confluent-compatible schema registry, both on 127.0.0.1 only.
 //! [`Cluster::wait_kafka`] returning `Ok` promises that every running broker has joined, that clients are told of all
-//! of them, and that topics can be created; [`Cluster::wait_registry`] that schemas can be read and registered.
+//! of them, that topics can be created, and that what a kill had left in Kafka is mended (transactions without an end,
+//! partitions that no member of a group has); [`Cluster::wait_registry`] that schemas can be read and registered.
 //!
 //! **Kept**: everything in the data folder. A second start with the same folder has the same cluster id, topics,
 //! groups, schemas and compatibility rules, on other ports if need be. Topics that set no `retention.ms` of their own

@@ -5,6 +5,8 @@
     reason = "a step that fails is a test that fails, helpers included"
 )]
 
+mod transactions;
+
 use std::{
     env, fs,
     io::{BufRead as _, BufReader},

@@ -154,10 +154,51 @@ fn client() -> reqwest::blocking::Client {
 }
 
 /// Waits until `done`, at most a minute.
-pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+pub fn wait(what: &str, done: impl FnMut() -> bool) {
+    wait_within(Duration::from_secs(60), what, String::new, done);
+}
+
+/// The same for what needs a start first; says what the processes said when it was in vain.
+pub fn wait_in(dir: &Path, what: &str, done: impl FnMut() -> bool) {
+    wait_within(Duration::from_secs(180), what, || diagnosis(dir), done);
+}
+
+fn wait_within(limit: Duration, what: &str, why: impl Fn() -> String, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !done() {
-        assert!(Instant::now() < deadline, "waited a minute for: {what}");
+        assert!(Instant::now() < deadline, "waited {limit:?} for: {what}\n{}", why());
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// The last lines of what was said in a data folder: by the binary, then by Kafka of transactions and groups.
+pub fn diagnosis(dir: &Path) -> String {
+    const LINES: usize = 40;
+    let last = |lines: Vec<String>| lines[lines.len().saturating_sub(LINES)..].join("\n");
+    let said = log(dir).lines().map(str::to_owned).collect();
+    let kafka = std::fs::read_to_string(dir.join("kafka/logs/broker-1.log")).unwrap_or_default();
+    let telling = [
+        "ERROR",
+        "WARN",
+        "leader endpoint",
+        "Kafka Server started",
+        "[GroupCoordinator",
+        "[TransactionCoordinator",
+    ];
+    let kafka = kafka.lines().filter(|line| telling.iter().any(|part| line.contains(part)));
+    format!("{}\nKafka:\n{}", last(said), last(kafka.map(str::to_owned).collect()))
+}
+
+/// The process id of the Kafka that a running `up` has started.
+pub fn broker_of(parent: u32) -> u32 {
+    let parent = parent.to_string();
+    let output = Command::new("ps").args(["-o", "pid=,args=", "--ppid", &parent]).output().unwrap();
+    let children = String::from_utf8(output.stdout).unwrap();
+    let broker = children.lines().find(|line| line.contains(" kafka.Kafka ")).expect(&children);
+    broker.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// kill -9, to nobody else.
+pub fn kill(pid: u32) {
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
 }
