@@ -75,7 +75,11 @@ impl Cluster {
         let nodes = (1..=options.brokers)
             .map(|id| {
                 let asked = options.kafka_port.filter(|_| id == 1);
-                Ok(Node { id, kafka: ports.take(asked, "kafka")?, controller: ports.take_free()? })
+                let proxied = match options.proxy_port.filter(|_| options.brokers == 1) {
+                    Some(announced) => Some((ports.take_free()?, announced)),
+                    None => None,
+                };
+                Ok(Node { id, kafka: ports.take(asked, "kafka")?, controller: ports.take_free()?, proxied })
             })
             .collect::<Result<Vec<_>, Error>>()?;
         let registry_port = ports.take(options.registry_port, "the registry")?;
@@ -133,6 +137,12 @@ impl Cluster {
     #[must_use]
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Where the only broker listens for a proxy, if the options asked for that.
+    #[must_use]
+    pub fn proxied_port(&self) -> Option<u16> {
+        self.nodes.first()?.proxied.map(|(port, _)| port)
     }
 
     /// The registry's Confluent-compatible URL; nothing listens there if the options asked for no registry.

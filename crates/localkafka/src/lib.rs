@@ -35,7 +35,8 @@
 //! # Ok::<(), localkafka::Error>(())
 //! ```
 //!
-//! Tests take [`shared`] or [`shared_kafka`]: one cluster per test process, in a temporary folder.
+//! Tests take [`shared`] or [`shared_kafka`]: one cluster per test process, in a temporary folder. [`shared_proxy`] stands
+//! in front of it and holds or cuts single requests.
 
 mod artifacts;
 mod cluster;
@@ -47,6 +48,7 @@ mod java;
 mod options;
 mod ports;
 mod process;
+mod proxy;
 mod settings;
 mod shared;
 mod sys;
@@ -57,4 +59,5 @@ pub use artifacts::Artifacts;
 pub use cluster::Cluster;
 pub use error::Error;
 pub use options::{Heap, Options};
-pub use shared::{shared, shared_kafka};
+pub use proxy::{ApiKey, FaultProxy, Held};
+pub use shared::{shared, shared_kafka, shared_proxy};

@@ -22,6 +22,8 @@ pub struct Options {
     pub brokers: u8,
     /// The first broker's port; `None` takes a free one. Second and third brokers always take free ones.
     pub kafka_port: Option<u16>,
+    /// A port that the only broker announces on a listener of its own: that of a [`FaultProxy`](crate::FaultProxy).
+    pub proxy_port: Option<u16>,
     /// The registry's port; `None` takes a free one.
     pub registry_port: Option<u16>,
     /// Whether the registry is started too.
@@ -44,6 +46,7 @@ impl Options {
             data_dir: data_dir.into(),
             brokers: 1,
             kafka_port: None,
+            proxy_port: None,
             registry_port: None,
             with_registry: true,
             kafka_heap: Heap { initial: 128, max: 512 },

@@ -47,6 +47,11 @@ impl Ports {
         Err(Error::NoFreePort { from: FREE.start, to: FREE.end })
     }
 
+    /// The listener of a port that was taken, for a server of our own.
+    pub(crate) fn into_listener(mut self) -> Option<TcpListener> {
+        self.held.pop()
+    }
+
     fn take_fixed(&mut self, port: u16, what: &'static str) -> Result<u16, Error> {
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -14,6 +14,8 @@ pub(crate) struct Node {
     pub(crate) id: u8,
     pub(crate) kafka: u16,
     pub(crate) controller: u16,
+    /// Where it listens for a proxy, and the proxy's port, which it announces there.
+    pub(crate) proxied: Option<(u16, u16)>,
 }
 
 /// All brokers' addresses, for clients.
@@ -33,7 +35,14 @@ pub(crate) fn broker_name(id: u8) -> String {
 /// the log. Paths are relative to the data folder, where brokers run, because a properties file can hold neither
 /// every path (it is Latin-1) nor a comma in this one.
 pub(crate) fn broker(node: Node, nodes: &[Node]) -> String {
-    let Node { id, kafka, controller } = node;
+    let Node { id, kafka, controller, proxied } = node;
+    let (listener, announced, protocol) = proxied.map_or_else(Default::default, |(port, announced)| {
+        (
+            format!(",PROXIED://127.0.0.1:{port}"),
+            format!(",PROXIED://127.0.0.1:{announced}"),
+            ",PROXIED:PLAINTEXT",
+        )
+    });
     let brokers = nodes.len();
     let min_isr = if brokers == 1 { 1 } else { 2 };
     let voters: Vec<String> = nodes.iter().map(|n| format!("{}@127.0.0.1:{}", n.id, n.controller)).collect();
@@ -46,9 +55,9 @@ process.roles=broker,controller
 node.id={id}
 controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{kafka}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{controller}{listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{kafka}{announced}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocol}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={dir}
 
@@ -171,9 +180,9 @@ mod tests {
     use super::*;
 
     const NODES: [Node; 3] = [
-        Node { id: 1, kafka: 9092, controller: 20001 },
-        Node { id: 2, kafka: 20002, controller: 20003 },
-        Node { id: 3, kafka: 20004, controller: 20005 },
+        Node { id: 1, kafka: 9092, controller: 20001, proxied: None },
+        Node { id: 2, kafka: 20002, controller: 20003, proxied: None },
+        Node { id: 3, kafka: 20004, controller: 20005, proxied: None },
     ];
 
     #[test]
@@ -210,6 +219,21 @@ mod tests {
         {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_proxied_listener_announces_the_proxy_and_changes_nothing_else() {
+        let node = Node { proxied: Some((20010, 20011)), ..NODES[0] };
+        let text = broker(node, &NODES[..1]);
+        for line in [
+            "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:20001,PROXIED://127.0.0.1:20010",
+            "advertised.listeners=PLAINTEXT://127.0.0.1:9092,PROXIED://127.0.0.1:20011",
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
+        let changed = broker(NODES[0], &NODES[..1]).lines().zip(text.lines()).filter(|(a, b)| a != b).count();
+        assert_eq!(changed, 3);
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::{Artifacts, Cluster, Error, Options, sys};
+use crate::{Artifacts, Cluster, Error, FaultProxy, Options, sys};
 
 static SHARED: OnceLock<Shared> = OnceLock::new();
 
 struct Shared {
     cluster: Cluster,
+    proxy: FaultProxy,
     dir: PathBuf,
     /// Held for as long as this process lives; a folder whose lock is free is rubbish.
     _lock: File,
@@ -27,7 +28,7 @@ struct Shared {
 /// With the sentence of the [`Error`] when it cannot be started.
 #[must_use]
 pub fn shared() -> &'static Cluster {
-    get(true)
+    &get(true).cluster
 }
 
 /// Like [`shared`], without the registry unless another test of the process has asked for it.
@@ -36,23 +37,33 @@ pub fn shared() -> &'static Cluster {
 /// With the sentence of the [`Error`] when it cannot be started.
 #[must_use]
 pub fn shared_kafka() -> &'static Cluster {
-    get(false)
+    &get(false).cluster
+}
+
+/// The proxy in front of the test process's Kafka.
+///
+/// # Panics
+/// With the sentence of the [`Error`] when it cannot be started.
+#[must_use]
+pub fn shared_proxy() -> &'static FaultProxy {
+    &get(false).proxy
 }
 
 #[expect(
     clippy::panic,
     reason = "for tests, which have nothing to do with a missing Kafka but to fail with its sentence"
 )]
-fn get(with_registry: bool) -> &'static Cluster {
+fn get(with_registry: bool) -> &'static Shared {
     let fail = |error: Error| -> ! { panic!("no local kafka for tests: {error}{}", sources(&error)) };
-    let cluster = &SHARED.get_or_init(|| start(with_registry).unwrap_or_else(|e| fail(e))).cluster;
+    let shared = SHARED.get_or_init(|| start(with_registry).unwrap_or_else(|e| fail(e)));
+    let cluster = &shared.cluster;
     let ready = if with_registry {
         cluster.add_registry().and_then(|()| cluster.wait_registry())
     } else {
         cluster.wait_kafka()
     };
     ready.unwrap_or_else(|e| fail(e));
-    cluster
+    shared
 }
 
 fn sources(error: &Error) -> String {
@@ -64,9 +75,14 @@ fn start(with_registry: bool) -> Result<Shared, Error> {
     let parent = env::temp_dir().join(format!("tillstream-tests-{}", sys::user_id()));
     let (dir, lock) = new_folder(&parent)?;
     sys::at_exit(clean_up);
-    let cluster =
-        Cluster::start(&artifacts, Options { with_registry, ..Options::ephemeral(dir.join("data")) })?;
-    Ok(Shared { cluster, dir, _lock: lock })
+    let proxy = FaultProxy::bind()?;
+    let options =
+        Options { with_registry, proxy_port: Some(proxy.port()), ..Options::ephemeral(dir.join("data")) };
+    let cluster = Cluster::start(&artifacts, options)?;
+    if let Some(port) = cluster.proxied_port() {
+        proxy.forward_to(port);
+    }
+    Ok(Shared { cluster, proxy, dir, _lock: lock })
 }
 
 /// A new locked folder in `parent`, after those of test processes that were killed have been removed.

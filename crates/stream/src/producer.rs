@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
@@ -25,6 +26,17 @@ impl ClientContext for Disturbance {
     fn error(&self, error: KafkaError, reason: &str) {
         self.0.store(true, Ordering::Relaxed);
         tracing::debug!(error = %error, reason, "kafka client error");
+    }
+
+    /// A connection that is lost, or a request that gets no answer in time, is no error to librdkafka: it asks again, over
+    /// a new connection, and only its log tells. But the first request may still be on its way.
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        if matches!(fac, "FAIL" | "REQTMOUT") {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        if !matches!(level, RDKafkaLogLevel::Debug) {
+            tracing::debug!(fac, message, "librdkafka");
+        }
     }
 }
 
@@ -152,6 +164,8 @@ impl Producer {
 
     /// True when the connection was disturbed since the last call.
     pub(crate) fn was_disturbed(&self) -> bool {
+        // What was logged before the last call returned is in the queue: see it now, not when the other thread gets to it.
+        self.inner.poll(Duration::ZERO);
         self.disturbance.0.swap(false, Ordering::Relaxed)
     }
 }
@@ -196,6 +210,9 @@ fn config(stage: &Stage, id: &str) -> ClientConfig {
         .set("queue.buffering.max.messages", "1000000")
         .set("queue.buffering.max.kbytes", "262144")
         .set("message.max.bytes", largest.to_string())
-        .set("delivery.report.only.error", "true");
+        .set("delivery.report.only.error", "true")
+        // Lost connections are logged at this level, all of them: see `Disturbance`. It says little else.
+        .set("debug", "broker")
+        .set_log_level(RDKafkaLogLevel::Debug);
     config
 }

@@ -77,6 +77,22 @@ pub fn partitions(topic: &str) -> i32 {
     stream::partition_count(&client(), topic, &|| false).unwrap()
 }
 
+/// Where the next record of partition 0 goes, open transactions counted.
+pub fn end_of(topic: &str) -> i64 {
+    watermark(topic, "read_uncommitted")
+}
+
+/// Up to where partition 0 is decided.
+pub fn stable_end(topic: &str) -> i64 {
+    watermark(topic, "read_committed")
+}
+
+fn watermark(topic: &str, isolation: &str) -> i64 {
+    let consumer: BaseConsumer =
+        client().set("group.id", "test-ends").set("isolation.level", isolation).create().unwrap();
+    consumer.fetch_watermarks(topic, 0, Duration::from_secs(10)).unwrap().1
+}
+
 /// Every committed record of a topic, by partition.
 pub fn read(topic: &str) -> BTreeMap<i32, Vec<(String, Option<String>)>> {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

@@ -169,6 +169,16 @@ impl Job {
         Self { stage, world: Arc::new(AtomicBool::new(true)) }
     }
 
+    /// The same job through the proxy, under a client id of its own.
+    pub fn proxied(mut self) -> Self {
+        let name = self.stage.name.clone();
+        self.stage
+            .client
+            .set("bootstrap.servers", localkafka::shared_proxy().bootstrap())
+            .set("client.id", name);
+        self
+    }
+
     pub fn out(&self) -> &str {
         &self.stage.outputs[0].topic
     }

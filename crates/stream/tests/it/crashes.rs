@@ -113,7 +113,7 @@ fn offsets_outside_the_transaction_lose_records_and_the_check_finds_it() {
 fn zombie(name: &str, failpoints: &str) -> Job {
     let job = half_done(name);
     let mut zombie = Process::start(&job, "a", failpoints, Some("stream::after-produce"));
-    wait("an open transaction", || zombie.seen("held") == 1);
+    zombie.wait_held(1);
     zombie.signal("STOP");
     let heir = Process::start(&job, "b", "", None);
     heir.wait_at(2, 2 * HALF);

@@ -12,5 +12,6 @@ mod books;
 mod cluster;
 mod counting;
 mod crashes;
+mod delays;
 mod process;
 mod runtime;

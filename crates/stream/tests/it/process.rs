@@ -1,23 +1,25 @@
 //! A copy of the stage in a process of its own: it can be killed, frozen and told to fail without touching the others.
 //!
 //! The process is this test binary again, which runs [`a_copy`] and nothing else. It prints its state as lines of
-//! `name=number`, stops when its input ends, and passes a held point when it reads a line.
+//! `name=number` and stops when its input ends. A point can be held: the copy waits there for the line `go`, and at the
+//! next time it comes by after the line `hold`.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{bootstrap, wait};
+use crate::cluster::wait;
 use crate::counting::Job;
 
 pub const BOOTSTRAP: &str = "STREAM_IT_BOOTSTRAP";
+const CLIENT: &str = "STREAM_IT_CLIENT";
 const JOB: &str = "STREAM_IT_JOB";
 const INSTANCE: &str = "STREAM_IT_INSTANCE";
-/// The point at which the copy waits, once, for a line.
+/// The point at which the copy waits.
 const HOLD: &str = "STREAM_IT_HOLD";
 /// Short, so that what a dead copy had is taken over soon.
 pub const SESSION: Duration = Duration::from_millis(2_000);
@@ -34,21 +36,27 @@ fn a_copy() {
     let name = std::env::var(JOB).unwrap();
     let mut job = Job::named(&name);
     settings(&mut job);
-    let (lines, read) = mpsc::channel();
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopping = Arc::clone(&stop);
+    job.stage.client.set("client.id", std::env::var(CLIENT).unwrap());
+    let (go, gone) = mpsc::channel();
+    let (stop, armed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+    let (stopping, arming) = (Arc::clone(&stop), Arc::clone(&armed));
     thread::spawn(move || {
         for line in std::io::stdin().lines() {
-            let _ = lines.send(line.unwrap());
+            if line.unwrap() == "hold" {
+                arming.store(true, Ordering::SeqCst);
+                println!("\narmed=1");
+            } else {
+                let _ = go.send(());
+            }
         }
         stopping.store(true, Ordering::Relaxed);
     });
     if let Ok(point) = std::env::var(HOLD) {
-        let (read, once) = (Mutex::new(read), AtomicBool::new(false));
+        let (gone, times) = (Mutex::new(gone), AtomicU64::new(0));
         let hold = move || {
-            if !once.swap(true, Ordering::Relaxed) {
-                println!("\nheld=1");
-                let _ = read.lock().unwrap().recv();
+            if armed.swap(false, Ordering::SeqCst) {
+                println!("\nheld={}", times.fetch_add(1, Ordering::Relaxed) + 1);
+                let _ = gone.lock().unwrap().recv();
             }
         };
         fail::cfg_callback(point, hold).unwrap();
@@ -91,7 +99,8 @@ impl Process {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "process::a_copy", "--ignored", "--nocapture", "--test-threads=1"])
-            .env(BOOTSTRAP, bootstrap())
+            .env(BOOTSTRAP, job.stage.client.get("bootstrap.servers").unwrap())
+            .env(CLIENT, job.stage.client.get("client.id").unwrap_or("rdkafka"))
             .env(JOB, &job.stage.name)
             .env(INSTANCE, instance)
             .env("FAILPOINTS", failpoints)
@@ -130,9 +139,26 @@ impl Process {
         wait("the end of the input", || self.seen("running") == partitions && self.seen("at") == offsets);
     }
 
+    /// Waits until it is held for the n-th time.
+    pub fn wait_held(&self, times: i64) {
+        wait("the point to be reached", || self.seen("held") == times);
+    }
+
     /// Lets it go on from the point at which it is held.
     pub fn go(&mut self) {
         self.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    }
+
+    /// Holds it once more when it comes by.
+    pub fn hold(&mut self) {
+        self.stdin.as_mut().unwrap().write_all(b"hold\n").unwrap();
+        wait("the point to be armed", || self.seen("armed") == 1);
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Sends a signal by name.
