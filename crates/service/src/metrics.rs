@@ -26,6 +26,19 @@ pub const NO_SOURCE: &str = "none";
 const BUCKETS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.06, 0.1, 0.25, 0.5, 1.0, 2.5, 4.0, 10.0, 30.0, 60.0];
 
+/// Bounds for numbers of records, and for bytes.
+const RECORD_BUCKETS: [f64; 8] = [1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 25_000.0, 50_000.0];
+const BYTE_BUCKETS: [f64; 8] =
+    [1e3, 1e4, 1e5, 1_048_576.0, 4_194_304.0, 16_777_216.0, 33_554_432.0, 67_108_864.0];
+
+fn buckets(histogram: Histogram) -> Vec<f64> {
+    match histogram {
+        Histogram::TransactionRecords => RECORD_BUCKETS.to_vec(),
+        Histogram::TransactionBytes => BYTE_BUCKETS.to_vec(),
+        _ => BUCKETS.to_vec(),
+    }
+}
+
 /// All counters of a process. Clones are the same value.
 #[derive(Clone)]
 pub struct Metrics {
@@ -68,7 +81,7 @@ impl Metrics {
         let mut histograms = Vec::new();
         for histogram in Histogram::ALL {
             let family = histogram.family();
-            let opts = HistogramOpts::new(family.name, family.meaning).buckets(BUCKETS.to_vec());
+            let opts = HistogramOpts::new(family.name, family.meaning).buckets(buckets(*histogram));
             let vec = HistogramVec::new(opts, family.labels)?;
             registry.register(Box::new(vec.clone()))?;
             histograms.push(vec);
@@ -134,6 +147,12 @@ impl Timer {
     /// Adds one span.
     pub fn observe(&self, span: Duration) {
         self.0.observe(span.as_secs_f64());
+    }
+
+    /// Adds one size: of a histogram whose unit isn't seconds.
+    #[expect(clippy::cast_precision_loss, reason = "a bucket of a histogram needs no 53 bits")]
+    pub fn observe_size(&self, size: u64) {
+        self.0.observe(size as f64);
     }
 }
 

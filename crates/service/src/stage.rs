@@ -110,6 +110,9 @@ struct Telemetry {
     part: Part,
     transaction: Timer,
     latency: Timer,
+    records: Timer,
+    bytes: Timer,
+    restore: Timer,
     slots: Mutex<Vec<(Vec<TaskStatus>, i64)>>,
 }
 
@@ -121,6 +124,9 @@ impl Telemetry {
             part,
             transaction: metrics.histogram(Histogram::TransactionDuration, &[stage]),
             latency: metrics.histogram(Histogram::EndToEndLatency, &[stage]),
+            records: metrics.histogram(Histogram::TransactionRecords, &[stage]),
+            bytes: metrics.histogram(Histogram::TransactionBytes, &[stage]),
+            restore: metrics.histogram(Histogram::RestoreDuration, &[stage]),
             slots: Mutex::new(vec![(Vec::new(), 0); workers.max(1)]),
         }
     }
@@ -130,6 +136,8 @@ impl Observer for Telemetry {
     fn committed(&self, committed: &Committed<'_>) {
         self.metrics.counter(Counter::Transactions, &[self.stage, "committed"]).inc();
         self.transaction.observe(committed.duration);
+        self.records.observe_size(committed.records);
+        self.bytes.observe_size(committed.bytes);
         let oldest = clock::now().0.saturating_sub(committed.oldest_millis.saturating_mul(1000));
         if let Ok(micros) = u64::try_from(oldest) {
             self.latency.observe(Duration::from_micros(micros));
@@ -146,13 +154,16 @@ impl Observer for Telemetry {
     fn aborted(&self, cause: &'static str) {
         let result = if cause == "unknown" { "unknown" } else { "aborted" };
         self.metrics.counter(Counter::Transactions, &[self.stage, result]).inc();
+        self.metrics.counter(Counter::TransactionAborts, &[self.stage, cause]).inc();
     }
 
     fn recycled(&self, cause: &'static str) {
         tracing::info!(stage = self.stage, cause, "producer replaced");
+        self.metrics.counter(Counter::ProducerRecycles, &[self.stage, cause]).inc();
     }
 
-    fn restored(&self, _: i32, records: u64, _: Duration) {
+    fn restored(&self, _: i32, records: u64, took: Duration) {
+        self.restore.observe(took);
         self.metrics.counter(Counter::RestoreRecords, &[self.stage]).inc_by(records);
     }
 
@@ -166,6 +177,10 @@ impl Observer for Telemetry {
         self.metrics
             .gauge(Gauge::StateEntries, &[self.stage])
             .set(i64::try_from(entries).unwrap_or(i64::MAX));
+        let bytes: u64 = all().map(|task| task.bytes).sum();
+        self.metrics.gauge(Gauge::StateBytes, &[self.stage]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let behind = all().map(|task| task.behind).sum();
+        self.metrics.gauge(Gauge::RestoreRemaining, &[self.stage]).set(behind);
         let (total, running) = (all().count(), all().filter(|task| task.phase == Phase::Running).count());
         if total == 0 {
             self.part.not_ready("none assigned");

@@ -25,6 +25,8 @@ struct Notes {
     wishes: VecDeque<Wish>,
     /// End of each input partition as the last statistics said, below open transactions.
     ends: HashMap<i32, i64>,
+    /// Number of partitions of the input as the last statistics said.
+    partitions: Option<i32>,
     /// Set when the loop has ended: nobody reads the notes any more, so the callback gives back by itself.
     closing: bool,
 }
@@ -48,6 +50,11 @@ impl Rebalances {
         self.lock().ends.get(&partition).copied()
     }
 
+    /// The known number of partitions of the input.
+    pub(crate) fn partitions(&self) -> Option<i32> {
+        self.lock().partitions
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Notes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,7 +73,11 @@ impl ClientContext for Rebalances {
             .filter(|partition| partition.partition >= 0 && partition.ls_offset >= 0)
             .map(|partition| (partition.partition, partition.ls_offset))
             .collect();
-        self.lock().ends = ends;
+        let known = |topic: &rdkafka::statistics::Topic| topic.partitions.keys().filter(|n| **n >= 0).count();
+        let partitions = statistics.topics.values().map(known).max().and_then(|n| i32::try_from(n).ok());
+        let mut notes = self.lock();
+        notes.ends = ends;
+        notes.partitions = partitions.filter(|n| *n > 0);
     }
 }
 

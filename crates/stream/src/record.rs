@@ -50,6 +50,17 @@ impl<'a> Record<'a> {
         self
     }
 
+    /// The same record with the first bytes of its value only, and without headers where nothing of it is kept: for a
+    /// dead letter that its topic can't take whole.
+    pub(crate) fn cut_to(&self, length: usize) -> Self {
+        let mut cut = self.clone();
+        cut.value = cut.value.map(|value| &value[..length.min(value.len())]);
+        if length == 0 {
+            cut.headers.clear();
+        }
+        cut
+    }
+
     pub(crate) fn from_message(message: &'a BorrowedMessage<'_>) -> Self {
         let mut headers = SmallVec::new();
         if let Some(all) = message.headers() {

@@ -4,6 +4,7 @@
 //! cost the membership, and partitions that stayed keep working.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::changelog::{FORMAT, Key, Progress, read_key};
+use crate::changelog::{FORMAT, Key, OFFSET_KEY, Progress, read_key};
 use crate::fault::{self, Crash, Sabotage};
 use crate::patience::{CALL, Patience, passes};
 use crate::{Error, Memory, Stage, Store};
@@ -22,6 +23,8 @@ const STALL: Duration = Duration::from_secs(180);
 
 /// For that long a cluster may answer that a topic isn't there.
 const MISSING: Duration = Duration::from_secs(30);
+/// A look at the end of a changelog: more than what aborted transactions leave there.
+const LAST_RECORDS: i64 = 10_000;
 
 /// A task's state, ready to work on.
 pub(crate) struct Restored {
@@ -37,15 +40,21 @@ pub(crate) struct Restored {
 pub(crate) fn restore(
     stage: &Stage,
     partition: i32,
+    behind: &AtomicI64,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Restored>, Error> {
-    match attempt(stage, partition, stop) {
+    match attempt(stage, partition, behind, stop) {
         Err(Error::Stopped) => Ok(None),
         other => other,
     }
 }
 
-fn attempt(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) -> Result<Option<Restored>, Error> {
+fn attempt(
+    stage: &Stage,
+    partition: i32,
+    behind: &AtomicI64,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Restored>, Error> {
     // Restoring isn't ready anyway, so nobody needs to be told.
     let patience = &Patience { stop, observer: None };
     let begun = Instant::now();
@@ -66,15 +75,17 @@ fn attempt(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) -> Result<Opt
         let committed = committed(&consumer, &stage.input, &[partition], patience)?
             .first()
             .and_then(|(_, offset)| *offset);
-        let Some(state) = read_to_the_end(stage, partition, patience)? else { return Ok(None) };
-        if let Some(progress) = state.progress
-            && progress.input_partitions != input_partitions
+        let Some(state) = read_to_the_end(stage, partition, behind, patience)? else { return Ok(None) };
+        let written_for = match state.progress {
+            Some(progress) => Some(progress.input_partitions),
+            // Nothing here yet. But if the others have state for fewer partitions, this one has been added, and the keys
+            // that are in it now have their state elsewhere.
+            None => written_for(stage, input_partitions, patience)?,
+        };
+        if let Some(expected) = written_for
+            && expected != input_partitions
         {
-            return Err(Error::Partitions {
-                topic: stage.input.clone(),
-                found: input_partitions,
-                expected: progress.input_partitions,
-            });
+            return Err(Error::Partitions { topic: stage.input.clone(), found: input_partitions, expected });
         }
         // The two are written in one transaction, so a changelog that is behind the group was read too short.
         if let (Some(progress), Some(committed)) = (state.progress, committed)
@@ -102,15 +113,67 @@ fn attempt(stage: &Stage, partition: i32, stop: &dyn Fn() -> bool) -> Result<Opt
     }
 }
 
+/// The number of input partitions that the state of any partition was written for.
+fn written_for(stage: &Stage, partitions: i32, patience: &Patience<'_>) -> Result<Option<i32>, Error> {
+    let consumer = client(stage, "read_committed")?;
+    let mut list = TopicPartitionList::new();
+    let mut open = 0;
+    for partition in 0..partitions {
+        let (low, end) = watermarks(&consumer, &stage.changelog, partition, patience)?;
+        if end > low {
+            open += 1;
+            // Every transaction ends with its offset.
+            list.add_partition_offset(
+                &stage.changelog,
+                partition,
+                Offset::Offset(low.max(end - LAST_RECORDS)),
+            )
+            .map_err(|source| Error::Kafka { what: format!("read {}", stage.changelog), source })?;
+        }
+    }
+    if open == 0 {
+        return Ok(None);
+    }
+    consumer
+        .assign(&list)
+        .map_err(|source| Error::Kafka { what: format!("read {}", stage.changelog), source })?;
+    while open > 0 {
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => {
+                if message.key() == Some(OFFSET_KEY)
+                    && let Some(Ok(progress)) = message.payload().map(Progress::decode)
+                    && progress.format <= FORMAT
+                {
+                    return Ok(Some(progress.input_partitions));
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            Some(Err(source)) if !passes(&source) => {
+                return Err(Error::Kafka { what: format!("read {}", stage.changelog), source });
+            }
+            Some(Err(error)) => tracing::warn!(error = %error, "reading the changelogs' ends, trying again"),
+            None => {}
+        }
+        patience.sleep(Duration::ZERO)?;
+    }
+    Ok(None)
+}
+
 /// Reads everything that was in the changelog when it was called. `None`: stopped.
-fn read_to_the_end(stage: &Stage, partition: i32, patience: &Patience<'_>) -> Result<Option<Reading>, Error> {
+fn read_to_the_end(
+    stage: &Stage,
+    partition: i32,
+    behind: &AtomicI64,
+    patience: &Patience<'_>,
+) -> Result<Option<Reading>, Error> {
     let consumer = client(stage, "read_committed")?;
     // The target is the high watermark, which counts open transactions. Under read_committed neither the watermark
     // nor the end-of-partition event sees beyond the last stable offset: a foreign open transaction would make the
     // restore silently short. So first wait until everything below the target is decided, then read to the end.
     let uncommitted = client(stage, "read_uncommitted")?;
     let (low, target) = watermarks(&uncommitted, &stage.changelog, partition, patience)?;
-    let mut stall = Stall::new(stage, partition, target);
+    let mut stall = Stall::new(stage, partition, target, behind);
+    behind.store(target - low, Ordering::Relaxed);
     loop {
         let (_, stable) = watermarks(&consumer, &stage.changelog, partition, patience)?;
         if stable >= target || fault::is_broken(Sabotage::RestoreToLso) {
@@ -182,6 +245,7 @@ fn read(
                 }
                 state.records += 1;
                 fault::crash(Crash::InRestore, || ())?;
+                stall.behind.store(stall.target - message.offset() - 1, Ordering::Relaxed);
                 stall.check(message.offset());
                 if state.records.is_multiple_of(4096) && stop() {
                     return Ok(ControlFlow::Break(()));
@@ -331,11 +395,13 @@ struct Stall<'a> {
     target: i64,
     at: i64,
     since: Instant,
+    /// Told how far it still is.
+    behind: &'a AtomicI64,
 }
 
 impl<'a> Stall<'a> {
-    fn new(stage: &'a Stage, partition: i32, target: i64) -> Self {
-        Self { stage, partition, target, at: -1, since: Instant::now() }
+    fn new(stage: &'a Stage, partition: i32, target: i64, behind: &'a AtomicI64) -> Self {
+        Self { stage, partition, target, at: -1, since: Instant::now(), behind }
     }
 
     /// What holds a restore up passes: an open transaction at its time-out, a broker when it is back. Ending the stage

@@ -60,6 +60,10 @@ pub struct TaskStatus {
     pub committed: i64,
     /// Entries in its store.
     pub entries: usize,
+    /// Bytes of keys and values in its store.
+    pub bytes: u64,
+    /// Changelog offsets that a restore still has to read.
+    pub behind: i64,
 }
 
 /// A committed transaction.

@@ -44,6 +44,9 @@ pub trait Store: Send {
     /// Number of entries.
     fn len(&self) -> usize;
 
+    /// Bytes of keys and values.
+    fn bytes(&self) -> u64;
+
     /// True when nothing is stored.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -62,6 +65,7 @@ enum Entries {
 #[derive(Debug)]
 pub struct Memory {
     tables: Vec<Option<Entries>>,
+    bytes: u64,
 }
 
 impl Memory {
@@ -79,7 +83,7 @@ impl Memory {
                 Entries::Hashed(HashMap::new())
             });
         }
-        Self { tables: all }
+        Self { tables: all, bytes: 0 }
     }
 
     fn table(&self, table: u8) -> Option<&Entries> {
@@ -117,25 +121,33 @@ impl Store for Memory {
                 .get_mut(usize::from(table))
                 .and_then(Option::as_mut)
                 .ok_or_else(|| StoreError(format!("table {table} isn't declared")))?;
-            match (entries, value) {
+            // The lengths of what goes out and of what comes in.
+            let (removed, added) = match (entries, value) {
                 (Entries::Hashed(map), Some(value)) => match map.get_mut(key) {
-                    Some(slot) => *slot = value.into(),
+                    Some(slot) => {
+                        let old = slot.len();
+                        *slot = value.into();
+                        (old, value.len())
+                    }
                     None => {
                         map.insert(key.into(), value.into());
+                        (0, key.len() + value.len())
                     }
                 },
-                (Entries::Ordered(map), Some(value)) => {
-                    map.insert(key.into(), value.into());
-                }
-                (Entries::Hashed(map), None) => {
-                    map.remove(key);
-                }
-                (Entries::Ordered(map), None) => {
-                    map.remove(key);
-                }
-            }
+                (Entries::Ordered(map), Some(value)) => match map.insert(key.into(), value.into()) {
+                    Some(old) => (old.len(), value.len()),
+                    None => (0, key.len() + value.len()),
+                },
+                (Entries::Hashed(map), None) => (map.remove(key).map_or(0, |old| key.len() + old.len()), 0),
+                (Entries::Ordered(map), None) => (map.remove(key).map_or(0, |old| key.len() + old.len()), 0),
+            };
+            self.bytes = self.bytes.saturating_add(added as u64).saturating_sub(removed as u64);
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     fn len(&self) -> usize {
@@ -144,5 +156,28 @@ impl Store for Memory {
             Entries::Ordered(map) => map.len(),
         };
         self.tables.iter().flatten().map(size).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_store_are_those_of_its_keys_and_values() {
+        let table = |number, ordered| Table { number, name: "t", ordered };
+        let mut store = Memory::new(&[table(0, false), table(1, true)]);
+        for number in [0, 1] {
+            let mut apply = |key: &'static [u8], value: Option<&'static [u8]>| {
+                store.apply(&mut std::iter::once((number, key, value)), 0).unwrap();
+                store.bytes()
+            };
+            assert_eq!(apply(b"ab", Some(b"1234")), 6);
+            assert_eq!(apply(b"cd", Some(b"1")), 9);
+            assert_eq!(apply(b"ab", Some(b"12")), 7);
+            assert_eq!(apply(b"ab", None), 3);
+            assert_eq!(apply(b"ab", None), 3);
+            assert_eq!(apply(b"cd", None), 0);
+        }
     }
 }

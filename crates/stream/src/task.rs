@@ -1,7 +1,7 @@
 //! A task: one input partition with its state.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crate::overlay::Overlay;
@@ -17,14 +17,21 @@ pub(crate) enum Task {
 impl Task {
     pub(crate) fn status(&self, partition: i32) -> TaskStatus {
         match self {
-            Self::Restoring(_) => {
-                TaskStatus { partition, phase: Phase::Restoring, committed: -1, entries: 0 }
-            }
+            Self::Restoring(restoring) => TaskStatus {
+                partition,
+                phase: Phase::Restoring,
+                committed: -1,
+                entries: 0,
+                bytes: 0,
+                behind: restoring.behind.load(Ordering::Relaxed).max(0),
+            },
             Self::Running(task) => TaskStatus {
                 partition,
                 phase: Phase::Running,
                 committed: task.committed,
                 entries: task.store.len(),
+                bytes: task.store.bytes(),
+                behind: 0,
             },
         }
     }
@@ -33,18 +40,21 @@ impl Task {
 /// State that is being read back on a thread of its own.
 pub(crate) struct Restoring {
     cancel: Arc<AtomicBool>,
+    /// Changelog offsets that are still to be read.
+    behind: Arc<AtomicI64>,
     thread: Option<JoinHandle<Result<Option<Restored>, Error>>>,
 }
 
 impl Restoring {
     pub(crate) fn start(stage: &Stage, partition: i32) -> Result<Self, Error> {
         let cancel = Arc::new(AtomicBool::new(false));
-        let (stage, cancelled) = (stage.clone(), Arc::clone(&cancel));
+        let behind = Arc::new(AtomicI64::new(0));
+        let (stage, cancelled, left) = (stage.clone(), Arc::clone(&cancel), Arc::clone(&behind));
         let thread = thread::Builder::new()
             .name(format!("restore-{partition}"))
-            .spawn(move || restore(&stage, partition, &|| cancelled.load(Ordering::Relaxed)))
+            .spawn(move || restore(&stage, partition, &left, &|| cancelled.load(Ordering::Relaxed)))
             .map_err(|e| Error::Processor(format!("the restore thread couldn't start: {e}")))?;
-        Ok(Self { cancel, thread: Some(thread) })
+        Ok(Self { cancel, behind, thread: Some(thread) })
     }
 
     /// The result, once it is there.

@@ -54,6 +54,10 @@ families! {
     HttpRequests = "tillstream_http_requests_total" ["endpoint", "source", "status"] "requests",
     /// Transactions that ended, by result: committed, aborted, unknown (then looked up).
     Transactions = "tillstream_transactions_total" ["stage", "result"] "transactions",
+    /// Transactions that were aborted or had to be looked up, by what was going on: produce, commit, begin, lost, revoked, fenced, unknown, another membership, foreign commit.
+    TransactionAborts = "tillstream_transaction_aborts_total" ["stage", "cause"] "transactions",
+    /// Producers that a stage replaced, by cause: slow, slow abort, failed abort, unknown. A late end of transaction can't reach the next one then.
+    ProducerRecycles = "tillstream_producer_recycles_total" ["stage", "cause"] "producers",
     /// Changelog records read to rebuild state after a start or a rebalance.
     RestoreRecords = "tillstream_restore_records_total" ["stage"] "records",
     /// Times that the gateway's producer met a fatal error and was made anew.
@@ -67,6 +71,10 @@ families! {
     ConsumerLag = "tillstream_consumer_lag_records" ["stage"] "records",
     /// Entries in the state of a stage.
     StateEntries = "tillstream_state_entries" ["stage"] "entries",
+    /// Bytes of keys and values in the state of a stage.
+    StateBytes = "tillstream_state_bytes" ["stage"] "bytes",
+    /// Changelog offsets that restores of a stage still have to read; 0 when none runs.
+    RestoreRemaining = "tillstream_restore_remaining_records" ["stage"] "records",
     /// Bytes of bodies that the gateway holds until Kafka has acknowledged them.
     InFlightBytes = "tillstream_gateway_in_flight_bytes" [] "bytes",
     /// Always 1; the label names the version that runs.
@@ -74,12 +82,18 @@ families! {
 }
 
 families! {
-    /// Seconds, in buckets.
+    /// Seconds or sizes, in buckets.
     Histogram, "histogram";
     /// From the last byte of a request to its answer.
     HttpRequestDuration = "tillstream_http_request_duration_seconds" ["endpoint", "source"] "seconds",
     /// From the first record of a transaction to the end of its commit.
     TransactionDuration = "tillstream_transaction_duration_seconds" ["stage"] "seconds",
+    /// Input records of a transaction.
+    TransactionRecords = "tillstream_transaction_records" ["stage"] "records",
+    /// Bytes that a transaction produced, keys and values.
+    TransactionBytes = "tillstream_transaction_bytes" ["stage"] "bytes",
+    /// From the assignment of a partition to the moment at which its state was read back.
+    RestoreDuration = "tillstream_restore_duration_seconds" ["stage"] "seconds",
     /// From the gateway's stamp to the moment at which the stage committed what came of it.
     EndToEndLatency = "tillstream_end_to_end_latency_seconds" ["stage"] "seconds",
 }

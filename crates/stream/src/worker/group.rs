@@ -202,5 +202,9 @@ pub(super) fn consumer_config(stage: &Stage, slot: usize) -> rdkafka::ClientConf
         .set("queued.min.messages", "50000")
         .set("queued.max.messages.kbytes", "16384")
         .set("statistics.interval.ms", "2000");
+    if config.get("topic.metadata.refresh.interval.ms").is_none() {
+        // How soon a changed number of partitions is noticed.
+        config.set("topic.metadata.refresh.interval.ms", "30000");
+    }
     config
 }

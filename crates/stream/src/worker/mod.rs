@@ -23,7 +23,7 @@ use crate::producer::{Message, Producer};
 use crate::rebalance::Rebalances;
 use crate::status::Counts;
 use crate::task::{Running, Task};
-use crate::{Context, Error, Failure, Observer, Phase, Processor, Record, Stage, TaskStatus};
+use crate::{Context, Error, Failure, Observer, Phase, Poison, Processor, Record, Stage, TaskStatus};
 
 /// An end of transaction that took longer may still be in flight somewhere and hit a later transaction.
 const SLOW_COMMIT: Duration = Duration::from_secs(1);
@@ -158,9 +158,23 @@ impl<'s> Worker<'s> {
             if let Some(fatal) = self.fatal() {
                 return Err(fatal);
             }
+            self.check_partitions()?;
             self.report();
         }
         Ok(())
+    }
+
+    /// State is bound to its partition: with another number of them, keys are elsewhere.
+    fn check_partitions(&self) -> Result<(), Error> {
+        let Some(found) = self.rebalances.partitions() else { return Ok(()) };
+        let expected = self.tasks.values().find_map(|task| match task {
+            Task::Running(task) if task.input_partitions != found => Some(task.input_partitions),
+            _ => None,
+        });
+        match expected {
+            Some(expected) => Err(Error::Partitions { topic: self.stage.input.clone(), found, expected }),
+            None => Ok(()),
+        }
     }
 
     /// How long to wait for a record.
@@ -239,13 +253,7 @@ impl<'s> Worker<'s> {
                 field = poison.field,
                 "record set aside"
             );
-            result = match self.processor.dead_letter(&record, poison, &mut ctx) {
-                Err(Failure::Poison(again)) => Err(Failure::Fatal(format!(
-                    "{}-{partition}@{offset} can't be set aside: {again}",
-                    record.topic
-                ))),
-                other => other,
-            };
+            result = set_aside(&mut *self.processor, &record, poison, &mut ctx);
         }
         match result {
             Ok(()) => {
@@ -376,6 +384,33 @@ impl Drop for Worker<'_> {
     fn drop(&mut self) {
         self.rebalances.close();
     }
+}
+
+/// Writes the dead letter. One that its topic can't take is written again with half of the record's value, and so on: the
+/// whole record stays where it came from, and the letter says where that is and what is missing.
+fn set_aside(
+    processor: &mut dyn Processor,
+    record: &Record<'_>,
+    poison: &Poison,
+    ctx: &mut Context<'_>,
+) -> Result<(), Failure> {
+    let place = format!("{}-{}@{}", record.topic, record.partition, record.offset);
+    let size = record.value.map_or(0, <[u8]>::len);
+    let mut result = processor.dead_letter(record, poison, ctx);
+    let mut kept = size;
+    while let Err(Failure::Poison(again)) = &result {
+        ctx.overlay.undo();
+        ctx.outbox.clear();
+        ctx.counts.undo();
+        if again.reason != Poison::OUTPUT_TOO_LARGE || kept == 0 {
+            return Err(Failure::Fatal(format!("{place} can't be set aside: {again}")));
+        }
+        kept /= 2;
+        let message =
+            format!("{} (the first {kept} of {size} bytes; all of them are at {place})", poison.message);
+        result = processor.dead_letter(&record.cut_to(kept), &Poison { message, ..poison.clone() }, ctx);
+    }
+    result
 }
 
 /// What the processor sees of a task.
