@@ -56,6 +56,8 @@ struct Rules {
     armed: Vec<(String, ApiKey, Way, Arc<Caught>)>,
     /// Clients that get no connection.
     blocked: HashSet<String>,
+    /// How often each was cut off.
+    refused: HashMap<String, u64>,
 }
 
 /// A request that is or will be held.
@@ -144,6 +146,12 @@ impl FaultProxy {
     /// Cuts every connection of a client as soon as it is used, until [`FaultProxy::unblock`]: an outage for it alone.
     pub fn block(&self, client_id: &str) {
         self.inner.rules().blocked.insert(client_id.to_owned());
+    }
+
+    /// How often a client has been cut off so far.
+    #[must_use]
+    pub fn refused(&self, client_id: &str) -> u64 {
+        self.inner.rules().refused.get(client_id).copied().unwrap_or(0)
     }
 
     /// Lets a client connect again.
@@ -257,6 +265,7 @@ impl Inner {
             let rule = {
                 let mut rules = self.rules();
                 if rules.blocked.contains(header.client_id) {
+                    *rules.refused.entry(header.client_id.to_owned()).or_default() += 1;
                     let _ = client.shutdown(Shutdown::Both);
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
@@ -440,6 +449,7 @@ mod tests {
         proxy.block("me");
         write_frame(&mut client, &request(ApiKey::Fetch, 1, "me")).unwrap();
         assert!(read_frame(&mut client).is_err());
+        assert_eq!(proxy.refused("me"), 1);
         proxy.unblock("me");
         let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).unwrap();
         write_frame(&mut client, &request(ApiKey::Fetch, 2, "me")).unwrap();

@@ -158,3 +158,43 @@ impl TransactionError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RDKafkaErrorCode as Code;
+
+    fn class(code: Code, retriable: bool, abortable: bool, fatal: bool) -> Class {
+        TransactionError::new(code, retriable, abortable, fatal, String::new()).class
+    }
+
+    #[test]
+    fn what_can_be_repeated_is_repeated_whatever_else_it_is() {
+        assert_eq!(class(Code::OperationTimedOut, true, false, false), Class::Retriable);
+        assert_eq!(class(Code::ProducerFenced, true, true, true), Class::Retriable);
+    }
+
+    #[test]
+    fn a_fenced_producer_is_never_merely_aborted() {
+        for code in [Code::ProducerFenced, Code::Fenced, Code::FencedInstanceId] {
+            assert_eq!(class(code, false, true, false), Class::Fenced);
+            assert_eq!(class(code, false, false, true), Class::Fenced);
+        }
+    }
+
+    #[test]
+    fn a_lost_membership_aborts_and_does_not_stop() {
+        for code in [Code::IllegalGeneration, Code::UnknownMemberId, Code::RebalanceInProgress] {
+            assert_eq!(class(code, false, false, false), Class::Abortable);
+        }
+        assert_eq!(class(Code::InvalidTransactionalState, false, true, false), Class::Abortable);
+    }
+
+    #[test]
+    fn what_is_fatal_or_nobody_knows_is_looked_up() {
+        assert_eq!(class(Code::InvalidTransactionalState, false, false, true), Class::Unknown);
+        assert_eq!(class(Code::IllegalGeneration, false, false, true), Class::Unknown);
+        assert_eq!(class(Code::OperationTimedOut, false, false, false), Class::Unknown);
+        assert_eq!(class(Code::State, false, false, false), Class::Unknown);
+    }
+}

@@ -1,10 +1,12 @@
 //! Topics on the shared broker, and plain clients that share nothing with the runtime.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -53,6 +55,31 @@ pub fn create(topics: &[(&str, i32, &[(&str, &str)])]) {
     });
 }
 
+/// Changes the number of partitions of topics.
+pub fn widen(topics: &[&str], partitions: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+        let new: Vec<_> = topics.iter().map(|topic| NewPartitions::new(topic, partitions)).collect();
+        for result in admin.create_partitions(&new, &AdminOptions::new()).await.unwrap() {
+            result.unwrap();
+        }
+    });
+    wait("the new partitions", || {
+        topics.iter().all(|topic| super::cluster::partitions(topic) as usize == partitions)
+    });
+}
+
+/// Forgets a group with its offsets, as the broker does after their retention. Its members have to be gone.
+pub fn forget_group(group: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+    wait("the group's members to be gone", || {
+        let results = runtime.block_on(admin.delete_groups(&[group], &AdminOptions::new())).unwrap();
+        results.into_iter().all(|result| result.is_ok())
+    });
+}
+
 pub fn producer() -> ThreadedProducer<DefaultProducerContext> {
     client()
         .set("enable.idempotence", "true")
@@ -70,6 +97,37 @@ pub fn produce(topic: &str, from: u64, n: u64, keys: u64) {
         producer.send(BaseRecord::to(topic).key(&key).payload(&value)).map_err(|(e, _)| e).unwrap();
     }
     producer.flush(Duration::from_secs(30)).unwrap();
+}
+
+/// Writes records with keys `k0..k9` and values `0, 1, 2…` until it is told to stop.
+pub struct Writer {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Writer {
+    pub fn start(topic: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (topic, stopped) = (topic.to_owned(), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            let (producer, mut n) = (producer(), 0_u64);
+            while !stopped.load(Ordering::Relaxed) {
+                let (key, value) = (format!("k{}", n % 10), n.to_string());
+                producer.send(BaseRecord::to(&topic).key(&key).payload(&value)).map_err(|(e, _)| e).unwrap();
+                n += 1;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            producer.flush(Duration::from_secs(30)).unwrap();
+            n
+        });
+        Self { stop, thread }
+    }
+
+    /// How many it has written.
+    pub fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
 }
 
 /// The number of partitions of a topic.

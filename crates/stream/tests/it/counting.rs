@@ -53,6 +53,9 @@ impl Processor for Counting {
         value.extend_from_slice(
             record.value.unwrap_or_default().get(..32).unwrap_or(record.value.unwrap_or_default()),
         );
+        if record.value.unwrap_or_default().starts_with(b"poison-whole") {
+            value = [poison.message.as_bytes(), b"|", record.value.unwrap_or_default()].concat();
+        }
         ctx.count(["dead_lettered", poison.reason, ""]);
         ctx.emit(1, None, record.key, Some(&value))
     }
@@ -138,11 +141,14 @@ impl Job {
         let job = Self::named(&crate::cluster::unique(name));
         let name = &job.stage.name;
         let topic = |kind: &str| format!("{name}.{kind}");
-        let compact: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+        // As on the real topics: no clock decides what is taken.
+        let any_time = ("message.timestamp.after.max.ms", "9223372036854775807");
+        let compact: &[(&str, &str)] = &[("cleanup.policy", "compact"), any_time];
+        let any_time: &[(&str, &str)] = &[any_time];
         crate::cluster::create(&[
-            (&topic("in"), partitions, &[]),
-            (&topic("out"), partitions, &[]),
-            (&topic("dead"), 1, &[]),
+            (&topic("in"), partitions, any_time),
+            (&topic("out"), partitions, any_time),
+            (&topic("dead"), 1, any_time),
             (&topic("latest"), partitions, compact),
             (&topic("changelog"), partitions, compact),
         ]);

@@ -137,7 +137,7 @@ fn a_zombie_that_commits_without_its_membership_repeats_outputs_and_the_check_fi
 }
 
 /// Leaves a foreign transaction open on the changelog, between the first half and what comes after.
-fn open_foreign(job: &Job) -> ThreadedProducer<DefaultProducerContext> {
+pub fn open_foreign(job: &Job) -> ThreadedProducer<DefaultProducerContext> {
     let id = format!("{}-foreign", job.stage.name);
     let foreign: ThreadedProducer<DefaultProducerContext> =
         client().set("transactional.id", id).set("transaction.timeout.ms", "300000").create().unwrap();

@@ -13,5 +13,7 @@ mod cluster;
 mod counting;
 mod crashes;
 mod delays;
+mod group;
+mod hardship;
 mod process;
 mod runtime;
