@@ -269,3 +269,118 @@ pub fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> D
 pub fn source_label(text: &str) -> &'static str {
     Source::parse(text).map_or("", Source::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// A registry that gives every schema the id 1 and answers a question for an id with `status` and `body`.
+    fn registry(status: &'static str, body: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut request = Vec::new();
+                let mut chunk = [0; 65_536];
+                while !is_whole(&request) {
+                    let n = stream.read(&mut chunk).unwrap();
+                    request.extend_from_slice(&chunk[..n]);
+                }
+                let asked = request.windows(12).any(|window| window == b"/schemas/ids");
+                let (status, body) = if asked { (status, body) } else { ("200 OK", r#"{"id":1}"#) };
+                let length = body.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+                )
+                .unwrap();
+            }
+        });
+        format!("http://127.0.0.1:{port}")
+    }
+
+    /// True when the head and as much body as it announces are there.
+    fn is_whole(request: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(request).to_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        body.len() >= length.unwrap_or(0)
+    }
+
+    /// What becomes of a record of a schema id that this build doesn't know.
+    fn failure(status: &'static str, body: &'static str) -> Failure {
+        let url = registry(status, body);
+        let registry = SchemaRegistry::new(&url, Duration::from_secs(10)).unwrap();
+        let mut decoder = Schemas::lookup(&registry).unwrap().decoder();
+        let record = Record::new("commerce.events.v1", 0, 7, b"k", &[0, 0, 0, 0x30, 0x39, 1, 2, 3]);
+        decode::<commerce::Event>(&mut decoder, &record).unwrap_err()
+    }
+
+    #[test]
+    fn a_schema_id_that_the_registry_does_not_know_makes_a_dead_letter() {
+        match failure("404 Not Found", r#"{"error_code":40403,"message":"Schema not found"}"#) {
+            Failure::Poison(poison) => {
+                assert_eq!(poison.reason, commerce::Reason::UnreadableRecord.code());
+                assert!(poison.message.contains("12345"), "{poison}");
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_registry_that_cannot_answer_now_is_asked_again() {
+        let failure = failure("503 Service Unavailable", r#"{"error_code":503,"message":"later"}"#);
+        assert!(matches!(failure, Failure::Transient(_)), "{failure}");
+    }
+
+    #[test]
+    fn a_registry_that_refuses_us_stops_the_stage_and_costs_no_record() {
+        for (status, body) in [("403 Forbidden", "{}"), ("404 Not Found", "nothing here")] {
+            let failure = failure(status, body);
+            assert!(matches!(failure, Failure::Fatal(_)), "{failure}");
+        }
+    }
+
+    #[test]
+    fn what_a_worker_does_is_counted() {
+        let metrics = Metrics::new("test").unwrap();
+        let readiness = Readiness::new(Shutdown::new());
+        let telemetry = Telemetry::new("state", &metrics, readiness.part("partitions"), 1);
+        let counts: &[(stream::Labels, u64)] = &[(["published", "", "shopify"], 3)];
+        let (duration, commit) = (Duration::from_millis(50), Duration::from_millis(5));
+        let oldest_millis = clock::now().0 / 1000;
+        telemetry.committed(&Committed { records: 3, bytes: 2_000, duration, commit, counts, oldest_millis });
+        telemetry.aborted("produce");
+        telemetry.recycled("slow");
+        telemetry.restored(0, 40, Duration::from_secs(2));
+        let task = |phase, entries, bytes, behind| TaskStatus {
+            partition: 0,
+            phase,
+            committed: 3,
+            entries,
+            bytes,
+            behind,
+        };
+        telemetry.tasks(0, &[task(Phase::Running, 5, 100, 0), task(Phase::Restoring, 0, 0, 77)]);
+        telemetry.lag(0, 9);
+        let text = metrics.to_text().unwrap();
+        for line in [
+            r#"tillstream_transaction_records_bucket{stage="state",le="10"} 1"#,
+            r#"tillstream_transaction_bytes_bucket{stage="state",le="10000"} 1"#,
+            r#"tillstream_transaction_aborts_total{cause="produce",stage="state"} 1"#,
+            r#"tillstream_producer_recycles_total{cause="slow",stage="state"} 1"#,
+            r#"tillstream_restore_duration_seconds_sum{stage="state"} 2"#,
+            r#"tillstream_restore_remaining_records{stage="state"} 77"#,
+            r#"tillstream_state_bytes{stage="state"} 100"#,
+            r#"tillstream_state_entries{stage="state"} 5"#,
+            r#"tillstream_consumer_lag_records{stage="state"} 9"#,
+            r#"tillstream_end_to_end_latency_seconds_count{stage="state"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+}

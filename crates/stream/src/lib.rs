@@ -10,8 +10,10 @@
 //! promises: the outputs, the changes of state and "these records are done" become visible together or not at all.
 //!
 //! Bad input: a record that a processor can't digest ([`Failure::Poison`]) leaves nothing behind but what
-//! [`Processor::dead_letter`] writes, in the same transaction. [`Failure::Transient`] backs off without losing the
-//! record's place. [`Failure::Fatal`] stops the stage with its message.
+//! [`Processor::dead_letter`] writes, in the same transaction; a letter that its topic can't take is cut, and says where
+//! the whole record is. [`Failure::Transient`] backs off without losing the record's place. [`Failure::Fatal`] stops
+//! the stage with its message, and so do a changed number of partitions, a changelog of a newer version and a taken
+//! name. An outage of the cluster stops nothing: it is waited for, however long it takes.
 //!
 //! This crate knows nothing of commerce: keys and values are bytes.
 
