@@ -1,0 +1,48 @@
+//! The services as they are deployed, killed, frozen, moved and cut off while shops send; then a checker that shares no
+//! code with them (`tests/chaos`, in Python) computes the answer from what was accepted and compares every record.
+//!
+//! `tests/chaos.sh` runs it with other sizes; so do the variables of [`plan::Size::from_environment`].
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a step that fails is a test that fails, helpers included"
+)]
+
+mod checker;
+mod fleet;
+mod plan;
+mod run;
+mod sender;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use plan::Size;
+
+/// One cluster with all services is what a small machine carries.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+fn the_checker_finds_what_is_planted_and_nothing_else() {
+    let status = checker::python(&["-m", "unittest", "-q", "test_checker"]).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn nothing_is_lost_doubled_or_wrong_while_every_service_is_killed_again_and_again() {
+    let _turn = turn();
+    let size = Size { brokers: 1, orders: 20_000, kills: 28, seed: 1 }.from_environment(1);
+    let verdict = run::run(&size);
+    assert!(verdict.is_clean(), "{verdict:?}");
+}
+
+#[test]
+fn nothing_is_lost_doubled_or_wrong_while_one_of_three_brokers_is_killed_and_brought_back() {
+    let _turn = turn();
+    let size = Size { brokers: 3, orders: 2_000, kills: 6, seed: 2 }.from_environment(3);
+    let verdict = run::run(&size);
+    assert!(verdict.is_clean(), "{verdict:?}");
+}
