@@ -284,13 +284,12 @@ def check_profiles(findings, people, profiles, records):
     findings.compared["profiles"] += len(actual)
     left = dict(profiles)
     for key, profile in actual.items():
-        person_id = profile.pop("person_id")
-        # The newest arrival that it contains: history.
-        profile.pop("as_of")
-        contact = profile["contact"]
-        contact["identifiers"] = sorted((i["kind"], i["space"], i["value"]) for i in contact["identifiers"])
-        workspace = profile["workspace"]
-        name = books.representative({(kind, space): value for kind, space, value in reversed(contact["identifiers"])})
+        person_id, workspace = profile["person_id"], profile["workspace"]
+        identifiers = sorted((i["kind"], i["space"], i["value"]) for i in profile["contact"]["identifiers"])
+        name = books.representative({(kind, space): value for kind, space, value in reversed(identifiers)})
+        # `as_of` is the newest arrival that it contains: history.
+        profile = {field: value for field, value in profile.items() if field not in ("person_id", "as_of")}
+        profile["contact"] = {**profile["contact"], "identifiers": identifiers}
         expected = left.pop((workspace, name), None)
         if expected is None:
             findings.add("profiles", "wrong", f"{key}, {name}, is nobody or doubled")

@@ -129,7 +129,8 @@ impl Fleet {
         copy.removed = true;
         if gently {
             if let Some(mut child) = copy.child.take() {
-                stop(&mut child);
+                signal("-TERM", &child);
+                wait_for_the_end(&mut child);
             }
         } else {
             self.kill(service, number);
@@ -183,7 +184,7 @@ impl Fleet {
         }
         for copy in &mut self.copies {
             if let Some(mut child) = copy.child.take() {
-                stop(&mut child);
+                wait_for_the_end(&mut child);
             }
         }
     }
@@ -222,9 +223,8 @@ impl Drop for Fleet {
     }
 }
 
-/// Ends a child as an orchestrator does: asked first, killed when it takes too long.
-fn stop(child: &mut Child) {
-    signal("-TERM", child);
+/// Waits as an orchestrator does for one that it has asked to end: what takes too long is killed.
+fn wait_for_the_end(child: &mut Child) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
