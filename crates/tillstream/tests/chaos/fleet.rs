@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::run::tell;
+
 /// All copies of all services.
 pub struct Fleet {
     folder: PathBuf,
@@ -144,7 +146,7 @@ impl Fleet {
             if let Some(child) = &mut copy.child
                 && let Some(status) = child.try_wait().unwrap()
             {
-                eprintln!("chaos: {} ended by itself: {status}", copy.name);
+                tell(&format!("{} ended by itself: {status}", copy.name));
                 copy.child = None;
                 copy.frozen = false;
                 ended.push((copy.service, copy.name.clone()));

@@ -1,5 +1,6 @@
 //! One run: start, send, ill-treat, wait, check.
 
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -142,16 +143,17 @@ impl Run {
         }
     }
 
-    /// Kills a copy, or its neighbour if that one is frozen or away just now.
+    /// Kills a copy; if that one is frozen or away just now, its neighbour or the next service's.
     fn kill(&mut self, service: &'static str, copy: usize, back: Back) {
-        let copies = SERVICES.iter().find(|(name, _)| *name == service).unwrap().1;
-        let able = |run: &mut Self, copy: usize| {
+        let first = SERVICES.iter().position(|(name, _)| *name == service).unwrap();
+        let services = (first..).map(|index| SERVICES[index % SERVICES.len()]).take(SERVICES.len());
+        let mut copies = services.flat_map(|(service, copies)| {
+            (copy..copy + copies).map(move |copy| (service, copy % copies))
+        });
+        let able = |run: &mut Self, (service, copy)| {
             !run.fleet.is_frozen(service, copy) && run.fleet.kill(service, copy)
         };
-        let copy = (copy..copy + copies)
-            .map(|copy| copy % copies)
-            .find(|copy| able(self, *copy))
-            .unwrap_or_else(|| panic!("no copy of {service} can be killed"));
+        let (service, copy) = copies.find(|copy| able(self, *copy)).unwrap();
         match back {
             Back::AtOnce => self.fleet.start(service, copy),
             Back::KilledAgainAfter(moment) => {
@@ -166,7 +168,9 @@ impl Run {
         match *later {
             Later::Start { service, copy } => self.fleet.start(service, copy),
             Later::KillAgain { service, copy } => {
+                // Another fault may have come in between.
                 self.fleet.thaw(service, copy);
+                self.fleet.start(service, copy);
                 self.fleet.kill(service, copy);
                 self.fleet.start(service, copy);
             }
@@ -201,18 +205,23 @@ impl Run {
         std::fs::write(self.folder.path().join("faults.json"), faults.to_string()).unwrap();
         let verdict =
             checker::check(self.folder.path(), self.cluster.bootstrap(), self.cluster.registry_url());
-        eprintln!("chaos: {:>4} s  checked", self.began.elapsed().as_secs());
+        tell(&format!("{:>4} s  checked", self.began.elapsed().as_secs()));
         if !verdict.is_clean() {
             // For a look at the logs of the services.
-            eprintln!("chaos: everything is kept in {}", self.folder.keep().display());
+            tell(&format!("everything is kept in {}", self.folder.keep().display()));
         }
         verdict
     }
 
     fn say(&self, text: &str) {
         let (seconds, answered) = (self.began.elapsed().as_secs(), self.sender.answered());
-        eprintln!("chaos: {seconds:>4} s  {answered:>6} answered  {text}");
+        tell(&format!("{seconds:>4} s  {answered:>6} answered  {text}"));
     }
+}
+
+/// Past the capture of the test's output: a run takes minutes.
+pub fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "chaos: {text}");
 }
 
 fn start_cluster(folder: &Path, brokers: u8) -> Cluster {

@@ -14,6 +14,8 @@ use serde_json::json;
 
 /// Requests under way at once.
 const AT_ONCE: usize = 16;
+/// Deliveries a second, at most: so few that all faults of a run find the services at work.
+const RATE: u64 = 250;
 /// Providers give up waiting then.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A delivery that isn't taken for this long isn't lost, it is stuck.
@@ -34,6 +36,7 @@ pub struct Sender {
 }
 
 struct Shared {
+    began: Instant,
     deliveries: Vec<Delivery>,
     gateways: Vec<u16>,
     next: AtomicUsize,
@@ -51,6 +54,7 @@ impl Sender {
         let file = BufReader::new(File::open(folder.join("deliveries.jsonl")).unwrap());
         let deliveries = file.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
         let shared = Arc::new(Shared {
+            began: Instant::now(),
             deliveries,
             gateways,
             next: AtomicUsize::new(0),
@@ -98,8 +102,9 @@ impl Shared {
         loop {
             let number = self.next.fetch_add(1, Ordering::AcqRel);
             let Some(delivery) = self.deliveries.get(number) else { return };
-            while number >= self.limit.load(Ordering::Acquire) {
-                thread::sleep(Duration::from_millis(20));
+            let due = Duration::from_micros(1_000_000 / RATE * number as u64);
+            while number >= self.limit.load(Ordering::Acquire) || self.began.elapsed() < due {
+                thread::sleep(Duration::from_millis(5));
             }
             let statuses = self.deliver(&client, number, delivery);
             let line = json!({"delivery": number, "statuses": statuses});
