@@ -5,6 +5,7 @@
 //! merged only when the commit is known to have succeeded.
 
 mod group;
+mod owners;
 mod transaction;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::rebalance::Rebalances;
 use crate::status::Counts;
 use crate::task::{Running, Task};
 use crate::{Context, Error, Failure, Observer, Phase, Poison, Processor, Record, Stage, TaskStatus};
+use owners::Owners;
 
 /// An end of transaction that took longer may still be in flight somewhere and hit a later transaction.
 const SLOW_COMMIT: Duration = Duration::from_secs(1);
@@ -55,6 +57,7 @@ pub(crate) struct Worker<'s> {
     /// The member id under which the tasks were assigned. With another one the partitions may have been somebody
     /// else's in between: librdkafka keeps the assignment when it has to rejoin as a new member.
     member: Option<String>,
+    owners: Owners,
     /// Aborts in a row, and when the producer was fenced last.
     aborts: u32,
     /// True when the last poll found nothing.
@@ -82,11 +85,8 @@ impl<'s> Worker<'s> {
         let consumer: BaseConsumer<Rebalances> = group::consumer_config(stage, slot)
             .create_with_context(rebalances.clone())
             .map_err(|source| Error::Client { what: "consumer", source })?;
-        consumer
-            .subscribe(&[&stage.input])
-            .map_err(|source| Error::Kafka { what: format!("subscribe to {}", stage.input), source })?;
         let now = Instant::now();
-        Ok(Self {
+        let worker = Self {
             stage,
             slot,
             stop,
@@ -98,6 +98,7 @@ impl<'s> Worker<'s> {
             tasks: BTreeMap::new(),
             transaction: None,
             member: None,
+            owners: Owners::unknown(),
             aborts: 0,
             drained: false,
             fenced_at: None,
@@ -107,7 +108,15 @@ impl<'s> Worker<'s> {
             last_report: now.checked_sub(REPORT).unwrap_or(now),
             back_off: BACK_OFF.0,
             scratch: Vec::new(),
-        })
+        };
+        worker.subscribe()?;
+        Ok(worker)
+    }
+
+    fn subscribe(&self) -> Result<(), Error> {
+        self.consumer
+            .subscribe(&[&self.stage.input])
+            .map_err(|source| Error::Kafka { what: format!("subscribe to {}", self.stage.input), source })
     }
 
     pub(crate) fn run(mut self) -> Result<(), Error> {
@@ -159,6 +168,7 @@ impl<'s> Worker<'s> {
                 return Err(fatal);
             }
             self.check_partitions()?;
+            self.look_for_owners()?;
             self.report();
         }
         Ok(())

@@ -86,6 +86,30 @@ fn a_copy_that_dies_while_it_hands_a_partition_over_leaves_the_same_bytes() {
     }
 }
 
+/// It comes back under its name before the group has missed it, and is given what it had kept: what it had given up
+/// must not stay nobody's.
+#[test]
+fn what_a_copy_gave_up_before_it_died_gets_an_owner_though_the_copy_comes_back() {
+    let undisturbed = half_done("undisturbed");
+    finish(&undisturbed, "");
+    let job = half_done("given-up");
+    let first = Process::start(&job, "a", "stream::in-revocation=return(abort)", None);
+    wait("the first works", || first.seen("running") == 2);
+    let second = Process::start(&job, "b", "", None);
+    let (status, _) = first.end();
+    assert!(!status.success());
+    let first = Process::start(&job, "a", "", None);
+    wait("each partition with an owner", || {
+        let copies = [&first, &second];
+        copies.iter().map(|copy| copy.seen("running")).sum::<i64>() == 2
+    });
+    first.stop();
+    second.stop();
+    finish(&job, "");
+    assert_eq!(anomalies(&job), [""; 0]);
+    assert_eq!(books(&job), books(&undisturbed));
+}
+
 fn assert_found(job: &Job, kind: &str) {
     let found = anomalies(job);
     assert!(found.iter().any(|anomaly| anomaly.starts_with(kind)), "no '{kind}' in {found:?}");
