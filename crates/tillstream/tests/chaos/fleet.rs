@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::run::tell;
+use crate::rig::tell;
 
 /// All copies of all services.
 pub struct Fleet {
     folder: PathBuf,
     copies: Vec<Copy>,
     /// Variables that one service is started with.
-    environment: Vec<(&'static str, String, String)>,
+    environment: Vec<(&'static str, &'static str, String)>,
     /// Kills by service.
     pub kills: BTreeMap<&'static str, usize>,
     /// Copies that ended without being told to, and were started again as a supervisor does.
@@ -41,6 +41,12 @@ impl Fleet {
             kills: BTreeMap::new(),
             ended_by_themselves: 0,
         }
+    }
+
+    /// Sets a variable that the copies of a service are started with from now on; an empty one is as good as none.
+    pub fn set(&mut self, service: &'static str, name: &'static str, value: &str) {
+        self.environment.retain(|(of, known, _)| (*of, *known) != (service, name));
+        self.environment.push((service, name, value.to_owned()));
     }
 
     /// Starts one more copy and gives its number among those of its service.
@@ -84,7 +90,12 @@ impl Fleet {
                 format!("TILLSTREAM_{}__LISTEN", copy.service.to_uppercase()),
                 format!("127.0.0.1:{}", copy.port),
             )
-            .envs(environment.iter().filter(|(of, ..)| *of == copy.service).map(|(_, name, value)| (name, value)))
+            .envs(
+                environment
+                    .iter()
+                    .filter(|(of, ..)| *of == copy.service)
+                    .map(|(_, name, value)| (name, value)),
+            )
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file);
@@ -136,6 +147,19 @@ impl Fleet {
             }
         } else {
             self.kill(service, number);
+        }
+    }
+
+    /// Waits until a copy has ended by itself, and leaves it so.
+    pub fn wait_for_the_end(&mut self, service: &str, number: usize) {
+        let mut child = self.copy(service, number).child.take().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                panic!("{service} didn't end");
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -10,8 +10,10 @@
 )]
 
 mod checker;
+mod controls;
 mod fleet;
 mod plan;
+mod rig;
 mod run;
 mod sender;
 
@@ -44,5 +46,40 @@ fn nothing_is_lost_doubled_or_wrong_while_one_of_three_brokers_is_killed_and_bro
     let _turn = turn();
     let size = Size { brokers: 3, orders: 2_000, kills: 6, seed: 2 }.from_environment(3);
     let verdict = run::run(&size);
+    assert!(verdict.is_clean(), "{verdict:?}");
+}
+
+#[test]
+fn a_crash_without_transactions_repeats_and_the_checker_finds_it() {
+    let _turn = turn();
+    let verdict = controls::crash("stream::after-produce", "stream::no-transactional-id=return");
+    assert!(verdict.has("facts", "doubled"), "{verdict:?}");
+}
+
+#[test]
+fn a_crash_with_offsets_outside_the_transaction_loses_and_the_checker_finds_it() {
+    let _turn = turn();
+    let verdict = controls::crash("stream::before-commit", "stream::offsets-outside=return");
+    assert!(verdict.has("facts", "lost"), "{verdict:?}");
+}
+
+#[test]
+fn the_same_crash_with_nothing_taken_away_leaves_nothing_to_find() {
+    let _turn = turn();
+    let verdict = controls::crash("stream::before-commit", "");
+    assert!(verdict.is_clean(), "{verdict:?}");
+}
+
+#[test]
+fn a_restore_that_ends_before_an_open_transaction_forgets_and_the_checker_finds_it() {
+    let _turn = turn();
+    let verdict = controls::restore_beside_an_open_transaction("stream::restore-to-lso=return");
+    assert!(verdict.has("facts", "doubled"), "{verdict:?}");
+}
+
+#[test]
+fn a_restore_that_waits_for_an_open_transaction_forgets_nothing() {
+    let _turn = turn();
+    let verdict = controls::restore_beside_an_open_transaction("");
     assert!(verdict.is_clean(), "{verdict:?}");
 }

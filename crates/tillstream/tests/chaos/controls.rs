@@ -1,0 +1,97 @@
+//! Negative controls: a protection is taken away from the state stage, at a point at which it is needed, and the same
+//! checker must find what comes of it. With the protection the same crash leaves nothing to find.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+
+use crate::checker::Verdict;
+use crate::plan::Size;
+use crate::rig::Rig;
+
+const SIZE: Size = Size { brokers: 1, orders: 300, kills: 0, seed: 7 };
+const SERVICES: [(&str, usize); 4] = [("gateway", 1), ("normalizer", 1), ("state", 1), ("aggregator", 1)];
+const CHANGELOG: &str = "tillstream.state.main.changelog";
+
+impl Verdict {
+    /// Whether the checker found this.
+    pub fn has(&self, topic: &str, kind: &str) -> bool {
+        self.anomalies.iter().any(|found| found.topic == topic && found.kind == kind && found.count > 0)
+    }
+}
+
+/// The state stage dies at its fifth pass of a point, with `sabotage` before and after.
+pub fn crash(point: &str, sabotage: &str) -> Verdict {
+    let failpoints = format!("{sabotage};{point}=4*off->return(abort)");
+    let mut rig = Rig::start(&SIZE, &SERVICES, &[("state", "FAILPOINTS", &failpoints)]);
+    rig.sender.send_up_to(rig.sender.len());
+    rig.fleet.wait_for_the_end("state", 0);
+    rig.say("the state stage died as told");
+    rig.fleet.set("state", "FAILPOINTS", sabotage);
+    rig.fleet.start("state", 0);
+    wait_for_all_answers(&rig);
+    rig.drain();
+    rig.verdict()
+}
+
+/// The state stage dies and restores beside a transaction of somebody else that is open, with committed state behind
+/// it.
+pub fn restore_beside_an_open_transaction(sabotage: &str) -> Verdict {
+    let mut rig = Rig::start(&SIZE, &SERVICES, &[]);
+    let all = rig.sender.len();
+    send(&rig, all / 3);
+    rig.drain();
+    let foreign = open_transaction(rig.cluster.bootstrap());
+    send(&rig, all * 2 / 3);
+    rig.drain();
+    assert!(rig.fleet.kill("state", 0));
+    rig.fleet.set("state", "FAILPOINTS", sabotage);
+    rig.fleet.start("state", 0);
+    rig.sender.send_up_to(all);
+    wait_for_all_answers(&rig);
+    if sabotage.is_empty() {
+        // It waits as long as the state can't be known.
+        foreign.abort_transaction(Duration::from_secs(30)).unwrap();
+        rig.drain();
+    } else {
+        rig.drain();
+        foreign.abort_transaction(Duration::from_secs(30)).unwrap();
+    }
+    rig.verdict()
+}
+
+fn send(rig: &Rig, up_to: usize) {
+    rig.sender.send_up_to(up_to);
+    wait(|| rig.sender.answered() >= up_to);
+}
+
+fn wait_for_all_answers(rig: &Rig) {
+    wait(|| rig.sender.answered() == rig.sender.len());
+}
+
+fn wait(done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited two minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A transaction in all partitions of the stage's changelog.
+fn open_transaction(bootstrap: &str) -> ThreadedProducer<DefaultProducerContext> {
+    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("transactional.id", "chaos-foreign")
+        .set("transaction.timeout.ms", "600000")
+        .create()
+        .unwrap();
+    producer.init_transactions(Duration::from_secs(30)).unwrap();
+    producer.begin_transaction().unwrap();
+    for partition in 0..4 {
+        let record = BaseRecord::to(CHANGELOG).partition(partition).key(&b"\0zzz"[..]).payload("x");
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+    producer
+}
