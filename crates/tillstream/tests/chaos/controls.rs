@@ -21,11 +21,16 @@ impl Verdict {
     }
 }
 
-/// The state stage dies at its fifth pass of a point, with `sabotage` before and after.
+/// A third is done; then the state stage, with `sabotage`, dies at the first pass of a point, and another does the rest.
 pub fn crash(point: &str, sabotage: &str) -> Verdict {
-    let failpoints = format!("{sabotage};{point}=4*off->return(abort)");
-    let mut rig = Rig::start(&SIZE, &SERVICES, &[("state", "FAILPOINTS", &failpoints)]);
-    rig.sender.send_up_to(rig.sender.len());
+    let mut rig = Rig::start(&SIZE, &SERVICES);
+    let all = rig.sender.len();
+    send(&rig, all / 3);
+    rig.drain();
+    assert!(rig.fleet.kill("state", 0));
+    rig.fleet.set("state", "FAILPOINTS", &format!("{sabotage};{point}=return(abort)"));
+    rig.fleet.start("state", 0);
+    rig.sender.send_up_to(all);
     rig.fleet.wait_for_the_end("state", 0);
     rig.say("the state stage died as told");
     rig.fleet.set("state", "FAILPOINTS", sabotage);
@@ -38,7 +43,7 @@ pub fn crash(point: &str, sabotage: &str) -> Verdict {
 /// The state stage dies and restores beside a transaction of somebody else that is open, with committed state behind
 /// it.
 pub fn restore_beside_an_open_transaction(sabotage: &str) -> Verdict {
-    let mut rig = Rig::start(&SIZE, &SERVICES, &[]);
+    let mut rig = Rig::start(&SIZE, &SERVICES);
     let all = rig.sender.len();
     send(&rig, all / 3);
     rig.drain();

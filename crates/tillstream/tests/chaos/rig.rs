@@ -26,12 +26,8 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts everything; nothing is sent yet. `environment`: variables that a service is started with.
-    pub fn start(
-        size: &Size,
-        services: &[(&'static str, usize)],
-        environment: &[(&'static str, &'static str, &str)],
-    ) -> Self {
+    /// Starts everything; nothing is sent yet.
+    pub fn start(size: &Size, services: &[(&'static str, usize)]) -> Self {
         let began = Instant::now();
         let folder = tempfile::Builder::new().prefix("tillstream-chaos-").tempdir().unwrap();
         checker::generate(folder.path(), size.orders, size.seed);
@@ -39,9 +35,6 @@ impl Rig {
         write_config(folder.path(), &cluster);
         apply_topics(folder.path(), size.brokers);
         let mut fleet = Fleet::new(folder.path());
-        for (service, name, value) in environment {
-            fleet.set(service, name, value);
-        }
         for (service, copies) in services {
             for _ in 0..*copies {
                 fleet.add(service);

@@ -13,7 +13,7 @@ const EPILOGUE: usize = 30;
 
 /// Runs it, and gives the checker's verdict.
 pub fn run(size: &Size) -> Verdict {
-    let mut run = Run { size: *size, rig: Rig::start(size, &SERVICES, &[]), later: Vec::new() };
+    let mut run = Run { size: *size, rig: Rig::start(size, &SERVICES), later: Vec::new() };
     run.ill_treat();
     let kills: usize = run.rig.fleet.kills.values().sum();
     assert!(kills >= size.kills, "{kills} kills");
