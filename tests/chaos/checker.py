@@ -1,8 +1,10 @@
 """Checks a pipeline that has been ill-treated: what the gateway accepted against what is on every topic.
 
 Usage:
-    checker.py drained BOOTSTRAP REGISTRY [--within SECONDS]
-        waits until every stage has finished what it can read; exit code 1 when it doesn't
+    checker.py drained BOOTSTRAP REGISTRY [--group GROUP]
+        waits until every stage, or the one of a group, has finished what it can read; exit code 1 when it doesn't
+    checker.py held BOOTSTRAP REGISTRY TOPIC
+        waits until a transaction stays open on a topic; exit code 1 when none does
     checker.py check FOLDER BOOTSTRAP REGISTRY
         FOLDER has `deliveries.jsonl` (what was sent), `answers.jsonl` (what was answered) and `faults.json` (what was
         done to the services); prints the table, writes `result.json`; exit code 1 with any anomaly
@@ -19,6 +21,7 @@ from collections import Counter
 import cluster
 import compare
 
+DRAINED_WITHIN = 180
 # The longest that Kafka itself may keep a transaction of a copy that never came back.
 TRANSACTIONS_END_WITHIN = 60
 TOPICS = ["events", "facts", "orders", "profiles", "metrics", "dead-letters"]
@@ -32,11 +35,23 @@ def wait(within, question):
     return answer
 
 
-def drained(kafka, within):
-    behind = wait(within, kafka.behind)
+def drained(kafka, group):
+    groups = [group] if group else list(cluster.GROUPS)
+    behind = wait(DRAINED_WITHIN, lambda: kafka.behind(groups))
     if behind:
-        print(f"not drained within {within} s: {behind}")
+        print(f"not drained within {DRAINED_WITHIN} s: {behind}")
     return not behind
+
+
+def held(kafka, topic):
+    """A transaction that is committed soon has another stable offset a second later."""
+
+    def nothing_stays():
+        stays = {place[:3] for place in kafka.open_transactions([topic])}
+        time.sleep(1)
+        return stays.isdisjoint(place[:3] for place in kafka.open_transactions([topic]))
+
+    return not wait(60, nothing_stays)
 
 
 def sent(folder):
@@ -129,16 +144,20 @@ def main():
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest="command", required=True)
     waiting = commands.add_parser("drained")
+    holding = commands.add_parser("held")
     checking = commands.add_parser("check")
     checking.add_argument("folder", type=pathlib.Path)
-    for command in (waiting, checking):
+    for command in (waiting, holding, checking):
         command.add_argument("bootstrap")
         command.add_argument("registry")
-    waiting.add_argument("--within", type=int, default=180)
+    waiting.add_argument("--group", choices=cluster.GROUPS)
+    holding.add_argument("topic")
     options = parser.parse_args()
     kafka = cluster.Cluster(options.bootstrap, options.registry)
     if options.command == "drained":
-        sys.exit(0 if drained(kafka, options.within) else 1)
+        sys.exit(0 if drained(kafka, options.group) else 1)
+    if options.command == "held":
+        sys.exit(0 if held(kafka, options.topic) else 1)
     faults = json.loads((options.folder / "faults.json").read_text(encoding="utf-8"))
     findings, totals = check(kafka, options.folder)
     print(table(faults, totals, findings))

@@ -110,9 +110,10 @@ class Cluster:
         answer = self.admin.list_consumer_group_offsets(request)[group].result()
         return {(topic, each.partition): max(each.offset, 0) for each in answer.topic_partitions}
 
-    def behind(self):
+    def behind(self, groups):
         """The first topic that has committed records which its group has not finished, or None."""
-        for group, topic in GROUPS.items():
+        for group in groups:
+            topic = GROUPS[group]
             if self.open_transactions([topic]):
                 return f"{topic} has an open transaction"
             left = sum(1 for _ in self.messages(self.committed(group, topic)))

@@ -79,6 +79,10 @@ impl Producer {
             config.remove("transactional.id");
             config.remove("transaction.timeout.ms");
         }
+        if fault::is_broken(Sabotage::StaleGroupMetadata) {
+            // Kafka's own end of a transaction that somebody left open would come first, now and then.
+            config.set("transaction.timeout.ms", "120000");
+        }
         let inner: ThreadedProducer<Disturbance> = config
             .create_with_context(disturbance.clone())
             .map_err(|source| Error::Client { what: "producer", source })?;

@@ -60,6 +60,16 @@ pub fn drained(bootstrap: &str, registry: &str) -> bool {
     python(&["checker.py", "drained", bootstrap, registry]).status().unwrap().success()
 }
 
+/// The same of one group alone.
+pub fn group_drained(bootstrap: &str, registry: &str, group: &str) -> bool {
+    python(&["checker.py", "drained", bootstrap, registry, "--group", group]).status().unwrap().success()
+}
+
+/// Waits until a transaction stays open on a topic. False when none does.
+pub fn held(bootstrap: &str, registry: &str, topic: &str) -> bool {
+    python(&["checker.py", "held", bootstrap, registry, topic]).status().unwrap().success()
+}
+
 /// Compares, and prints the table.
 pub fn check(folder: &Path, bootstrap: &str, registry: &str) -> Verdict {
     let status =

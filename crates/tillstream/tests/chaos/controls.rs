@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
-use crate::checker::Verdict;
+use crate::checker::{self, Verdict};
 use crate::plan::Size;
 use crate::rig::Rig;
 
 const SIZE: Size = Size { brokers: 1, orders: 300, kills: 0, seed: 7 };
 const SERVICES: [(&str, usize); 4] = [("gateway", 1), ("normalizer", 1), ("state", 1), ("aggregator", 1)];
+const FACTS: &str = "commerce.facts.v1";
 const CHANGELOG: &str = "tillstream.state.main.changelog";
 
 impl Verdict {
@@ -36,6 +37,33 @@ pub fn crash(point: &str, sabotage: &str) -> Verdict {
     rig.fleet.set("state", "FAILPOINTS", sabotage);
     rig.fleet.start("state", 0);
     wait_for_all_answers(&rig);
+    rig.drain();
+    rig.verdict()
+}
+
+/// One of two copies of the state stage is frozen in the middle of a transaction and wakes when the other has done its
+/// work.
+pub fn zombie(sabotage: &str) -> Verdict {
+    let services = SERVICES.map(|(service, copies)| (service, if service == "state" { 2 } else { copies }));
+    let mut rig = Rig::start(&SIZE, &services);
+    let all = rig.sender.len();
+    send(&rig, all / 3);
+    rig.drain();
+    assert!(rig.fleet.kill("state", 0));
+    // Longer than it takes to find it there.
+    let hold = "stream::after-produce=1*sleep(30000)";
+    rig.fleet.set("state", "FAILPOINTS", &format!("{sabotage};{hold}"));
+    rig.fleet.start("state", 0);
+    wait(|| rig.fleet.is_ready("state", 0));
+    rig.sender.send_up_to(all);
+    wait_for_all_answers(&rig);
+    let (bootstrap, registry) = (rig.cluster.bootstrap(), rig.cluster.registry_url());
+    assert!(checker::held(bootstrap, registry, FACTS), "no open transaction");
+    assert!(rig.fleet.freeze("state", 0));
+    rig.say("frozen with its transaction open");
+    assert!(checker::group_drained(bootstrap, registry, "tillstream-state"), "nobody took over");
+    rig.fleet.thaw("state", 0);
+    rig.say("the other one has done it all, and it wakes");
     rig.drain();
     rig.verdict()
 }

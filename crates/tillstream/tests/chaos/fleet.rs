@@ -233,6 +233,13 @@ impl Fleet {
         }
     }
 
+    /// Whether a copy has all it needs; a stage's also its state.
+    pub fn is_ready(&self, service: &str, number: usize) -> bool {
+        let url = format!("http://127.0.0.1:{}/readyz", self.ports(service)[number]);
+        let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
+        client.get(url).send().is_ok_and(|answer| answer.status().is_success())
+    }
+
     fn copy(&mut self, service: &str, number: usize) -> &mut Copy {
         self.copies.iter_mut().filter(|copy| copy.service == service).nth(number).unwrap()
     }

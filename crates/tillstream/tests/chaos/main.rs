@@ -64,6 +64,20 @@ fn a_crash_with_offsets_outside_the_transaction_loses_and_the_checker_finds_it()
 }
 
 #[test]
+fn a_zombie_that_commits_without_its_membership_repeats_and_the_checker_finds_it() {
+    let _turn = turn();
+    let verdict = controls::zombie("stream::stale-group-metadata=return");
+    assert!(verdict.has("facts", "doubled"), "{verdict:?}");
+}
+
+#[test]
+fn a_zombie_with_nothing_taken_away_leaves_nothing_to_find() {
+    let _turn = turn();
+    let verdict = controls::zombie("");
+    assert!(verdict.is_clean(), "{verdict:?}");
+}
+
+#[test]
 fn the_same_crash_with_nothing_taken_away_leaves_nothing_to_find() {
     let _turn = turn();
     let verdict = controls::crash("stream::before-commit", "");
