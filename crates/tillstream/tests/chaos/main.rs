@@ -1,7 +1,7 @@
 //! The services as they are deployed, killed, frozen, moved and cut off while shops send; then a checker that shares no
 //! code with them (`tests/chaos`, in Python) computes the answer from what was accepted and compares every record.
 //!
-//! `tests/chaos.sh` runs it with other sizes; so do the variables of [`plan::Size::from_environment`].
+//! `tests/chaos.sh` runs it with other sizes; so do the variables of [`plan::Size::or_from_environment`].
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,7 +36,7 @@ fn the_checker_finds_what_is_planted_and_nothing_else() {
 #[test]
 fn nothing_is_lost_doubled_or_wrong_while_every_service_is_killed_again_and_again() {
     let _turn = turn();
-    let size = Size { brokers: 1, orders: 20_000, kills: 28, seed: 1 }.from_environment(1);
+    let size = Size { brokers: 1, orders: 20_000, kills: 28, seed: 1 }.or_from_environment();
     let verdict = run::run(&size);
     assert!(verdict.is_clean(), "{verdict:?}");
 }
@@ -44,7 +44,7 @@ fn nothing_is_lost_doubled_or_wrong_while_every_service_is_killed_again_and_agai
 #[test]
 fn nothing_is_lost_doubled_or_wrong_while_one_of_three_brokers_is_killed_and_brought_back() {
     let _turn = turn();
-    let size = Size { brokers: 3, orders: 2_000, kills: 6, seed: 2 }.from_environment(3);
+    let size = Size { brokers: 3, orders: 2_000, kills: 6, seed: 2 }.or_from_environment();
     let verdict = run::run(&size);
     assert!(verdict.is_clean(), "{verdict:?}");
 }

@@ -15,9 +15,9 @@ pub struct Size {
 impl Size {
     /// `CHAOS_ORDERS`, `CHAOS_KILLS` and `CHAOS_SEED` replace the sizes of the run with `CHAOS_BROKERS` brokers (1 if
     /// that isn't set either).
-    pub fn from_environment(self, brokers: u8) -> Self {
+    pub fn or_from_environment(self) -> Self {
         let number = |name: &str| Some(std::env::var(name).ok()?.parse::<u64>().expect("a number"));
-        if number("CHAOS_BROKERS").unwrap_or(1) != u64::from(brokers) {
+        if number("CHAOS_BROKERS").unwrap_or(1) != u64::from(self.brokers) {
             return self;
         }
         let size = |name, default| number(name).map_or(default, |n| usize::try_from(n).unwrap());
