@@ -6,7 +6,7 @@
 #   . deploy/prepare.sh; prepare    the same, and keeps the PATH on which Rust was found
 set -euo pipefail
 
-readonly NEEDED_RUST=1.88 # rust-version of Cargo.toml
+readonly NEEDED_RUST=1.90 # rust-version of Cargo.toml
 readonly NEEDED_JAVA=17   # Kafka 4 and Apicurio 3
 
 # A weak line is no reason to give up: cargo tries every download again.
@@ -16,7 +16,7 @@ say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; }
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# at_least 1.88 1.95.0: whether the second version is at least the first.
+# at_least 1.90 1.95.0: whether the second version is at least the first.
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
 
 rust_version() { rustc --version 2>/dev/null | cut -d ' ' -f 2; }

@@ -13,6 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use sources::{WorkspaceConfig, Workspaces};
@@ -178,6 +179,15 @@ stages! {
 
     /// `[state]`
     State {
+        /// Where its state is kept.
+        store: Store,
+        /// The folder of a store on disk.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<PathBuf>,
+        /// What a store on disk keeps in memory of what it read.
+        cache: ByteSize,
+        /// What a store on disk keeps in memory of what it wrote.
+        write_buffer: ByteSize,
         /// Key of the hash that makes person ids.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         person_id_key: Option<String>,
@@ -185,9 +195,28 @@ stages! {
 
     /// `[aggregator]`
     Aggregator {
+        /// [`State::store`]
+        store: Store,
+        /// [`State::folder`]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<PathBuf>,
+        /// [`State::cache`]
+        cache: ByteSize,
+        /// [`State::write_buffer`]
+        write_buffer: ByteSize,
         /// How long after its end a window may move without being marked as corrected.
         grace: Span,
     }
+}
+
+/// Where a stage keeps its state between transactions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// In memory.
+    Memory,
+    /// On disk.
+    Disk,
 }
 
 /// `[query]`

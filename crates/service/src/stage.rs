@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use commerce::{DeadLetter, DuplicateLevel, EventTime, Mark, ReceivedTime, Source, avro};
 use sources::Workspaces;
-use stream::{Committed, Cut, Failure, Observer, Output, Phase, Poison, Processor, Record, TaskStatus};
+use stream::{
+    Committed, Cut, Failure, Observer, OnDisk, Output, Phase, Poison, Processor, Record, Storage, TaskStatus,
+};
 use topics::{DecodeError, Decoder, EncodeError, SchemaRegistry, Schemas, Topic};
 
 use crate::health::Part;
@@ -88,6 +90,7 @@ pub fn run(
         changelog_limit: usize::try_from(plan.changelog.spec().max_message.0).unwrap_or(usize::MAX),
         outputs: plan.outputs.iter().map(output).collect(),
         tables: plan.tables.to_vec(),
+        storage: storage(plan.name, config),
         cut: Cut {
             interval: settings.commit_interval.0,
             idle_interval: settings.idle_commit_interval.0,
@@ -101,6 +104,26 @@ pub fn run(
     let make = || make(&parts).map_err(|e| stream::Error::Processor(e.to_string()));
     stream::run(&stage, &make, &observer, &|| shutdown.is_triggered())?;
     Ok(())
+}
+
+/// Where a stage keeps its state. The normalizer has none.
+fn storage(stage: &str, config: &Config) -> Storage {
+    let (state, aggregator) = (&config.state, &config.aggregator);
+    let (store, folder, cache, write_buffer) = match stage {
+        "state" => (state.store, &state.folder, state.cache, state.write_buffer),
+        "aggregator" => (aggregator.store, &aggregator.folder, aggregator.cache, aggregator.write_buffer),
+        _ => return Storage::Memory,
+    };
+    match (store, folder) {
+        (config::Store::Disk, Some(folder)) => Storage::Disk(OnDisk {
+            folder: folder.clone(),
+            cache_bytes: cache.0,
+            write_buffer_bytes: write_buffer.0,
+            clock: || clock::now().0 / 1_000,
+        }),
+        // Without a folder the configuration was refused.
+        _ => Storage::Memory,
+    }
 }
 
 /// From a worker's commits to Prometheus.

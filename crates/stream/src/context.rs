@@ -6,7 +6,7 @@ use std::ops::Bound;
 use crate::outbox::Outbox;
 use crate::overlay::Overlay;
 use crate::status::Counts;
-use crate::{Failure, Labels, Memory, Output, Poison, Processor, Record, Store, Table};
+use crate::{Failure, LONGEST_KEY, Labels, Memory, Output, Poison, Processor, Record, Store, Table};
 
 /// State, outputs and counters of the current record. Nothing written here counts unless the processor returns `Ok`.
 pub struct Context<'a> {
@@ -21,7 +21,7 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The value of a key.
+    /// The value of a key. With a store that fails it is `None`, and the worker then drops whatever came of that.
     pub fn get(&self, table: Table, key: &[u8]) -> Option<Cow<'_, [u8]>> {
         match self.overlay.get(table.number, key) {
             Some(value) => value.map(Cow::Borrowed),
@@ -43,6 +43,9 @@ impl Context<'_> {
     }
 
     fn write(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
+        if key.len() > LONGEST_KEY {
+            return Err(too_large(table.name, key.len(), LONGEST_KEY));
+        }
         if self.overlay.set(table.number, key, value) {
             return Ok(());
         }

@@ -146,6 +146,11 @@ impl TransactionError {
         Self { class, code, message }
     }
 
+    /// Nothing of the transaction counts, because what was read may be wrong.
+    pub(crate) fn of_store(error: &crate::StoreError) -> Self {
+        Self { class: Class::Abortable, code: RDKafkaErrorCode::NoError, message: error.to_string() }
+    }
+
     pub(crate) fn from_kafka(error: &KafkaError) -> Self {
         match error {
             KafkaError::Transaction(e) => {

@@ -9,6 +9,9 @@
 //! It processes record after record into one open transaction and cuts it by time, count or size. What a commit
 //! promises: the outputs, the changes of state and "these records are done" become visible together or not at all.
 //!
+//! State is in memory or on disk ([`Storage`]). Either way it is a copy of the changelog: what can't be trusted is wiped
+//! and read back, and what is behind catches up.
+//!
 //! Bad input: a record that a processor can't digest ([`Failure::Poison`]) leaves nothing behind but what
 //! [`Processor::dead_letter`] writes, in the same transaction; a letter that its topic can't take is cut, and says where
 //! the whole record is. [`Failure::Transient`] backs off without losing the record's place. [`Failure::Fatal`] stops
@@ -35,6 +38,7 @@ mod stage;
 mod status;
 mod store;
 mod task;
+mod topic;
 mod worker;
 
 pub use context::{Context, Emitted, Harness};
@@ -44,4 +48,4 @@ pub use processor::{Failure, Poison, Processor};
 pub use record::Record;
 pub use stage::{Cut, Output, Stage, run};
 pub use status::{Committed, Labels, Observer, Phase, TaskStatus};
-pub use store::{Change, Entry, Memory, Store, StoreError, Table};
+pub use store::{Change, Entry, LONGEST_KEY, Memory, OnDisk, Reached, Storage, Store, StoreError, Table};

@@ -1,16 +1,18 @@
-//! The only unsafe code of the product: four calls of librdkafka that rdkafka 0.39 doesn't offer, or offers at a
+//! The only unsafe code of the product: five calls of librdkafka that rdkafka 0.39 doesn't offer, or offers at a
 //! price.
 //!
 //! `Producer::commit_transaction` of rdkafka polls for 100 ms whenever messages are un-acknowledged; the direct call
 //! takes 1-3 ms. The generation of a consumer's membership isn't exposed at all, and an offset commit with a stale or
-//! missing generation must be refused here because a broker takes it unchecked.
+//! missing generation must be refused here because a broker takes it unchecked. And a topic that was made anew under
+//! its old name is recognised by its id alone.
 #![expect(unsafe_code, reason = "calls into librdkafka; each block says why it is sound")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
@@ -90,6 +92,65 @@ pub(crate) fn send_offsets<C: ProducerContext + ClientContext + 'static>(
             membership.0,
             NO_TIMEOUT,
         ))
+    }
+}
+
+/// The id that the cluster gave a topic when it was made; `None` when the brokers don't tell.
+pub(crate) fn topic_id<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    patience: Duration,
+) -> Option<String> {
+    let name = CString::new(topic).ok()?;
+    let mut names = [name.as_ptr()];
+    let patience = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client is alive as long as it is borrowed. The request copies the names, and holds the queue by
+    // itself as long as it needs it, so collection and queue are ours to free right after. The event is ours to free,
+    // and everything that is taken out of it is copied before.
+    unsafe {
+        let queue = sys::rd_kafka_queue_new(client.native_ptr());
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        sys::rd_kafka_DescribeTopics(client.native_ptr(), topics, std::ptr::null(), queue);
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        let event = sys::rd_kafka_queue_poll(queue, patience);
+        sys::rd_kafka_queue_destroy(queue);
+        if event.is_null() {
+            return None;
+        }
+        let id = described_id(event);
+        sys::rd_kafka_event_destroy(event);
+        id
+    }
+}
+
+/// The id in the answer about one topic.
+///
+/// # Safety
+/// `event` is a living event.
+unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Option<String> {
+    // SAFETY: each call takes what the one before gave, checked for null; all of it lives as long as the event.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        if result.is_null() {
+            return None;
+        }
+        let mut count = 0;
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        if topics.is_null() || count != 1 {
+            return None;
+        }
+        let error = sys::rd_kafka_TopicDescription_error(*topics);
+        if !error.is_null() && sys::rd_kafka_error_code(error) as i32 != 0 {
+            return None;
+        }
+        let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
+        if id.is_null() {
+            return None;
+        }
+        let (high, low) =
+            (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id));
+        // Brokers that don't know ids say zero.
+        (high != 0 || low != 0).then(|| format!("{high:016x}{low:016x}"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use hashbrown::HashMap;
 
-use crate::store::Change;
+use crate::store::{Change, Reached};
 use crate::{Store, StoreError, Table};
 
 type Bytes = Box<[u8]>;
@@ -151,11 +151,21 @@ impl Overlay {
         }
     }
 
-    /// Merges everything into the store.
+    /// Merges a committed transaction into the store.
     pub(crate) fn merge_into(&mut self, store: &mut dyn Store, offset: i64) -> Result<(), StoreError> {
-        store.apply(&mut self.changes(), offset)?;
+        self.apply_to(store, Reached::Input(offset))
+    }
+
+    /// Moves everything into the store.
+    pub(crate) fn apply_to(&mut self, store: &mut dyn Store, reached: Reached) -> Result<(), StoreError> {
+        store.apply(&mut self.changes(), reached)?;
         self.clear();
         Ok(())
+    }
+
+    /// Number of keys that have a slot.
+    pub(crate) fn len(&self) -> usize {
+        self.changes
     }
 
     /// The nearest entry of an ordered table, the overlay before the store.

@@ -2,6 +2,9 @@
 //!
 //! It runs on a thread and a consumer of its own, so that the group consumer keeps polling: a long restore must not
 //! cost the membership, and partitions that stayed keep working.
+//!
+//! A store on disk says how far it goes, and only what came behind that is read. One that can't be trusted is wiped,
+//! and then everything is read, as it is into memory.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,8 +18,10 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::changelog::{FORMAT, Key, OFFSET_KEY, Progress, read_key};
 use crate::fault::{self, Crash, Sabotage};
+use crate::overlay::Overlay;
 use crate::patience::{CALL, Patience, passes};
-use crate::{Error, Memory, Stage, Store};
+use crate::store::{Changelog, Folder, Identity, Opening, Reached, Storage};
+use crate::{Error, Memory, Stage, Store, StoreError, topic};
 
 /// No progress for that long is said, and said again.
 const STALL: Duration = Duration::from_secs(180);
@@ -43,9 +48,15 @@ pub(crate) fn restore(
     behind: &AtomicI64,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Restored>, Error> {
-    match attempt(stage, partition, behind, stop) {
-        Err(Error::Stopped) => Ok(None),
-        other => other,
+    loop {
+        match attempt(stage, partition, behind, stop) {
+            Err(Error::Stopped) => return Ok(None),
+            // The next attempt wipes it, or refuses to do so again.
+            Err(Error::Store(error)) if error.is_corrupt() => {
+                tracing::warn!(partition, error = %error, "restoring once more");
+            }
+            other => return other,
+        }
     }
 }
 
@@ -68,6 +79,7 @@ fn attempt(
             expected: input_partitions,
         });
     }
+    let Some(mut state) = open(stage, partition, input_partitions, patience)? else { return Ok(None) };
     let mut attempts = 0;
     loop {
         // First the group's offset, which waits until no open transaction touches it: a predecessor whose offsets
@@ -75,7 +87,9 @@ fn attempt(
         let committed = committed(&consumer, &stage.input, &[partition], patience)?
             .first()
             .and_then(|(_, offset)| *offset);
-        let Some(state) = read_to_the_end(stage, partition, behind, patience)? else { return Ok(None) };
+        if read_to_the_end(stage, partition, &mut state, behind, patience)?.is_break() {
+            return Ok(None);
+        }
         let written_for = match state.progress {
             Some(progress) => Some(progress.input_partitions),
             // Nothing here yet. But if the others have state for fewer partitions, this one has been added, and the keys
@@ -159,13 +173,54 @@ fn written_for(stage: &Stage, partitions: i32, patience: &Patience<'_>) -> Resul
     Ok(None)
 }
 
-/// Reads everything that was in the changelog when it was called. `None`: stopped.
+/// The store as it is found. `None`: stopped.
+fn open(
+    stage: &Stage,
+    partition: i32,
+    partitions: i32,
+    patience: &Patience<'_>,
+) -> Result<Option<Reading>, Error> {
+    let Storage::Disk(options) = &stage.storage else {
+        return Ok(Some(Reading {
+            store: Box::new(Memory::new(&stage.tables)),
+            batch: None,
+            progress: None,
+            next: None,
+            records: 0,
+        }));
+    };
+    let path = options.folder.join(format!("{}-{}", stage.name, stage.instance)).join(partition.to_string());
+    let Some(folder) = Folder::acquire(&path, patience.stop)? else { return Ok(None) };
+    let (low, end) = watermarks(&client(stage, "read_uncommitted")?, &stage.changelog, partition, patience)?;
+    let described = topic::describe(&stage.client, &stage.changelog)?;
+    let identity = Identity {
+        stage: stage.name.clone(),
+        changelog: stage.changelog.clone(),
+        topic_id: described.id,
+        partition,
+        partitions,
+    };
+    let changelog = Changelog { low, end, tombstones: described.tombstones };
+    let opening = Opening { options, identity: &identity, tables: &stage.tables, changelog: &changelog };
+    let disk = opening.open(folder)?;
+    let (input, next) = disk.reached().unzip();
+    tracing::debug!(partition, ?input, ?next, low, end, "store opened");
+    let progress =
+        input.flatten().map(|offset| Progress { format: FORMAT, input_partitions: partitions, offset });
+    let batch = Batch { changes: Overlay::new(&stage.tables), bytes: 0, clock: options.clock };
+    Ok(Some(Reading { store: Box::new(disk), batch: Some(batch), progress, next, records: 0 }))
+}
+
+/// Reads everything that was in the changelog when it was called and isn't in the store. Break: stopped.
 fn read_to_the_end(
     stage: &Stage,
     partition: i32,
+    state: &mut Reading,
     behind: &AtomicI64,
     patience: &Patience<'_>,
-) -> Result<Option<Reading>, Error> {
+) -> Result<ControlFlow<()>, Error> {
+    // Tombstones that are further on than the end that is asked for below are younger than this.
+    let begun_at = state.batch.as_ref().map(|batch| (batch.clock)());
     let consumer = client(stage, "read_committed")?;
     // The target is the high watermark, which counts open transactions. Under read_committed neither the watermark
     // nor the end-of-partition event sees beyond the last stable offset: a foreign open transaction would make the
@@ -183,19 +238,66 @@ fn read_to_the_end(
         patience.sleep(Duration::from_millis(50))?;
     }
     drop(uncommitted);
-    tracing::debug!(partition, low, target, "everything below the target is decided");
-    let mut state = Reading { store: Box::new(Memory::new(&stage.tables)), progress: None, records: 0 };
-    if target > low && read(stage, partition, &consumer, &mut state, &mut stall, patience.stop)?.is_break() {
-        return Ok(None);
+    tracing::debug!(partition, low, target, next = state.next, "everything below the target is decided");
+    if target > state.next.unwrap_or(low)
+        && read(stage, partition, &consumer, state, &mut stall, patience.stop)?.is_break()
+    {
+        return Ok(ControlFlow::Break(()));
     }
+    let from = state.next.unwrap_or(low);
+    state.flush(from, begun_at)?;
     tracing::debug!(partition, records = state.records, "changelog read");
-    Ok(Some(state))
+    Ok(ControlFlow::Continue(()))
 }
 
+/// A store that is being read back.
 struct Reading {
     store: Box<dyn Store>,
+    /// What a store on disk gets at once; memory takes each record as it comes.
+    batch: Option<Batch>,
     progress: Option<Progress>,
+    /// The next record of the changelog; `None` when nothing of it was ever read.
+    next: Option<i64>,
     records: u64,
+}
+
+struct Batch {
+    changes: Overlay,
+    bytes: usize,
+    clock: fn() -> i64,
+}
+
+impl Batch {
+    /// Large enough that a batch's own cost doesn't count.
+    const CHANGES: usize = 10_000;
+    const BYTES: usize = 4 << 20;
+
+    fn is_full(&self) -> bool {
+        self.changes.len() >= Self::CHANGES || self.bytes >= Self::BYTES
+    }
+}
+
+impl Reading {
+    fn put(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+        let Some(batch) = &mut self.batch else {
+            let reached = Reached::Changelog { next: 0, input: None, complete_at: None };
+            return self.store.apply(&mut std::iter::once((table, key, value)), reached);
+        };
+        if !batch.changes.set(table, key, value) {
+            return Err(StoreError::Undeclared(table));
+        }
+        batch.changes.keep();
+        batch.bytes += key.len() + value.map_or(0, <[u8]>::len);
+        Ok(())
+    }
+
+    /// Gives a store on disk what was collected. `complete_at`: when the reading began that has come to the end.
+    fn flush(&mut self, next: i64, complete_at: Option<i64>) -> Result<(), StoreError> {
+        let Some(batch) = &mut self.batch else { return Ok(()) };
+        let input = self.progress.map(|progress| progress.offset);
+        batch.bytes = 0;
+        batch.changes.apply_to(&mut *self.store, Reached::Changelog { next, input, complete_at })
+    }
 }
 
 fn read(
@@ -209,7 +311,8 @@ fn read(
     let failed =
         |what: &str, source| Error::Kafka { what: format!("{what} {}-{partition}", stage.changelog), source };
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&stage.changelog, partition, Offset::Beginning)
+    let from = state.next.map_or(Offset::Beginning, Offset::Offset);
+    list.add_partition_offset(&stage.changelog, partition, from)
         .and_then(|()| consumer.assign(&list))
         .map_err(|source| failed("read", source))?;
     loop {
@@ -236,17 +339,19 @@ fn read(
                         state.progress = Some(progress);
                     }
                     (Key::Offset, None) => {}
-                    (Key::State(table, key), value) => {
-                        state
-                            .store
-                            .apply(&mut std::iter::once((table, key, value)), 0)
-                            .map_err(|e| foreign(e.to_string()))?;
-                    }
+                    (Key::State(table, key), value) => match state.put(table, key, value) {
+                        Err(error @ StoreError::Undeclared(_)) => return Err(foreign(error.to_string())),
+                        other => other?,
+                    },
                 }
+                state.next = Some(message.offset() + 1);
                 state.records += 1;
                 fault::crash(Crash::InRestore, || ())?;
                 stall.behind.store(stall.target - message.offset() - 1, Ordering::Relaxed);
                 stall.check(message.offset());
+                if state.batch.as_ref().is_some_and(Batch::is_full) {
+                    state.flush(message.offset() + 1, None)?;
+                }
                 if state.records.is_multiple_of(4096) && stop() {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -300,7 +405,7 @@ fn start(
             );
             Ok(progress.offset)
         }
-        (None, None) if state.records == 0 => {
+        (None, None) if state.records == 0 && state.store.is_empty() => {
             // Nobody has ever worked here: the beginning is right, and chosen on purpose.
             let (low, _) = watermarks(consumer, &stage.input, partition, patience)?;
             Ok(low)

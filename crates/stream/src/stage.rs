@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 
 use crate::worker::Worker;
-use crate::{Error, Observer, Processor, Table, fault};
+use crate::{Error, Observer, Processor, Storage, Table, fault};
 
 /// A topic that a stage writes to.
 #[derive(Debug, Clone)]
@@ -65,6 +65,8 @@ pub struct Stage {
     pub outputs: Vec<Output>,
     /// State tables of the processor.
     pub tables: Vec<Table>,
+    /// Where they are kept.
+    pub storage: Storage,
     /// When to commit.
     pub cut: Cut,
     /// After how long a silent copy loses its partitions.

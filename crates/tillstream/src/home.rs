@@ -63,6 +63,11 @@ impl Home {
         self.dir.join("kafka")
     }
 
+    /// Where stages keep their state, if they do on disk.
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
     /// Where the demo notes how far it has come.
     pub fn demo_file(&self) -> PathBuf {
         self.dir.join("demo.json")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,11 +64,8 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
     };
     std::fs::create_dir_all(home.dir()).with_context(|| format!("cannot create {}", home.dir().display()))?;
     home.forget_stale_endpoints();
-    let mut config = match &common.config {
-        Some(file) => Config::load(Some(file), vec![]),
-        None => Config::load(None, vec![]),
-    }
-    .map_err(|errors| Stop::Usage(anyhow!("{errors}")))?;
+    let mut config =
+        load(common.config.as_deref(), &home).map_err(|errors| Stop::Usage(anyhow!("{errors}")))?;
     if config.instance.is_none() {
         config.instance = Some("up".to_owned());
     }
@@ -114,6 +111,19 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
         cluster.stop();
     }
     result
+}
+
+/// The configuration, with stores on disk in the data folder where no other one was chosen.
+fn load(file: Option<&Path>, home: &Home) -> Result<Config, service::config::Errors> {
+    let own = |key: &str, value: &str| (key.to_owned(), value.into());
+    let in_memory = vec![own("state.store", "memory"), own("aggregator.store", "memory")];
+    let chosen = Config::load(file, in_memory)?;
+    let folder = home.state_dir();
+    let folders = [("state.folder", chosen.state.folder), ("aggregator.folder", chosen.aggregator.folder)]
+        .into_iter()
+        .filter(|(_, chosen)| chosen.is_none())
+        .map(|(key, _)| own(key, &folder.to_string_lossy()));
+    Config::load(file, folders.collect())
 }
 
 /// Everything between a ready cluster and its end.
@@ -322,5 +332,23 @@ fn brokers(text: &str) -> Result<u8, String> {
         "1" => Ok(1),
         "3" => Ok(3),
         _ => Err("1 or 3".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_on_disk_are_in_the_data_folder_unless_another_one_was_chosen() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(Some(dir.path())).unwrap();
+        let file = dir.path().join("config.toml");
+        let text = "[state]\nstore = 'disk'\n[aggregator]\nstore = 'disk'\nfolder = '/elsewhere'";
+        std::fs::write(&file, text).unwrap();
+        let config = load(Some(&file), &home).unwrap();
+        assert_eq!(config.state.folder, Some(home.state_dir()));
+        assert_eq!(config.aggregator.folder, Some(PathBuf::from("/elsewhere")));
+        assert_eq!(config.state.store, service::config::Store::Disk);
     }
 }

@@ -1,10 +1,12 @@
 //! What types can't say.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sources::Workspaces;
 
-use crate::config::{Config, Mistake, Origin, Stage};
+use crate::config::{Config, Mistake, Origin, Stage, Store};
+use crate::unit::ByteSize;
 use crate::{kafka, log};
 
 /// The answer is never later than 4 s (R8.3); the rest is for reading, checking and sending.
@@ -51,6 +53,10 @@ pub(super) fn all(config: &Config) -> Vec<Mistake> {
     stage("normalizer", &config.normalizer.stage(), &mut wrong);
     stage("state", &config.state.stage(), &mut wrong);
     stage("aggregator", &config.aggregator.stage(), &mut wrong);
+    let (state, aggregator) = (&config.state, &config.aggregator);
+    store("state", state.store, state.folder.as_deref(), state.cache, state.write_buffer, &mut wrong);
+    let buffer = aggregator.write_buffer;
+    store("aggregator", aggregator.store, aggregator.folder.as_deref(), aggregator.cache, buffer, &mut wrong);
     if config.state.person_id_key.as_ref().is_some_and(|key| key.trim().len() < 16) {
         wrong("state.person_id_key", "it has fewer than 16 characters".to_owned());
     }
@@ -116,5 +122,23 @@ fn stage(name: &str, stage: &Stage, wrong: &mut impl FnMut(&str, String)) {
     }
     if stage.session_timeout.0 < Duration::from_secs(6) || stage.session_timeout.0 > Duration::from_secs(30) {
         wrong(&format!("{name}.session_timeout"), "it is not between 6s (brokers' least) and 30s".to_owned());
+    }
+}
+
+fn store(
+    name: &str,
+    store: Store,
+    folder: Option<&Path>,
+    cache: ByteSize,
+    write_buffer: ByteSize,
+    wrong: &mut impl FnMut(&str, String),
+) {
+    if store == Store::Disk && folder.is_none_or(|folder| folder.as_os_str().is_empty()) {
+        wrong(&format!("{name}.folder"), format!("it is needed with {name}.store = \"disk\""));
+    }
+    for (key, size) in [("cache", cache), ("write_buffer", write_buffer)] {
+        if size.0 < 8 << 20 || size.0 > 64 << 30 {
+            wrong(&format!("{name}.{key}"), "it is not between 8MiB and 64GiB".to_owned());
+        }
     }
 }

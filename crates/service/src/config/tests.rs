@@ -42,6 +42,32 @@ fn the_defaults_are_a_configuration() {
 }
 
 #[test]
+fn a_store_on_disk_needs_a_folder() {
+    let found = mistakes("[state]\nstore = 'disk'\n[aggregator]\ncache = '1KiB'\nstore = 'tape'", &[]);
+    assert!(found.iter().any(|m| m.starts_with("aggregator.store: ")), "{found:#?}");
+    let found = mistakes("[state]\nstore = 'disk'\n[aggregator]\ncache = '1KiB'", &[]);
+    assert_eq!(
+        found,
+        [
+            "aggregator.cache: it is not between 8MiB and 64GiB",
+            "state.folder: it is needed with state.store = \"disk\""
+        ]
+    );
+    let env = [("TILLSTREAM_STATE__STORE", "disk"), ("TILLSTREAM_STATE__FOLDER", "/var/lib/x")];
+    let config = load("[state]\ncache = '1GiB'", &env).unwrap();
+    assert_eq!(config.state.store, Store::Disk);
+    assert_eq!(config.state.cache.0, 1 << 30);
+    let shown = config.to_toml_redacted();
+    for line in [
+        "store = \"disk\"  # environment TILLSTREAM_STATE__STORE",
+        "folder = \"/var/lib/x\"",
+        "write_buffer = \"64MiB\"  # default",
+    ] {
+        assert!(shown.contains(line), "{line} in\n{shown}");
+    }
+}
+
+#[test]
 fn every_key_of_the_defaults_file_has_a_comment_above_it() {
     let lines: Vec<_> = DEFAULTS.lines().collect();
     for pair in lines.windows(2) {

@@ -265,6 +265,9 @@ impl<'s> Worker<'s> {
             );
             result = set_aside(&mut *self.processor, &record, poison, &mut ctx);
         }
+        if let Some(error) = task.store.failure() {
+            return self.store_failed(error);
+        }
         match result {
             Ok(()) => {
                 task.overlay.keep();

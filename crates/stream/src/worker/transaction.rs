@@ -14,7 +14,7 @@ use crate::fault::{self, Crash, Sabotage};
 use crate::producer::{Message, Producer, fenced};
 use crate::restore::committed;
 use crate::task::Task;
-use crate::{Committed, Error};
+use crate::{Committed, Error, StoreError};
 
 impl Worker<'_> {
     /// Commits what was processed, if anything was.
@@ -90,7 +90,15 @@ impl Worker<'_> {
             self.outbox.begin(None);
             let at = (partition, task.timestamp_millis);
             let mut ctx = context(self.stage, task, &mut self.outbox, &mut self.counts, at);
-            self.processor.publish(&mut ctx).map_err(|e| Error::Processor(format!("publishing: {e}")))?;
+            let published = self.processor.publish(&mut ctx);
+            if let Some(error) = task.store.failure() {
+                // The abort comes back to the records, and they meet the failure again.
+                self.transaction
+                    .iter_mut()
+                    .for_each(|open| open.failed = Some(TransactionError::of_store(&error)));
+                return Ok(());
+            }
+            published.map_err(|e| Error::Processor(format!("publishing: {e}")))?;
             task.overlay.keep();
             self.counts.keep();
             self.flush_outbox();
@@ -150,11 +158,12 @@ impl Worker<'_> {
 
     /// The commit succeeded: the overlay becomes state.
     pub(super) fn finish(&mut self, commit: Duration) -> Result<(), Error> {
+        let mut failed = None;
         for task in self.tasks.values_mut() {
             if let Task::Running(task) = task
                 && task.is_dirty()
             {
-                task.overlay.merge_into(&mut *task.store, task.position)?;
+                failed = task.overlay.merge_into(&mut *task.store, task.position).err().or(failed);
                 task.committed = task.position;
             }
         }
@@ -171,7 +180,16 @@ impl Worker<'_> {
         self.counts.clear();
         self.last_commit = Instant::now();
         self.aborts = 0;
-        Ok(())
+        failed.map_or(Ok(()), |error| self.store_failed(error))
+    }
+
+    /// What a store on disk said can't be believed: a corrupt one is wiped and restored by reading everything anew.
+    pub(super) fn store_failed(&mut self, error: StoreError) -> Result<(), Error> {
+        if !error.is_corrupt() {
+            return Err(error.into());
+        }
+        tracing::warn!(slot = self.slot, error = %error, "a local store failed");
+        self.restart("a corrupt local store")
     }
 
     /// Nothing of the open transaction counts: forget it and go back to the committed offsets.

@@ -32,6 +32,19 @@ pub fn bootstrap() -> String {
         .unwrap_or_else(|_| localkafka::shared_kafka().bootstrap().to_owned())
 }
 
+pub fn delete(topics: &[&str]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+    for result in runtime.block_on(admin.delete_topics(topics, &AdminOptions::new())).unwrap() {
+        result.unwrap();
+    }
+    let exists = |topic: &&str| {
+        let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+        !metadata.topics()[0].partitions().is_empty()
+    };
+    wait("the topics to be gone", || !topics.iter().any(exists));
+}
+
 /// A name that no other test uses.
 pub fn unique(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);

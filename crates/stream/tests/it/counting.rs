@@ -1,15 +1,18 @@
 //! A processor that counts per key and says each count once, and a stage around it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use stream::{
-    Committed, Context, Cut, Error, Failure, Observer, Output, Phase, Poison, Processor, Record, Stage,
-    Table, TaskStatus,
+    Committed, Context, Cut, Error, Failure, Observer, OnDisk, Output, Phase, Poison, Processor, Record,
+    Stage, Storage, Table, TaskStatus,
 };
+
+use tempfile::TempDir;
 
 use crate::cluster::client;
 
@@ -130,34 +133,67 @@ impl Observer for Seen {
     }
 }
 
+/// Where a job keeps its state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Memory,
+    Disk,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock that is passed in")]
+pub fn clock() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
+/// A store on disk with as little memory as it takes.
+pub fn on_disk(folder: &Path) -> OnDisk {
+    OnDisk { folder: folder.to_owned(), cache_bytes: 1, write_buffer_bytes: 1, clock }
+}
+
 /// Topics and names of one test.
 pub struct Job {
     pub stage: Stage,
     pub world: Arc<AtomicBool>,
+    /// Of the stores.
+    pub folder: Arc<TempDir>,
 }
 
 impl Job {
     pub fn new(name: &str, partitions: i32) -> Self {
-        let job = Self::named(&crate::cluster::unique(name));
-        let name = &job.stage.name;
-        let topic = |kind: &str| format!("{name}.{kind}");
-        // As on the real topics: no clock decides what is taken.
-        let any_time = ("message.timestamp.after.max.ms", "9223372036854775807");
-        let compact: &[(&str, &str)] = &[("cleanup.policy", "compact"), any_time];
-        let any_time: &[(&str, &str)] = &[any_time];
-        crate::cluster::create(&[
-            (&topic("in"), partitions, any_time),
-            (&topic("out"), partitions, any_time),
-            (&topic("dead"), 1, any_time),
-            (&topic("latest"), partitions, compact),
-            (&topic("changelog"), partitions, compact),
-        ]);
+        Self::on(Kind::Memory, name, partitions)
+    }
+
+    pub fn on(kind: Kind, name: &str, partitions: i32) -> Self {
+        let job = Self::of(kind, &crate::cluster::unique(name));
+        job.create(partitions, &[("cleanup.policy", "compact")]);
         job
     }
 
-    /// A job whose topics are there already.
+    pub fn create(&self, partitions: i32, changelog: &[(&str, &str)]) {
+        // As on the real topics: no clock decides what is taken.
+        let any_time = ("message.timestamp.after.max.ms", "9223372036854775807");
+        let changelog: Vec<_> = changelog.iter().copied().chain([any_time]).collect();
+        let compact: &[(&str, &str)] = &[("cleanup.policy", "compact"), any_time];
+        let any_time: &[(&str, &str)] = &[any_time];
+        crate::cluster::create(&[
+            (&self.stage.input, partitions, any_time),
+            (self.out(), partitions, any_time),
+            (self.dead(), 1, any_time),
+            (self.latest(), partitions, compact),
+            (&self.stage.changelog, partitions, &changelog),
+        ]);
+    }
+
+    /// A job in memory whose topics are there already.
     pub fn named(name: &str) -> Self {
+        Self::of(Kind::Memory, name)
+    }
+
+    /// A job whose topics are there or will be made.
+    pub fn of(kind: Kind, name: &str) -> Self {
         let topic = |kind: &str| format!("{name}.{kind}");
+        let folder = tempfile::tempdir().unwrap();
         let output = |kind: &str| Output { topic: topic(kind), max_message_bytes: 100_000 };
         let stage = Stage {
             client: client(),
@@ -169,10 +205,14 @@ impl Job {
             changelog_limit: 100_000,
             outputs: vec![output("out"), output("dead"), output("latest")],
             tables: vec![COUNTS],
+            storage: match kind {
+                Kind::Memory => Storage::Memory,
+                Kind::Disk => Storage::Disk(on_disk(folder.path())),
+            },
             cut: Cut::default(),
             session_timeout: Duration::from_secs(6),
         };
-        Self { stage, world: Arc::new(AtomicBool::new(true)) }
+        Self { stage, world: Arc::new(AtomicBool::new(true)), folder: Arc::new(folder) }
     }
 
     /// The same job through the proxy, under a client id of its own.

@@ -17,3 +17,4 @@ mod group;
 mod hardship;
 mod process;
 mod runtime;
+mod store;

@@ -16,7 +16,8 @@ use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 use stream::{
-    Committed, Context, Cut, Failure, Observer, Output, Phase, Poison, Processor, Record, Stage, TaskStatus,
+    Committed, Context, Cut, Failure, Observer, Output, Phase, Poison, Processor, Record, Stage, Storage,
+    TaskStatus,
 };
 
 use super::cluster::Kafka;
@@ -164,6 +165,7 @@ impl<'k> Round<'k> {
             changelog_limit: 1 << 20,
             outputs: vec![Output { topic: self.topic("out"), max_message_bytes: 1 << 20 }],
             tables: Vec::new(),
+            storage: Storage::Memory,
             cut: Cut { interval: EVERY, ..Cut::default() },
             session_timeout: Duration::from_secs(6),
         };

@@ -1,4 +1,4 @@
-//! Where a task keeps its state between transactions.
+//! State in memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,52 +6,7 @@ use std::ops::Bound;
 
 use hashbrown::HashMap;
 
-/// One kind of state. Its number is part of the changelog's keys and never changes its meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Table {
-    /// Number, below 255.
-    pub number: u8,
-    /// For people.
-    pub name: &'static str,
-    /// True when it is read in key order ([`Context::first`](crate::Context::first) and the like). An ordered table
-    /// costs more per look-up.
-    pub ordered: bool,
-}
-
-/// A local store that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
-
-/// A change: table, key, and the new value or `None` for a removal.
-pub type Change<'a> = (u8, &'a [u8], Option<&'a [u8]>);
-
-/// Key and value.
-pub type Entry<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
-
-/// State of one task. Implementations are interchangeable: the same tests run over each.
-pub trait Store: Send {
-    /// The value of a key.
-    fn get(&self, table: u8, key: &[u8]) -> Option<Cow<'_, [u8]>>;
-
-    /// The next entry of an ordered table at or after (`reverse`: at or before) a bound.
-    fn next(&self, table: u8, from: Bound<&[u8]>, reverse: bool) -> Option<Entry<'_>>;
-
-    /// Applies the changes of one committed transaction, atomically with the input offset that they belong to.
-    fn apply(&mut self, changes: &mut dyn Iterator<Item = Change<'_>>, offset: i64)
-    -> Result<(), StoreError>;
-
-    /// Number of entries.
-    fn len(&self) -> usize;
-
-    /// Bytes of keys and values.
-    fn bytes(&self) -> u64;
-
-    /// True when nothing is stored.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
+use super::{Change, Entry, Reached, Store, StoreError, Table};
 
 type Bytes = Box<[u8]>;
 
@@ -113,14 +68,14 @@ impl Store for Memory {
     fn apply(
         &mut self,
         changes: &mut dyn Iterator<Item = Change<'_>>,
-        _offset: i64,
+        _reached: Reached,
     ) -> Result<(), StoreError> {
         for (table, key, value) in changes {
             let entries = self
                 .tables
                 .get_mut(usize::from(table))
                 .and_then(Option::as_mut)
-                .ok_or_else(|| StoreError(format!("table {table} isn't declared")))?;
+                .ok_or(StoreError::Undeclared(table))?;
             // The lengths of what goes out and of what comes in.
             let (removed, added) = match (entries, value) {
                 (Entries::Hashed(map), Some(value)) => match map.get_mut(key) {
@@ -169,7 +124,7 @@ mod tests {
         let mut store = Memory::new(&[table(0, false), table(1, true)]);
         for number in [0, 1] {
             let mut apply = |key: &'static [u8], value: Option<&'static [u8]>| {
-                store.apply(&mut std::iter::once((number, key, value)), 0).unwrap();
+                store.apply(&mut std::iter::once((number, key, value)), Reached::Input(0)).unwrap();
                 store.bytes()
             };
             assert_eq!(apply(b"ab", Some(b"1234")), 6);

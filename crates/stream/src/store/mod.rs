@@ -1,0 +1,173 @@
+//! Where a task keeps its state between transactions: in memory, or on disk when it outgrows that.
+//!
+//! Either way the changelog is the truth and a store is its copy. What distinguishes them is how much of the changelog
+//! a start has to read: all of it, or what came since the store was written.
+
+mod disk;
+mod folder;
+mod marks;
+mod memory;
+mod usable;
+
+use std::borrow::Cow;
+use std::ops::Bound;
+use std::path::PathBuf;
+
+pub(crate) use disk::Opening;
+pub(crate) use folder::Folder;
+pub(crate) use marks::Identity;
+pub use memory::Memory;
+pub(crate) use usable::Changelog;
+
+/// The longest key that a store takes.
+pub const LONGEST_KEY: usize = 60_000;
+
+/// One kind of state. Its number is part of the changelog's keys and never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// Number, below 255.
+    pub number: u8,
+    /// For people.
+    pub name: &'static str,
+    /// True when it is read in key order ([`Context::first`](crate::Context::first) and the like). An ordered table
+    /// costs more per look-up.
+    pub ordered: bool,
+}
+
+/// Where a stage keeps its state between transactions.
+#[derive(Debug, Clone, Default)]
+pub enum Storage {
+    /// In memory: the fastest, and a start reads the whole changelog.
+    #[default]
+    Memory,
+    /// On disk: memory is bounded, and a start reads what came since.
+    Disk(OnDisk),
+}
+
+/// A store on disk. Its memory is `cache_bytes` and, while much is written, a few times `write_buffer_bytes`.
+#[derive(Debug, Clone)]
+pub struct OnDisk {
+    /// Each copy of each stage makes a folder of its own in it, and in that one for each partition.
+    pub folder: PathBuf,
+    /// Blocks that were read, for all partitions of the stage: each has its share.
+    pub cache_bytes: u64,
+    /// What was written and isn't in a table yet, for all partitions of the stage: each has its share.
+    pub write_buffer_bytes: u64,
+    /// Milliseconds since 1970: a store that is older than the changelog keeps tombstones is of no use.
+    pub clock: fn() -> i64,
+}
+
+/// A local store that failed. It holds nothing that the changelog doesn't have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The processor's mistake.
+    #[error("table {0} isn't declared")]
+    Undeclared(u8),
+    /// What is on disk isn't what was written. The store is wiped and restored, once.
+    #[error("the store in {} is corrupt: {detail}", folder.display())]
+    Corrupt {
+        /// Where.
+        folder: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// It was wiped for that a short time ago: something is wrong with the disk.
+    #[error(
+        "the store in {} is corrupt again, {minutes} minutes after it was rebuilt: check the disk, then remove the folder ({detail})",
+        folder.display()
+    )]
+    CorruptAgain {
+        /// Where.
+        folder: PathBuf,
+        /// How long ago it was wiped.
+        minutes: u64,
+        /// What was found.
+        detail: String,
+    },
+    /// The disk is full, or may not be written to, or is broken.
+    #[error("cannot {doing} the store in {}: {detail}", folder.display())]
+    Io {
+        /// Where.
+        folder: PathBuf,
+        /// What was attempted.
+        doing: &'static str,
+        /// What the system said.
+        detail: String,
+    },
+    /// Somebody else has it open.
+    #[error(
+        "the store in {} is in use by another process: give each copy its own instance name or folder",
+        folder.display()
+    )]
+    InUse {
+        /// Where.
+        folder: PathBuf,
+    },
+}
+
+impl StoreError {
+    /// True when wiping and restoring is the answer.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Corrupt { .. })
+    }
+}
+
+/// A change: table, key, and the new value or `None` for a removal.
+pub type Change<'a> = (u8, &'a [u8], Option<&'a [u8]>);
+
+/// Key and value.
+pub type Entry<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+/// How far a store goes once changes are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// One committed transaction more; the next input record.
+    Input(i64),
+    /// The changelog up to here, by reading it.
+    Changelog {
+        /// The next record of the changelog.
+        next: i64,
+        /// The next input record, as the changelog said; `None` when it didn't yet.
+        input: Option<i64>,
+        /// When the reading began, once it has come to the end; `None` on the way there.
+        complete_at: Option<i64>,
+    },
+}
+
+/// State of one task. Implementations are interchangeable: the same tests run over each.
+pub trait Store: Send {
+    /// The value of a key. A store that fails says `None` and from then on [`Store::failure`]: whoever asks for that
+    /// before believing an answer needs no error at each look-up.
+    fn get(&self, table: u8, key: &[u8]) -> Option<Cow<'_, [u8]>>;
+
+    /// The next entry of an ordered table at or after (`reverse`: at or before) a bound. Fails like [`Store::get`].
+    fn next(&self, table: u8, from: Bound<&[u8]>, reverse: bool) -> Option<Entry<'_>>;
+
+    /// Applies changes, each key once, atomically with how far they go.
+    fn apply(
+        &mut self,
+        changes: &mut dyn Iterator<Item = Change<'_>>,
+        reached: Reached,
+    ) -> Result<(), StoreError>;
+
+    /// Number of entries; a store on disk estimates it.
+    fn len(&self) -> usize;
+
+    /// Bytes of keys and values; a store on disk says what it takes there.
+    fn bytes(&self) -> u64;
+
+    /// True when nothing is stored.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Why answers since the store was opened can't be believed, if they can't.
+    fn failure(&self) -> Option<StoreError> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod rate;
+#[cfg(test)]
+mod tests;

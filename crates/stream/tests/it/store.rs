@@ -1,0 +1,249 @@
+//! Stores on disk that were killed, damaged, or outlived by their changelog: the runtime goes on exactly once.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use stream::{OnDisk, Stage, Storage};
+
+use crate::cluster::{self, count, produce, wait};
+use crate::counting::{Job, Kind, clock, on_disk};
+use crate::runtime::check;
+
+/// Name of the job, and folder of its stores.
+const CHILD_JOB: &str = "STREAM_TEST_CHILD_JOB";
+const CHILD_FOLDER: &str = "STREAM_TEST_CHILD_FOLDER";
+
+/// A copy as a process of its own, because a thread can't be killed.
+struct Child(process::Child);
+
+impl Child {
+    fn start(job: &Job, log: &Path) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::child", "--nocapture"])
+            .env(crate::process::BOOTSTRAP, cluster::bootstrap())
+            .env(CHILD_JOB, &job.stage.name)
+            .env(CHILD_FOLDER, job.folder.path())
+            .env("RUST_LOG", "stream=info")
+            .stdout(Stdio::null())
+            .stderr(File::create(log).unwrap())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // SIGKILL, on purpose.
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// What [`Child`] runs; without its variables it isn't a test.
+#[test]
+fn child() {
+    let (Ok(name), Ok(folder)) = (std::env::var(CHILD_JOB), std::env::var(CHILD_FOLDER)) else { return };
+    let mut job = Job::of(Kind::Disk, &name);
+    job.stage.storage = Storage::Disk(on_disk(Path::new(&folder)));
+    job.start("a").end().unwrap();
+}
+
+fn store_of(job: &Job, partition: i32) -> PathBuf {
+    job.folder.path().join(format!("{}-a", job.stage.name)).join(partition.to_string())
+}
+
+fn files(folder: &Path, is_it: impl Fn(&Path) -> bool + Copy) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    // What is in use changes while it is listed.
+    let Ok(entries) = fs::read_dir(folder) else { return found };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        match path.is_dir() {
+            true => found.extend(files(&path, is_it)),
+            false if is_it(&path) => found.push(path),
+            false => {}
+        }
+    }
+    found.sort();
+    found
+}
+
+fn journals(store: &Path) -> Vec<PathBuf> {
+    files(&store.join("data"), |path| path.extension().is_some_and(|extension| extension == "jnl"))
+}
+
+/// Tables of state; keyspace 0 is fjall's own.
+fn tables(store: &Path) -> Vec<PathBuf> {
+    let in_tables = |path: &Path| path.parent().is_some_and(|parent| parent.ends_with("tables"));
+    files(&store.join("data/keyspaces/1"), in_tables)
+}
+
+fn alter(file: &Path, change: impl Fn(&mut Vec<u8>)) {
+    let mut bytes = fs::read(file).unwrap();
+    change(&mut bytes);
+    fs::write(file, bytes).unwrap();
+}
+
+/// Where the content of a journal ends.
+fn content(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
+#[test]
+fn a_store_that_was_killed_and_whose_journal_is_torn_or_garbled_goes_on_exactly_once() {
+    let job = Job::on(Kind::Disk, "killed", 2);
+    let damages: [(&str, fn(&mut Vec<u8>)); 7] = [
+        ("none", |_| {}),
+        ("one byte is missing", |bytes| bytes.truncate(content(bytes) - 1)),
+        ("the last 100 bytes are missing", |bytes| bytes.truncate(content(bytes).saturating_sub(100))),
+        ("the second half is missing", |bytes| bytes.truncate(content(bytes) / 2)),
+        ("the last 500 bytes are zeros", |bytes| {
+            let end = content(bytes);
+            bytes[end.saturating_sub(500)..end].fill(0);
+        }),
+        ("a byte in the middle is another one", |bytes| {
+            let middle = content(bytes) / 2;
+            bytes[middle] ^= 0x10;
+        }),
+        ("everything is missing", Vec::clear),
+    ];
+    let log = job.folder.path().join("log");
+    let (mut total, keys) = (0, 60);
+    for (what, damage) in damages {
+        let child = Child::start(&job, &log);
+        let before = count(job.out());
+        // Killed in the middle of work.
+        produce(&job.stage.input, total, 3_000, keys);
+        total += 3_000;
+        wait("some of it", || count(job.out()) > before + 500);
+        drop(child);
+        for partition in 0..2 {
+            let store = store_of(&job, partition);
+            // As if the accidents were not within one hour.
+            let _ = fs::remove_file(store.join("rebuilt"));
+            if let Some(journal) = journals(&store).last() {
+                alter(journal, damage);
+            }
+        }
+        let child = Child::start(&job, &log);
+        wait(what, || count(job.out()) >= usize::try_from(total).unwrap());
+        drop(child);
+    }
+    check(&job, usize::try_from(total).unwrap());
+    // A fresh restore agrees with every key of what the store has become.
+    let in_memory = Job { stage: Stage { storage: Storage::Memory, ..job.stage.clone() }, ..job };
+    produce(&in_memory.stage.input, total, keys, keys);
+    let copy = in_memory.start("a");
+    wait("a record of each key", || copy.records() == keys);
+    copy.stop().unwrap();
+    check(&in_memory, usize::try_from(total + keys).unwrap());
+}
+
+#[test]
+fn a_table_that_is_corrupt_is_noticed_at_a_read_and_the_store_is_wiped_and_restored_and_the_log_says_so() {
+    let job = Job::on(Kind::Disk, "corrupt", 1);
+    let log = job.folder.path().join("log");
+    let keys = 40_000;
+    let child = Child::start(&job, &log);
+    produce(&job.stage.input, 0, keys, keys);
+    let keys_done = || count(job.out()) >= usize::try_from(keys).unwrap();
+    wait("as many records as make a table", || !tables(&store_of(&job, 0)).is_empty() && keys_done());
+    drop(child);
+    for table in tables(&store_of(&job, 0)) {
+        alter(&table, |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[..middle].iter_mut().step_by(61).for_each(|byte| *byte = !*byte);
+        });
+    }
+    let child = Child::start(&job, &log);
+    produce(&job.stage.input, keys, keys, keys);
+    wait("all of it", || count(job.out()) >= 2 * usize::try_from(keys).unwrap());
+    drop(child);
+    check(&job, 2 * usize::try_from(keys).unwrap());
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("a local store failed"), "{said}");
+    assert!(said.contains("it is wiped and restored from the changelog"), "{said}");
+    assert!(store_of(&job, 0).join("rebuilt").exists());
+}
+
+#[test]
+fn a_store_that_is_older_than_the_tombstones_of_its_changelog_is_rebuilt() {
+    /// Milliseconds by which this test's clock is fast.
+    static FAST: AtomicI64 = AtomicI64::new(0);
+    let mut job = Job::of(Kind::Disk, &cluster::unique("old"));
+    job.stage.storage = Storage::Disk(OnDisk {
+        clock: || clock() + FAST.load(Ordering::Relaxed),
+        ..on_disk(job.folder.path())
+    });
+    job.create(1, &[("cleanup.policy", "compact"), ("delete.retention.ms", "600000")]);
+    let mut total = 0;
+    // 0: young enough; later, a quarter before the ten minutes are over, too old.
+    for (fast, rebuilt) in [(0, false), (440_000, false), (440_000 + 451_000, true)] {
+        FAST.store(fast, Ordering::Relaxed);
+        produce(&job.stage.input, total, 500, 50);
+        total += 500;
+        let copy = job.start("a");
+        wait("500 records", || copy.records() == 500);
+        let restored = copy.seen.restored.load(Ordering::Relaxed);
+        copy.stop().unwrap();
+        // The first start has nothing to restore; there are 50 keys and some input offsets to read.
+        assert_eq!(restored >= 50, rebuilt, "{fast} ms later {restored} records were read");
+    }
+    check(&job, usize::try_from(total).unwrap());
+}
+
+#[test]
+fn a_store_of_an_earlier_topic_of_the_same_name_is_not_believed() {
+    let job = Job::on(Kind::Disk, "anew", 1);
+    produce(&job.stage.input, 0, 300, 30);
+    let copy = job.start("a");
+    wait("the first life", || copy.records() == 300);
+    copy.stop().unwrap();
+    cluster::delete(&[&job.stage.input, job.out(), job.dead(), job.latest(), &job.stage.changelog]);
+    job.create(1, &[("cleanup.policy", "compact")]);
+
+    // Without the disk, until the new changelog is longer than the old one was.
+    let in_memory = Job {
+        stage: Stage { storage: Storage::Memory, ..job.stage.clone() },
+        world: job.world.clone(),
+        folder: job.folder.clone(),
+    };
+    produce(&in_memory.stage.input, 0, 900, 20);
+    let copy = in_memory.start("a");
+    wait("the second life", || copy.records() == 900);
+    copy.stop().unwrap();
+
+    produce(&job.stage.input, 900, 300, 30);
+    let copy = job.start("a");
+    wait("the rest", || copy.records() == 300);
+    copy.stop().unwrap();
+    check(&job, 1_200);
+}
+
+#[test]
+fn a_store_that_stayed_behind_while_another_copy_worked_catches_up() {
+    let job = Job::on(Kind::Disk, "behind", 2);
+    let mut total = 0;
+    for copy in ["a", "b", "a", "b"] {
+        produce(&job.stage.input, total, 1_000, 40);
+        total += 1_000;
+        let copy = job.start(copy);
+        // The other one's membership has to time out.
+        wait("1,000 records", || copy.records() == 1_000);
+        copy.stop().unwrap();
+    }
+    check(&job, 4_000);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_stops_the_stage_with_a_sentence() {
+    let job = Job::on(Kind::Disk, "no-folder", 1);
+    let file = job.folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let job = Job { stage: Stage { storage: Storage::Disk(on_disk(&file)), ..job.stage.clone() }, ..job };
+    let error = job.start("a").end().unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.starts_with("cannot make the folder of the store in "), "{error}: {cause}");
+}
