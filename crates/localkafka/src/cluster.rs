@@ -12,7 +12,7 @@ use std::{
 use crate::{
     Artifacts, Error, Options,
     folder::{Folder, Identity},
-    groups, http,
+    http,
     ports::Ports,
     process::{self, Process},
     settings::{self, Node},
@@ -57,7 +57,7 @@ struct State {
     /// Whether the brokers have answered once. Before that the registry may give up waiting for them, and is then
     /// started again.
     answered: bool,
-    /// Whether a broker has been started since Kafka's transactions and groups were last looked at.
+    /// Whether a broker has been started since Kafka's transactions were last looked at.
     unsettled: bool,
 }
 
@@ -184,24 +184,20 @@ impl Cluster {
         self.start_registry(&mut state)
     }
 
-    /// Mends what a kill can leave behind in Kafka, if a broker was started since the last time: transactions that are
-    /// open for ever, and partitions that no member of a group has.
+    /// Ends transactions that Kafka has left open for ever, if a broker was started since the last time.
     fn settle(&self, deadline: Instant) -> Result<(), Error> {
         let mut settling = Settling::default();
         while self.state().unsettled {
             let running = self.running()?;
             let Some(node) = running.first() else { break };
             match settling.look(node.kafka, ANSWER) {
-                Ok(true) => match groups::settle(node.kafka, ANSWER) {
-                    Ok(()) => self.state().unsettled = false,
-                    Err(error) => tracing::debug!(%error, "groups could not be looked at yet"),
-                },
+                Ok(true) => self.state().unsettled = false,
                 Ok(false) => {}
                 Err(error) => tracing::debug!(%error, "transactions could not be looked at yet"),
             }
             if Instant::now() >= deadline {
                 let log = self.log(&settings::broker_name(node.id));
-                return Err(self.not_ready("kafka's coordinators", log));
+                return Err(self.not_ready("kafka's transaction coordinator", log));
             }
             thread::sleep(POLL);
         }

@@ -42,7 +42,6 @@ mod artifacts;
 mod cluster;
 mod error;
 mod folder;
-mod groups;
 mod http;
 mod java;
 mod options;

@@ -11,25 +11,18 @@ use std::{
 use bytes::{Buf as _, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
-        BrokerId, ConsumerProtocolAssignment, ConsumerProtocolSubscription, DescribeGroupsRequest,
-        DescribeProducersRequest, FetchRequest, GroupId, LeaveGroupRequest, ListGroupsRequest,
-        ListOffsetsRequest, MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader, TopicName,
-        WriteTxnMarkersRequest,
-        describe_groups_response::DescribedGroupMember,
+        BrokerId, DescribeProducersRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
+        MetadataResponse, RequestHeader, ResponseHeader, TopicName, WriteTxnMarkersRequest,
         describe_producers_request::TopicRequest,
         fetch_request::{FetchPartition, FetchTopic},
-        leave_group_request::MemberIdentity,
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic},
     },
-    protocol::{Decodable, Encodable as _, HeaderVersion as _, Message, Request, StrBytes},
+    protocol::{Decodable as _, Encodable as _, HeaderVersion as _, Request, StrBytes},
     records::{Record, RecordBatchDecoder},
 };
 
-use crate::{
-    groups::{Group, Member},
-    transactions::{Marker, Open},
-};
+use crate::transactions::{Marker, Open};
 
 const CORRELATION: i32 = 0x7469_6C6C;
 const MAX_ANSWER: usize = 64 << 20;
@@ -215,64 +208,6 @@ fn records(mut bytes: Bytes) -> io::Result<Vec<Record>> {
     Ok(records)
 }
 
-/// The groups that the asked broker coordinates.
-pub(crate) fn groups(port: u16, timeout: Duration) -> io::Result<Vec<Group>> {
-    let answer = call(port, timeout, 4, &ListGroupsRequest::default())?;
-    refused(answer.error_code)?;
-    let consumers = answer.groups.iter().filter(|group| group.protocol_type.as_str() == "consumer");
-    let ids: Vec<String> = consumers.map(|group| group.group_id.to_string()).collect();
-    describe_groups(port, timeout, &ids)
-}
-
-/// These groups, of which the asked broker is the coordinator; one that does not exist has no members.
-pub(crate) fn describe_groups(port: u16, timeout: Duration, ids: &[String]) -> io::Result<Vec<Group>> {
-    let ids = ids.iter().map(|id| group_id(id)).collect();
-    let answer = call(port, timeout, 5, &DescribeGroupsRequest::default().with_groups(ids))?;
-    let described = answer.groups.iter().map(|group| {
-        refused(group.error_code)?;
-        Ok(Group {
-            id: group.group_id.to_string(),
-            stable: group.group_state.as_str() == "Stable",
-            members: group.members.iter().map(member).collect::<io::Result<_>>()?,
-        })
-    });
-    described.collect()
-}
-
-fn member(member: &DescribedGroupMember) -> io::Result<Member> {
-    let subscription: ConsumerProtocolSubscription = versioned(&member.member_metadata)?;
-    let assignment: ConsumerProtocolAssignment = versioned(&member.member_assignment)?;
-    let assigned = assignment.assigned_partitions.iter();
-    Ok(Member {
-        instance: member.group_instance_id.as_ref().map(ToString::to_string),
-        topics: subscription.topics.iter().map(ToString::to_string).collect(),
-        assigned: assigned.flat_map(|t| t.partitions.iter().map(|p| (t.topic.to_string(), *p))).collect(),
-    })
-}
-
-/// What clients tell each other through the coordinator: a version, then the rest. Nothing at all stands for nothing.
-fn versioned<T: Decodable + Message + Default>(bytes: &Bytes) -> io::Result<T> {
-    let mut input = bytes.clone();
-    let Ok(version) = input.try_get_i16() else { return Ok(T::default()) };
-    T::decode(&mut input, version.min(T::VERSIONS.max)).map_err(io::Error::other)
-}
-
-/// Takes static members out of a group, of which the asked broker is the coordinator.
-pub(crate) fn remove_members(
-    port: u16,
-    timeout: Duration,
-    group: &str,
-    instances: &[&str],
-) -> io::Result<()> {
-    let leaving = instances.iter().map(|instance| {
-        MemberIdentity::default().with_group_instance_id(Some(StrBytes::from_string((*instance).to_owned())))
-    });
-    let request = LeaveGroupRequest::default().with_group_id(group_id(group)).with_members(leaving.collect());
-    let answer = call(port, timeout, 4, &request)?;
-    refused(answer.error_code)?;
-    answer.members.iter().map(|member| member.error_code).try_for_each(refused)
-}
-
 /// Connects to `127.0.0.1:port` and asks once.
 fn call<R: Request>(port: u16, timeout: Duration, version: i16, request: &R) -> io::Result<R::Response> {
     let header = RequestHeader::default()
@@ -312,10 +247,6 @@ fn not_kafka() -> io::Error {
 
 fn refused(code: i16) -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::other(format!("the broker answered with error {code}"))) }
-}
-
-fn group_id(group: &str) -> GroupId {
-    GroupId(StrBytes::from_string(group.to_owned()))
 }
 
 fn name(topic: &str) -> TopicName {
