@@ -398,7 +398,12 @@ impl Cluster {
     fn start_broker(&self, state: &mut State, id: u8) -> Result<(), Error> {
         let lock = state.folder.as_ref().ok_or(Error::NotRunning(id))?.lock();
         let mut command = self.java();
-        command.args(settings::broker_arguments(&self.artifacts.kafka, self.options.kafka_heap, id));
+        command.args(settings::broker_arguments(
+            &self.artifacts.kafka,
+            self.options.kafka_heap,
+            id,
+            &self.dir.join("tmp"),
+        ));
         let name = settings::broker_name(id);
         // A lone broker that has the time ends its transactions itself, and its next start need not wait until its old
         // session has run out. Of three, the last one could not stop in order. What a kill leaves is mended by `settle`.

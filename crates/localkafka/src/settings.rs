@@ -104,8 +104,10 @@ log.cleaner.dedupe.buffer.size=33554432
 }
 
 /// What `java` is given to run a broker, in the data folder.
-pub(crate) fn broker_arguments(kafka: &Path, heap: Heap, id: u8) -> Vec<OsString> {
+pub(crate) fn broker_arguments(kafka: &Path, heap: Heap, id: u8, temporary: &Path) -> Vec<OsString> {
     let mut arguments = jvm(heap);
+    // It unpacks native code there, and one that is killed leaves it.
+    arguments.push(with_path("-Djava.io.tmpdir=", temporary));
     arguments.extend(kafka_classes(kafka));
     arguments.extend(["kafka.Kafka".into(), format!("{}.properties", broker_name(id)).into()]);
     arguments
