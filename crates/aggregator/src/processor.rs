@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use commerce::order::Figures;
 use commerce::time::Zone;
-use commerce::{Fact, Outcome, Reason, ReceivedTime, WorkspaceId};
+use commerce::{Fact, Outcome, ReceivedTime, WorkspaceId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use service::stage::{Parts, decode, encode_error, letter};
+use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record, Table};
 use topics::{Decoder, Encoder, Topic};
 
@@ -24,7 +24,7 @@ pub struct Aggregator {
     grace: i64,
     decoder: Decoder,
     metrics: Encoder,
-    letters: Encoder,
+    letters: Letters,
     value: Vec<u8>,
 }
 
@@ -36,7 +36,7 @@ impl Aggregator {
             grace: i64::try_from(grace.as_micros()).unwrap_or(i64::MAX),
             decoder: parts.schemas.decoder(),
             metrics: parts.schemas.encoder(Topic::Metrics)?,
-            letters: parts.schemas.encoder(Topic::DeadLetters)?,
+            letters: Letters::new(parts, STAGE, LETTERS)?,
             value: Vec::new(),
         })
     }
@@ -112,12 +112,8 @@ impl Processor for Aggregator {
         poison: &Poison,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let letter = letter(STAGE, record, 0, poison);
-        self.value.clear();
-        self.letters.encode(&letter, &mut self.value).map_err(|e| encode_error(&e))?;
-        ctx.emit(LETTERS, None, letter.id.as_bytes(), Some(&self.value))?;
-        let reason = Reason::parse(poison.reason).unwrap_or(Reason::BadValue);
-        ctx.count([Outcome::DeadLettered(reason).as_str(), reason.code(), ""]);
+        let (_, outcome) = self.letters.set_aside(record, 0, poison, ctx)?;
+        ctx.count([outcome.as_str(), outcome.detail(), ""]);
         Ok(())
     }
 }

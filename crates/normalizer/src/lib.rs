@@ -14,7 +14,7 @@ use std::sync::Arc;
 use commerce::reason::Failure as Reject;
 use commerce::time::parse_received;
 use commerce::{Outcome, Reason};
-use service::stage::{Parts, Plan, encode_error, letter, source_label};
+use service::stage::{Letters, Parts, Plan, encode_error, source_label};
 use service::{Config, Metrics, Readiness, Shutdown};
 use sources::Raw;
 use stream::{Context, Failure, Poison, Processor, Record};
@@ -50,7 +50,7 @@ pub fn run(
 pub struct Normalizer {
     parts: Parts,
     events: Encoder,
-    letters: Encoder,
+    letters: Letters,
     key: Vec<u8>,
     value: Vec<u8>,
 }
@@ -60,7 +60,7 @@ impl Normalizer {
     pub fn new(parts: &Parts) -> anyhow::Result<Self> {
         Ok(Self {
             events: parts.schemas.encoder(Topic::Events)?,
-            letters: parts.schemas.encoder(Topic::DeadLetters)?,
+            letters: Letters::new(parts, STAGE, LETTERS)?,
             parts: parts.clone(),
             key: Vec::new(),
             value: Vec::new(),
@@ -74,13 +74,8 @@ impl Normalizer {
         poison: &Poison,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let letter = letter(STAGE, record, item, poison);
-        self.value.clear();
-        self.letters.encode(&letter, &mut self.value).map_err(|e| encode_error(&e))?;
-        ctx.emit(LETTERS, None, letter.id.as_bytes(), Some(&self.value))?;
-        // A reason comes from a closed set, so that its code is a bounded label.
-        let reason = Reason::parse(poison.reason).unwrap_or(Reason::BadValue);
-        count(ctx, Outcome::DeadLettered(reason), source_label(&letter.source));
+        let (letter, outcome) = self.letters.set_aside(record, item, poison, ctx)?;
+        count(ctx, outcome, source_label(&letter.source));
         Ok(())
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use commerce::{DeadLetter, DuplicateLevel, EventTime, Mark, ReceivedTime, Source, avro};
+use commerce::{DeadLetter, DuplicateLevel, EventTime, Mark, Outcome, Reason, ReceivedTime, Source, avro};
 use sources::Workspaces;
 use stream::{
-    Committed, Cut, Failure, Observer, OnDisk, Output, Phase, Poison, Processor, Record, Storage, TaskStatus,
+    Committed, Context, Cut, Failure, Observer, OnDisk, Output, Phase, Poison, Processor, Record, Storage,
+    TaskStatus,
 };
-use topics::{DecodeError, Decoder, EncodeError, SchemaRegistry, Schemas, Topic};
+use topics::{DecodeError, Decoder, EncodeError, Encoder, SchemaRegistry, Schemas, Topic};
 
 use crate::health::Part;
 use crate::metrics::{Counter, Gauge, Histogram, NO_SOURCE, Timer};
@@ -248,8 +249,41 @@ pub fn encode_error(error: &EncodeError) -> Failure {
     Failure::Fatal(error.to_string())
 }
 
+/// Where a stage sets items aside.
+#[derive(Debug)]
+pub struct Letters {
+    stage: &'static str,
+    output: usize,
+    encoder: Encoder,
+    value: Vec<u8>,
+}
+
+impl Letters {
+    /// For a stage whose plan has the topic as this output.
+    pub fn new(parts: &Parts, stage: &'static str, output: usize) -> Result<Self, EncodeError> {
+        Ok(Self { stage, output, encoder: parts.schemas.encoder(Topic::DeadLetters)?, value: Vec::new() })
+    }
+
+    /// Writes the dead letter of an input record, or of one item of it; gives the letter and how the item ended.
+    pub fn set_aside(
+        &mut self,
+        record: &Record<'_>,
+        item: i32,
+        poison: &Poison,
+        ctx: &mut Context<'_>,
+    ) -> Result<(DeadLetter, Outcome), Failure> {
+        let letter = letter(self.stage, record, item, poison);
+        self.value.clear();
+        self.encoder.encode(&letter, &mut self.value).map_err(|e| encode_error(&e))?;
+        ctx.emit(self.output, None, letter.id.as_bytes(), Some(&self.value))?;
+        // A reason comes from a closed set, so that its code is a bounded label.
+        let reason = Reason::parse(poison.reason).unwrap_or(Reason::BadValue);
+        Ok((letter, Outcome::DeadLettered(reason)))
+    }
+}
+
 /// The dead letter of an input record, or of one item of it.
-pub fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> DeadLetter {
+fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> DeadLetter {
     let header = |name: &str| record.header(name).unwrap_or_default().to_owned();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let id = Mark::of(&[

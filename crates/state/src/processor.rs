@@ -6,7 +6,7 @@ use std::ops::Range;
 use commerce::avro::{Encoded, Write as _};
 use commerce::order::{Policy, State, View, steps};
 use commerce::{Currency, DuplicateLevel, Event, EventName, Fact, Outcome, Reason, WorkspaceId};
-use service::stage::{Parts, decode, encode_error, letter};
+use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
@@ -25,7 +25,7 @@ pub struct StateStage {
     orders: Encoder,
     profiles: Encoder,
     metrics: Encoder,
-    letters: Encoder,
+    letters: Letters,
     value: Vec<u8>,
     stored: Vec<u8>,
     encoded: Views,
@@ -49,7 +49,7 @@ impl StateStage {
             orders: parts.schemas.encoder(Topic::Orders)?,
             profiles: parts.schemas.encoder(Topic::Profiles)?,
             metrics: parts.schemas.encoder(Topic::Metrics)?,
-            letters: parts.schemas.encoder(Topic::DeadLetters)?,
+            letters: Letters::new(parts, STAGE, LETTERS)?,
             value: Vec::new(),
             stored: Vec::new(),
             encoded: Views::default(),
@@ -199,11 +199,7 @@ impl Processor for StateStage {
         poison: &Poison,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let letter = letter(STAGE, record, 0, poison);
-        self.value.clear();
-        self.letters.encode(&letter, &mut self.value).map_err(|e| encode_error(&e))?;
-        ctx.emit(LETTERS, None, letter.id.as_bytes(), Some(&self.value))?;
-        let outcome = Outcome::DeadLettered(Reason::parse(poison.reason).unwrap_or(Reason::BadValue));
+        let (letter, outcome) = self.letters.set_aside(record, 0, poison, ctx)?;
         match (WorkspaceId::try_new(letter.workspace.as_str()), letter.received_at) {
             // The source is inside the record that couldn't be read.
             (Ok(workspace), Some(at)) => outcomes::record(ctx, &workspace, "", outcome, at, &mut self.stored),
