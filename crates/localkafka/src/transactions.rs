@@ -162,14 +162,22 @@ impl Settling {
     }
 }
 
-/// All open transactions, in partitions that have a leader.
+/// All open transactions, in partitions that have a leader. Those of a lone broker have one, or soon will: before that
+/// nothing is known of them, which must not be taken for "nothing is open".
 fn open(cluster: &Metadata, timeout: Duration) -> io::Result<HashSet<Open>> {
+    if lacks_leaders(cluster) {
+        return Err(io::Error::other("partitions without a leader"));
+    }
     let mut open = HashSet::new();
     for (id, port) in &cluster.brokers {
         let led: Vec<_> = cluster.partitions.iter().filter(|partition| partition.leader == *id).collect();
         open.extend(wire::open_transactions(*port, timeout, &led)?);
     }
     Ok(open)
+}
+
+fn lacks_leaders(cluster: &Metadata) -> bool {
+    cluster.brokers.len() < 2 && cluster.partitions.iter().any(|p| cluster.leader(p).is_none())
 }
 
 /// All of it or an error: a transaction that only a part knows of must not be taken for one that nobody knows.
@@ -272,6 +280,20 @@ mod tests {
             coordinator_epoch: -1,
             start: 40,
         }
+    }
+
+    #[test]
+    fn a_lone_brokers_partitions_without_a_leader_are_not_taken_for_settled() {
+        let partition = |leader| crate::wire::Partition { topic: "orders".into(), index: 0, leader };
+        let lacks = |brokers: &[(i32, u16)], leader| {
+            let brokers = brokers.to_vec();
+            lacks_leaders(&Metadata { brokers, controller: 1, partitions: vec![partition(leader)] })
+        };
+        assert!(lacks(&[], -1));
+        assert!(lacks(&[(1, 9092)], -1));
+        assert!(!lacks(&[(1, 9092)], 1));
+        // The only copy may be on a broker that was killed, and the others go on.
+        assert!(!lacks(&[(1, 9092), (2, 9093)], 3));
     }
 
     fn entry(producer: i64, status: Status, partitions: &[i32]) -> Option<Entry> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use commerce::avro::{Encoded, Write as _};
 use commerce::order::{Policy, State, View, steps};
-use commerce::{Currency, DuplicateLevel, Event, EventName, Fact, Outcome, Reason, WorkspaceId};
+use commerce::{Currency, Event, EventName, Fact, Outcome, Reason, WorkspaceId};
 use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
@@ -82,7 +82,6 @@ impl StateStage {
         };
         self.encoded.0.clear();
         let (key, mut state) = Self::load(ctx, event)?;
-        let first = state.first.clone();
         let observed = state.observe(event);
         let Some(view) = state.view(policy) else {
             return Err(poison(Reason::MissingOrderId, "an order event without an order".to_owned()));
@@ -124,9 +123,8 @@ impl StateStage {
             published(ctx.emit(ORDERS, Some(ctx.partition()), &key, Some(&self.value)), Topic::Orders, &key)?;
         }
         state.published = Some(view);
-        // A delivery that was known to the last byte leaves the order as it is.
-        let known = observed.outcome == Outcome::Duplicate(DuplicateLevel::Transport);
-        if !known || facts > 0 || state.first != first {
+        // A delivery that was known to the last byte leaves the order as it is; facts come of a changed policy, too.
+        if observed.changed || facts > 0 {
             put(ctx, ORDER, &key, &state, &mut self.stored)?;
         }
         Ok(observed.outcome)

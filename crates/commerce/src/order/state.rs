@@ -214,13 +214,16 @@ pub struct Observed {
     pub outcome: Outcome,
     /// True when it is a version of the order that wasn't known, be it old or new.
     pub new_version: bool,
+    /// True when the state has changed in any way, if only in what it remembers of deliveries.
+    pub changed: bool,
 }
 
 impl State {
     /// Joins one delivery in. An event without an order part changes nothing.
     pub fn observe(&mut self, event: &Event) -> Observed {
         let Some(order) = &event.payload.order else {
-            return Observed { outcome: Outcome::Duplicate(DuplicateLevel::Entity), new_version: false };
+            let outcome = Outcome::Duplicate(DuplicateLevel::Entity);
+            return Observed { outcome, new_version: false, changed: false };
         };
         let marks = (mark(&event.keys.transport), mark(&event.keys.semantic));
         let version = Version {
@@ -244,10 +247,12 @@ impl State {
         if let Some(merged) = merged {
             self.sources.insert(space, merged);
         }
-        if self.first.as_ref().is_none_or(|known| first < *known) {
+        let earlier = self.first.as_ref().is_none_or(|known| first < *known);
+        if earlier {
             self.first = Some(first);
         }
-        if !(seen_transport && seen_semantic) {
+        let remembered = seen_transport && seen_semantic;
+        if !remembered {
             if self.remembered.len() == REMEMBERED {
                 self.remembered.remove(0);
             }
@@ -265,7 +270,7 @@ impl State {
             (false, false, false) => Outcome::Duplicate(DuplicateLevel::Entity),
         };
         let new_version = !seen_transport && !seen_semantic && !matches!(outcome, Outcome::Duplicate(_));
-        Observed { outcome, new_version }
+        Observed { outcome, new_version, changed: learned || earlier || !remembered }
     }
 
     /// Joins two states of one order: commutative, associative, idempotent.

@@ -71,6 +71,10 @@ impl Worker<'_> {
 
     /// Takes over the tasks whose state is there.
     pub(super) fn adopt_restored(&mut self) -> Result<(), Error> {
+        if self.member.is_none() && !self.tasks.is_empty() {
+            // Read while we were nobody to the group: somebody else may have written since.
+            return if self.member().is_some() { self.restart("a new membership") } else { Ok(()) };
+        }
         let ready: Vec<_> = self
             .tasks
             .iter_mut()

@@ -146,20 +146,22 @@ impl<'s> Worker<'s> {
         result
     }
 
-    /// One turn: what the group wants, what was restored, one record, one commit if it is due.
+    /// One turn: one record, what the group wants, what was restored, one commit if it is due.
     fn step(&mut self, consumer: &BaseConsumer<Rebalances>) -> Result<(), Error> {
         let polled = consumer.poll(self.record_wait());
-        while let Some(wish) = self.rebalances.take() {
-            self.rebalance(wish)?;
-        }
-        self.adopt_restored()?;
         let drained = polled.is_none();
         self.drained = drained;
+        // The record first: whatever else is to be done may go back to an earlier one, and this one must not be taken
+        // for its successor then.
         match polled {
             Some(Ok(message)) => self.handle(&message)?,
             Some(Err(error)) => self.input_error(error)?,
             None => {}
         }
+        while let Some(wish) = self.rebalances.take() {
+            self.rebalance(wish)?;
+        }
+        self.adopt_restored()?;
         if self.is_due(drained) {
             self.cut()?;
         }

@@ -62,18 +62,23 @@ impl Worker<'_> {
         fault::crash(at, || self.producer.settle())
     }
 
-    /// Puts the offsets into the transaction, on behalf of the membership as it is now.
+    /// Puts the offsets into the transaction, on behalf of the membership under which the state was built.
     fn send_offsets(&self) -> Result<(), TransactionError> {
         let offsets = self.dirty_offsets();
         if fault::is_broken(Sabotage::NoTransactionalId) || fault::is_broken(Sabotage::OffsetsOutside) {
             let committed = self.consumer.commit(&offsets, CommitMode::Sync);
             return committed.map_err(|e| TransactionError::from_kafka(&e));
         }
-        let Some(membership) = self.membership() else {
-            let message = "not a member of the group at the moment".to_owned();
+        let refused = |message: &str| {
             let code = RDKafkaErrorCode::UnknownMemberId;
-            return Err(TransactionError { class: Class::Abortable, code, message });
+            TransactionError { class: Class::Abortable, code, message: message.to_owned() }
         };
+        let membership =
+            self.membership().ok_or_else(|| refused("not a member of the group at the moment"))?;
+        // It may have changed since it was looked at, and the broker would take the offsets of either.
+        if membership.member() != self.member && !fault::is_broken(Sabotage::StaleGroupMetadata) {
+            return Err(refused("another membership than that of the assignment"));
+        }
         self.producer.send_offsets(&offsets, &membership)
     }
 
