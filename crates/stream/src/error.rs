@@ -133,14 +133,14 @@ impl TransactionError {
     ) -> Self {
         let class = match code {
             _ if retriable => Class::Retriable,
-            RDKafkaErrorCode::ProducerFenced
-            | RDKafkaErrorCode::Fenced
-            | RDKafkaErrorCode::FencedInstanceId => Class::Fenced,
+            RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::Fenced => Class::Fenced,
             _ if abortable => Class::Abortable,
             _ if fatal => Class::Unknown,
             RDKafkaErrorCode::IllegalGeneration
             | RDKafkaErrorCode::UnknownMemberId
-            | RDKafkaErrorCode::RebalanceInProgress => Class::Abortable,
+            | RDKafkaErrorCode::RebalanceInProgress
+            // The membership's fault, not the producer's: the consumer hears of it with its next heartbeat.
+            | RDKafkaErrorCode::FencedInstanceId => Class::Abortable,
             _ => Class::Unknown,
         };
         Self { class, code, message }
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_fenced_producer_is_never_merely_aborted() {
-        for code in [Code::ProducerFenced, Code::Fenced, Code::FencedInstanceId] {
+        for code in [Code::ProducerFenced, Code::Fenced] {
             assert_eq!(class(code, false, true, false), Class::Fenced);
             assert_eq!(class(code, false, false, true), Class::Fenced);
         }
@@ -189,7 +189,12 @@ mod tests {
 
     #[test]
     fn a_lost_membership_aborts_and_does_not_stop() {
-        for code in [Code::IllegalGeneration, Code::UnknownMemberId, Code::RebalanceInProgress] {
+        for code in [
+            Code::IllegalGeneration,
+            Code::UnknownMemberId,
+            Code::RebalanceInProgress,
+            Code::FencedInstanceId,
+        ] {
             assert_eq!(class(code, false, false, false), Class::Abortable);
         }
         assert_eq!(class(Code::InvalidTransactionalState, false, true, false), Class::Abortable);

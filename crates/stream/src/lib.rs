@@ -16,7 +16,8 @@
 //! [`Processor::dead_letter`] writes, in the same transaction; a letter that its topic can't take is cut, and says where
 //! the whole record is. [`Failure::Transient`] backs off without losing the record's place. [`Failure::Fatal`] stops
 //! the stage with its message, and so do a changed number of partitions, a changelog of a newer version and a taken
-//! name. An outage of the cluster stops nothing: it is waited for, however long it takes.
+//! name. An outage of the cluster stops nothing: it is waited for, however long it takes. Nor does a broker that fences a
+//! copy whose name nobody else has, as it may after a restart: the copy asks the group and begins anew.
 //!
 //! This crate knows nothing of commerce: keys and values are bytes.
 

@@ -89,7 +89,8 @@ pub trait Observer: Send + Sync {
     fn committed(&self, committed: &Committed<'_>);
     /// A transaction was aborted: a stable cause.
     fn aborted(&self, cause: &'static str);
-    /// A producer was replaced.
+    /// A producer was replaced; with the cause `self-fenced` the consumer as well, because the group had fenced us although
+    /// nobody else has our name.
     fn recycled(&self, cause: &'static str);
     /// A task's state was read back.
     fn restored(&self, partition: i32, records: u64, took: Duration);

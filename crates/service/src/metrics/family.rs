@@ -56,7 +56,7 @@ families! {
     Transactions = "tillstream_transactions_total" ["stage", "result"] "transactions",
     /// Transactions that were aborted or had to be looked up, by what was going on: produce, commit, begin, lost, revoked, fenced, unknown, another membership, foreign commit.
     TransactionAborts = "tillstream_transaction_aborts_total" ["stage", "cause"] "transactions",
-    /// Producers that a stage replaced, by cause: slow, slow abort, failed abort, unknown. A late end of transaction can't reach the next one then.
+    /// Producers that a stage replaced, by cause: slow, slow abort, failed abort, unknown, self-fenced. A late end of transaction can't reach the next one then.
     ProducerRecycles = "tillstream_producer_recycles_total" ["stage", "cause"] "producers",
     /// Changelog records read to rebuild state after a start or a rebalance.
     RestoreRecords = "tillstream_restore_records_total" ["stage"] "records",

@@ -1,15 +1,16 @@
 //! The group: partitions come, are restored and go.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Worker;
 use crate::fault::{self, Crash, Sabotage};
 use crate::native::Membership;
-use crate::rebalance::Wish;
+use crate::rebalance::{Rebalances, Wish};
 use crate::restore::watermarks;
 use crate::task::{Restoring, Running, Task};
 use crate::{Error, Stage};
@@ -184,7 +185,19 @@ impl Worker<'_> {
     }
 }
 
-pub(super) fn consumer_config(stage: &Stage, slot: usize) -> rdkafka::ClientConfig {
+/// A consumer that isn't subscribed yet, and what it notes down.
+pub(super) fn consumer(
+    stage: &Stage,
+    slot: usize,
+) -> Result<(Arc<BaseConsumer<Rebalances>>, Rebalances), Error> {
+    let rebalances = Rebalances::default();
+    let consumer = consumer_config(stage, slot)
+        .create_with_context(rebalances.clone())
+        .map_err(|source| Error::Client { what: "consumer", source })?;
+    Ok((Arc::new(consumer), rebalances))
+}
+
+fn consumer_config(stage: &Stage, slot: usize) -> rdkafka::ClientConfig {
     let mut config = stage.client.clone();
     let session = stage.session_timeout.as_millis().to_string();
     config

@@ -5,6 +5,7 @@
 //! merged only when the commit is known to have succeeded.
 
 mod group;
+mod name;
 mod owners;
 mod transaction;
 
@@ -81,16 +82,13 @@ impl<'s> Worker<'s> {
     ) -> Result<Self, Error> {
         let patience = Patience { stop, observer: Some((&*observer, slot)) };
         let producer = Producer::start(stage, &stage.slot_id(slot), &patience)?;
-        let rebalances = Rebalances::default();
-        let consumer: BaseConsumer<Rebalances> = group::consumer_config(stage, slot)
-            .create_with_context(rebalances.clone())
-            .map_err(|source| Error::Client { what: "consumer", source })?;
+        let (consumer, rebalances) = group::consumer(stage, slot)?;
         let now = Instant::now();
         let worker = Self {
             stage,
             slot,
             stop,
-            consumer: Arc::new(consumer),
+            consumer,
             rebalances,
             producer,
             processor,
@@ -120,12 +118,13 @@ impl<'s> Worker<'s> {
     }
 
     pub(crate) fn run(mut self) -> Result<(), Error> {
-        let consumer = Arc::clone(&self.consumer);
         let result = loop {
             if (self.stop)() {
                 break self.cut();
             }
-            if let Err(error) = self.step(&consumer) {
+            if let Err(error) = self.step()
+                && let Err(error) = self.survive(error)
+            {
                 break Err(error);
             }
         };
@@ -147,7 +146,9 @@ impl<'s> Worker<'s> {
     }
 
     /// One turn: one record, what the group wants, what was restored, one commit if it is due.
-    fn step(&mut self, consumer: &BaseConsumer<Rebalances>) -> Result<(), Error> {
+    fn step(&mut self) -> Result<(), Error> {
+        // The record in hand borrows from the consumer, which has to live that long.
+        let consumer = Arc::clone(&self.consumer);
         let polled = consumer.poll(self.record_wait());
         let drained = polled.is_none();
         self.drained = drained;
@@ -343,8 +344,8 @@ impl<'s> Worker<'s> {
         }
     }
 
-    /// The consumer's fatal error, if it has one. A fenced group instance is the sign that another copy has our name;
-    /// librdkafka gives the partitions up without a word, so nothing would ever be processed again.
+    /// The consumer's fatal error, if it has one. librdkafka gives the partitions up without a word, so nothing would ever
+    /// be processed again. A fenced group instance mostly means that another copy has our name: see [`name`].
     fn fatal(&self) -> Option<Error> {
         let (code, detail) = self.consumer.client().fatal_error()?;
         Some(match code {
