@@ -1,6 +1,6 @@
 //! The one idempotent producer: a record is committed, or the sender is told to come again.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,7 +10,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use service::Config;
 use service::metrics::{Counter, Metrics};
 use tokio::sync::oneshot;
@@ -50,6 +50,9 @@ impl ClientContext for Context {
     }
 }
 
+type Client = ThreadedProducer<Context>;
+type Report = oneshot::Receiver<Result<(), KafkaError>>;
+
 impl ProducerContext for Context {
     type DeliveryOpaque = Box<Ticket>;
 
@@ -84,9 +87,16 @@ pub(crate) struct Record<'a> {
     pub(crate) received_at: ReceivedTime,
 }
 
-/// Made anew after a fatal error, which an idempotent producer doesn't survive.
+/// Made anew after a fatal error, which an idempotent producer doesn't survive, and when a record runs out of time.
+///
+/// The latter isn't left to librdkafka (`message.timeout.ms`): it fills the gap in the sequence with a new epoch, under
+/// which it sends again what other partitions may have appended without an acknowledgement. The broker can't know those
+/// for repetitions, and a sender that tried once would be stored twice
+/// (<https://github.com/confluentinc/librdkafka/issues/4953>).
 pub(crate) struct Producer {
-    current: ArcSwap<ThreadedProducer<Context>>,
+    current: ArcSwap<Client>,
+    /// Held while a new one is made: of many records that run out of time together, one replaces it.
+    replacing: Mutex<()>,
     config: ClientConfig,
     restarts: IntCounter,
 }
@@ -97,6 +107,7 @@ impl Producer {
         let client = client_config(config);
         Ok(Self {
             current: ArcSwap::from_pointee(client.create_with_context(Context)?),
+            replacing: Mutex::new(()),
             config: client,
             restarts: metrics.counter(Counter::ProducerRestarts, &[]),
         })
@@ -109,19 +120,23 @@ impl Producer {
         hold: Hold,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let report = self.send(record, hold)?;
+        let (report, sent_by) = self.send(record, hold)?;
         match tokio::time::timeout_at(deadline, report).await {
             Ok(Ok(result)) => result.map_err(Error::Delivery),
             // The ticket was dropped without a report: the producer is gone.
-            Ok(Err(_)) | Err(_) => Err(Error::Late),
+            Ok(Err(_)) => Err(Error::Late),
+            Err(_) => {
+                if let Some(slow) = sent_by.upgrade() {
+                    tracing::warn!("a record wasn't acknowledged in time, its producer is made anew");
+                    self.replace(slow);
+                }
+                Err(Error::Late)
+            }
         }
     }
 
-    fn send(
-        &self,
-        record: &Record<'_>,
-        hold: Hold,
-    ) -> Result<oneshot::Receiver<Result<(), KafkaError>>, Error> {
+    /// The report to come, and who will give it.
+    fn send(&self, record: &Record<'_>, hold: Hold) -> Result<(Report, Weak<Client>), Error> {
         let (done, report) = oneshot::channel();
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         // A name with a NUL would be a panic in rdkafka; no source makes one.
@@ -135,8 +150,9 @@ impl Producer {
             .headers(headers)
             // Retention then counts from the same instant.
             .timestamp(record.received_at.0.div_euclid(1_000));
-        match self.current.load().send(message) {
-            Ok(()) => Ok(report),
+        let producer = self.current.load();
+        match producer.send(message) {
+            Ok(()) => Ok((report, Arc::downgrade(&producer))),
             Err((error, _)) => Err(Error::Queue(error)),
         }
     }
@@ -163,15 +179,30 @@ impl Producer {
         Ok(format!("{} brokers, {topic} has {} partitions", metadata.brokers().len(), partitions.len()))
     }
 
-    /// Replaces a producer that met a fatal error. What it held is reported as failed and comes again.
+    /// Replaces a producer that met a fatal error.
     pub(crate) fn mend(&self) {
         let broken = self.current.load_full();
         let Some((code, reason)) = broken.client().fatal_error() else { return };
         tracing::error!(?code, reason, "the producer met a fatal error and is made anew");
+        self.replace(broken);
+    }
+
+    /// Puts a new producer in the place of an old one. All that the old one holds is reported as failed and comes again;
+    /// it sends none of it any more.
+    fn replace(&self, old: Arc<Client>) {
+        let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&old, &self.current.load()) {
+            return;
+        }
         match self.config.create_with_context(Context) {
             Ok(producer) => {
                 self.current.store(Arc::new(producer));
                 self.restarts.inc();
+                // Both block: the purge for its threads, the end for its reports.
+                tokio::task::spawn_blocking(move || {
+                    old.purge(PurgeConfig::default().queue().inflight());
+                    drop(old);
+                });
             }
             Err(error) => tracing::error!(%error, "the producer can't be made anew"),
         }
@@ -204,9 +235,10 @@ fn client_config(config: &Config) -> ClientConfig {
     client.set("acks", "all");
     client.set("enable.idempotence", "true");
     client.set("partitioner", "murmur2_random");
-    // A record is given up about when its sender is told so: an outage doesn't leave a backlog that is delivered
-    // long after its senders have come again, and its memory is free for those who do.
-    client.set("message.timeout.ms", gateway.commit_timeout.millis().to_string());
+    // Never: a record that runs out of time is given up together with its producer, see there. It is when its sender is
+    // told so: an outage doesn't leave a backlog that is delivered long after its senders have come again, and its
+    // memory is free for those who do.
+    client.set("message.timeout.ms", "0");
     let largest = topics::largest_message(&[Topic::Raw, Topic::DeadLetters]).0;
     client.set("message.max.bytes", largest.to_string());
     // The bound is the room; librdkafka's own is far enough above it never to be met first.

@@ -60,7 +60,7 @@ families! {
     ProducerRecycles = "tillstream_producer_recycles_total" ["stage", "cause"] "producers",
     /// Changelog records read to rebuild state after a start or a rebalance.
     RestoreRecords = "tillstream_restore_records_total" ["stage"] "records",
-    /// Times that the gateway's producer met a fatal error and was made anew.
+    /// Times that the gateway's producer was made anew: a record ran out of time, or it met a fatal error.
     ProducerRestarts = "tillstream_gateway_producer_restarts_total" [] "restarts",
 }
 
