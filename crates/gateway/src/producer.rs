@@ -90,7 +90,7 @@ pub(crate) struct Record<'a> {
 /// Made anew after a fatal error, which an idempotent producer doesn't survive, and when a record runs out of time.
 ///
 /// The latter isn't left to librdkafka (`message.timeout.ms`): it fills the gap in the sequence with a new epoch, under
-/// which it sends again what other partitions may have appended without an acknowledgement. The broker can't know those
+/// which it sends again what brokers may have appended without an acknowledgement. They can't know those
 /// for repetitions, and a sender that tried once would be stored twice
 /// (<https://github.com/confluentinc/librdkafka/issues/4953>).
 pub(crate) struct Producer {
