@@ -1,6 +1,7 @@
 //! Negative controls: a protection is taken away from the state stage, at a point at which it is needed, and the same
 //! checker must find what comes of it. With the protection the same crash leaves nothing to find.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -12,6 +13,8 @@ use crate::rig::Rig;
 
 const SIZE: Size = Size { brokers: 1, orders: 300, kills: 0, seed: 7 };
 const SERVICES: [(&str, usize); 4] = [("gateway", 1), ("normalizer", 1), ("state", 1), ("aggregator", 1)];
+/// SIGABRT.
+const ABORTED: i32 = 6;
 const FACTS: &str = "commerce.facts.v1";
 const CHANGELOG: &str = "tillstream.state.main.changelog";
 
@@ -32,7 +35,8 @@ pub fn crash(point: &str, sabotage: &str) -> Verdict {
     rig.fleet.set("state", "FAILPOINTS", &format!("{sabotage};{point}=return(abort)"));
     rig.fleet.start("state", 0);
     rig.sender.send_up_to(all);
-    rig.fleet.wait_for_the_end("state", 0);
+    let ended = rig.fleet.wait_for_the_end("state", 0);
+    assert_eq!(ended.signal(), Some(ABORTED), "{ended}");
     rig.say("the state stage died as told");
     rig.fleet.set("state", "FAILPOINTS", sabotage);
     rig.fleet.start("state", 0);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::rig::tell;
@@ -18,7 +18,7 @@ pub struct Fleet {
     /// Kills by service.
     pub kills: BTreeMap<&'static str, usize>,
     /// Copies that ended without being told to, and were started again as a supervisor does.
-    pub ended_by_themselves: usize,
+    pub ended_by_themselves: Vec<String>,
 }
 
 /// One copy of a service.
@@ -39,7 +39,7 @@ impl Fleet {
             copies: Vec::new(),
             environment: Vec::new(),
             kills: BTreeMap::new(),
-            ended_by_themselves: 0,
+            ended_by_themselves: Vec::new(),
         }
     }
 
@@ -151,10 +151,13 @@ impl Fleet {
     }
 
     /// Waits until a copy has ended by itself, and leaves it so.
-    pub fn wait_for_the_end(&mut self, service: &str, number: usize) {
+    pub fn wait_for_the_end(&mut self, service: &str, number: usize) -> ExitStatus {
         let mut child = self.copy(service, number).child.take().unwrap();
         let deadline = Instant::now() + Duration::from_secs(120);
-        while child.try_wait().unwrap().is_none() {
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
             if Instant::now() > deadline {
                 let _ = child.kill();
                 panic!("{service} didn't end");
@@ -173,11 +176,11 @@ impl Fleet {
                 tell(&format!("{} ended by itself: {status}", copy.name));
                 copy.child = None;
                 copy.frozen = false;
-                ended.push((copy.service, copy.name.clone()));
+                ended.push((copy.service, copy.name.clone(), status));
             }
         }
-        for (service, name) in ended {
-            self.ended_by_themselves += 1;
+        for (service, name, status) in ended {
+            self.ended_by_themselves.push(format!("{name}: {status}"));
             let number = name.rsplit('-').next().unwrap().parse().unwrap();
             self.start(service, number);
         }

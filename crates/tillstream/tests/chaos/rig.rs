@@ -62,7 +62,6 @@ impl Rig {
     pub fn verdict(mut self) -> Verdict {
         self.fleet.stop();
         self.sender.finish();
-        self.others.insert("copies that ended by themselves", self.fleet.ended_by_themselves);
         let faults = json!({"kills": self.fleet.kills, "others": self.others});
         std::fs::write(self.folder.path().join("faults.json"), faults.to_string()).unwrap();
         let verdict =
@@ -72,6 +71,8 @@ impl Rig {
             // For a look at the logs of the services.
             tell(&format!("everything is kept in {}", self.folder.keep().display()));
         }
+        // Whatever is done to it, a service goes on; a supervisor is no excuse.
+        assert!(self.fleet.ended_by_themselves.is_empty(), "{:?}", self.fleet.ended_by_themselves);
         verdict
     }
 
