@@ -39,6 +39,10 @@ pub const PLAN: Plan = Plan {
     changelog: Topic::AggregatorChangelog,
     outputs: &[Topic::Metrics, Topic::DeadLetters],
     tables: &[CELL, CLOCK],
+    storage: |config| {
+        let kept = &config.aggregator;
+        service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)
+    },
 };
 
 /// Runs the service until the shutdown. Blocks.

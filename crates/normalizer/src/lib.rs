@@ -31,6 +31,7 @@ pub const PLAN: Plan = Plan {
     changelog: Topic::NormalizerChangelog,
     outputs: &[Topic::Events, Topic::DeadLetters],
     tables: &[],
+    storage: |_| Ok(stream::Storage::Memory),
 };
 
 /// Runs the service until the shutdown. Blocks.

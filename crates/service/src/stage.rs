@@ -1,5 +1,6 @@
 //! The shell of a stage service: from a [`Config`] to running workers, and from their commits to metrics.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use topics::{DecodeError, Decoder, EncodeError, Encoder, SchemaRegistry, Schemas
 
 use crate::health::Part;
 use crate::metrics::{Counter, Gauge, Histogram, NO_SOURCE, Timer};
+use crate::unit::ByteSize;
 use crate::{Config, Metrics, Readiness, Shutdown, clock, config, kafka};
 
 /// How long a start waits for the schema registry.
@@ -31,6 +33,8 @@ pub struct Plan {
     pub outputs: &'static [Topic],
     /// Its state.
     pub tables: &'static [stream::Table],
+    /// Where that is kept.
+    pub storage: fn(&Config) -> anyhow::Result<Storage>,
 }
 
 /// What a processor is made of.
@@ -91,7 +95,7 @@ pub fn run(
         changelog_limit: usize::try_from(plan.changelog.spec().max_message.0).unwrap_or(usize::MAX),
         outputs: plan.outputs.iter().map(output).collect(),
         tables: plan.tables.to_vec(),
-        storage: storage(plan.name, config),
+        storage: (plan.storage)(config)?,
         cut: Cut {
             interval: settings.commit_interval.0,
             idle_interval: settings.idle_commit_interval.0,
@@ -107,23 +111,24 @@ pub fn run(
     Ok(())
 }
 
-/// Where a stage keeps its state. The normalizer has none.
-fn storage(stage: &str, config: &Config) -> Storage {
-    let (state, aggregator) = (&config.state, &config.aggregator);
-    let (store, folder, cache, write_buffer) = match stage {
-        "state" => (state.store, &state.folder, state.cache, state.write_buffer),
-        "aggregator" => (aggregator.store, &aggregator.folder, aggregator.cache, aggregator.write_buffer),
-        _ => return Storage::Memory,
-    };
+/// Where a stage keeps its state, by what its section of the configuration says.
+pub fn storage(
+    store: config::Store,
+    folder: Option<&Path>,
+    cache: ByteSize,
+    write_buffer: ByteSize,
+) -> anyhow::Result<Storage> {
     match (store, folder) {
-        (config::Store::Disk, Some(folder)) => Storage::Disk(OnDisk {
-            folder: folder.clone(),
+        (config::Store::Memory, _) => Ok(Storage::Memory),
+        (config::Store::Disk, Some(folder)) => Ok(Storage::Disk(OnDisk {
+            folder: folder.to_owned(),
             cache_bytes: cache.0,
             write_buffer_bytes: write_buffer.0,
             clock: || clock::now().0 / 1_000,
-        }),
-        // Without a folder the configuration was refused.
-        _ => Storage::Memory,
+        })),
+        (config::Store::Disk, None) => {
+            anyhow::bail!("state is to be kept on disk, and no folder is set for it")
+        }
     }
 }
 
@@ -400,6 +405,18 @@ mod tests {
             let failure = failure(status, body);
             assert!(matches!(failure, Failure::Fatal(_)), "{failure}");
         }
+    }
+
+    #[test]
+    fn state_that_is_to_be_on_disk_is_never_kept_in_memory_instead() {
+        let kept = |store, folder| storage(store, folder, ByteSize(1), ByteSize(2));
+        assert!(matches!(kept(config::Store::Memory, None), Ok(Storage::Memory)));
+        let Ok(Storage::Disk(disk)) = kept(config::Store::Disk, Some(Path::new("f"))) else { panic!() };
+        assert_eq!(
+            (disk.folder.as_path(), disk.cache_bytes, disk.write_buffer_bytes),
+            (Path::new("f"), 1, 2)
+        );
+        assert!(kept(config::Store::Disk, None).is_err());
     }
 
     #[test]

@@ -35,6 +35,10 @@ pub const PLAN: Plan = Plan {
     changelog: Topic::StateChangelog,
     outputs: &[Topic::Facts, Topic::Orders, Topic::Profiles, Topic::Metrics, Topic::DeadLetters],
     tables: &tables::ALL,
+    storage: |config| {
+        let kept = &config.state;
+        service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)
+    },
 };
 
 /// The key of person ids where none is configured: fine for development, said at start.

@@ -73,6 +73,14 @@ pub enum Error {
         /// What is wrong.
         detail: String,
     },
+    /// Records of a changelog were removed again and again while they were read.
+    #[error(
+        "changelog {topic} loses records while they are read: its cleanup.policy must be compact, and nothing may delete its records"
+    )]
+    Overtaken {
+        /// The topic.
+        topic: String,
+    },
     /// The changelog has state but doesn't say for which input offset.
     #[error(
         "changelog {topic}-{partition} has state but no input offset: it was cut or written by something else; nothing starts silently from the beginning"
@@ -92,6 +100,14 @@ pub enum Error {
     /// A processor said that it can't go on.
     #[error("{0}")]
     Processor(String),
+    /// The system refused something, or a thread of our own died.
+    #[error("{what}: {detail}")]
+    System {
+        /// What didn't happen.
+        what: &'static str,
+        /// What the system said.
+        detail: String,
+    },
     /// A worker thread died.
     #[error("worker {slot} panicked: {message}")]
     Panicked {

@@ -95,13 +95,13 @@ pub(crate) fn send_offsets<C: ProducerContext + ClientContext + 'static>(
     }
 }
 
-/// The id that the cluster gave a topic when it was made; `None` when the brokers don't tell.
+/// The id that the cluster gave a topic when it was made; `None` when the brokers know no ids.
 pub(crate) fn topic_id<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     patience: Duration,
-) -> Option<String> {
-    let name = CString::new(topic).ok()?;
+) -> Result<Option<String>, RDKafkaErrorCode> {
+    let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     let mut names = [name.as_ptr()];
     let patience = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client is alive as long as it is borrowed. The request copies the names, and holds the queue by
@@ -115,7 +115,7 @@ pub(crate) fn topic_id<C: ClientContext>(
         let event = sys::rd_kafka_queue_poll(queue, patience);
         sys::rd_kafka_queue_destroy(queue);
         if event.is_null() {
-            return None;
+            return Err(RDKafkaErrorCode::OperationTimedOut);
         }
         let id = described_id(event);
         sys::rd_kafka_event_destroy(event);
@@ -127,30 +127,34 @@ pub(crate) fn topic_id<C: ClientContext>(
 ///
 /// # Safety
 /// `event` is a living event.
-unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Option<String> {
+unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<Option<String>, RDKafkaErrorCode> {
     // SAFETY: each call takes what the one before gave, checked for null; all of it lives as long as the event.
     unsafe {
+        let failure = sys::rd_kafka_event_error(event);
+        if failure as i32 != 0 {
+            return Err(failure.into());
+        }
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
-            return None;
+            return Err(RDKafkaErrorCode::Unknown);
         }
         let mut count = 0;
         let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
         if topics.is_null() || count != 1 {
-            return None;
+            return Err(RDKafkaErrorCode::Unknown);
         }
         let error = sys::rd_kafka_TopicDescription_error(*topics);
         if !error.is_null() && sys::rd_kafka_error_code(error) as i32 != 0 {
-            return None;
+            return Err(sys::rd_kafka_error_code(error).into());
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
         if id.is_null() {
-            return None;
+            return Ok(None);
         }
         let (high, low) =
             (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id));
         // Brokers that don't know ids say zero.
-        (high != 0 || low != 0).then(|| format!("{high:016x}{low:016x}"))
+        Ok((high != 0 || low != 0).then(|| format!("{high:016x}{low:016x}")))
     }
 }
 

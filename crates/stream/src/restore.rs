@@ -6,30 +6,31 @@
 //! A store on disk says how far it goes, and only what came behind that is read. One that can't be trusted is wiped,
 //! and then everything is read, as it is into memory.
 
+mod read;
+
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::changelog::{FORMAT, Key, OFFSET_KEY, Progress, read_key};
-use crate::fault::{self, Crash, Sabotage};
+use crate::changelog::{FORMAT, Progress};
+use crate::fault::{self, Sabotage};
 use crate::overlay::Overlay;
-use crate::patience::{CALL, Patience, passes};
-use crate::store::{Changelog, Folder, Identity, Opening, Reached, Storage};
-use crate::{Error, Memory, Stage, Store, StoreError, topic};
-
-/// No progress for that long is said, and said again.
-const STALL: Duration = Duration::from_secs(180);
+use crate::patience::{CALL, Patience};
+use crate::store::{Changelog, Folder, Identity, Opening, Storage, Unusable};
+use crate::{Error, Memory, Stage, Store, topic};
+use read::{Batch, End, Reading, Stall, read, read_offsets};
 
 /// For that long a cluster may answer that a topic isn't there.
 const MISSING: Duration = Duration::from_secs(30);
 /// A look at the end of a changelog: more than what aborted transactions leave there.
 const LAST_RECORDS: i64 = 10_000;
+/// The first look at it, for what mostly is the last record.
+const FEW_RECORDS: i64 = 100;
+/// So often a changelog may lose records that are about to be read.
+const ATTEMPTS: u32 = 5;
 
 /// A task's state, ready to work on.
 pub(crate) struct Restored {
@@ -79,16 +80,31 @@ fn attempt(
             expected: input_partitions,
         });
     }
-    let Some(mut state) = open(stage, partition, input_partitions, patience)? else { return Ok(None) };
-    let mut attempts = 0;
+    let Some(mut state) = open(stage, partition, input_partitions, None, patience)? else { return Ok(None) };
+    let (mut attempts, mut wiped) = (0, 0);
     loop {
         // First the group's offset, which waits until no open transaction touches it: a predecessor whose offsets
         // were taken before its changelog was written must be decided before the end of the changelog is asked for.
         let committed = committed(&consumer, &stage.input, &[partition], patience)?
             .first()
             .and_then(|(_, offset)| *offset);
-        if read_to_the_end(stage, partition, &mut state, behind, patience)?.is_break() {
-            return Ok(None);
+        let unusable = match read_to_the_end(stage, partition, &mut state, behind, patience)? {
+            End::Stopped => return Ok(None),
+            End::Reached => ahead(stage, partition, &state, patience)?,
+            End::Overtaken => Some(Unusable::Overtaken),
+        };
+        if let Some(why) = unusable {
+            wiped += 1;
+            if wiped > ATTEMPTS {
+                return Err(Error::Overtaken { topic: stage.changelog.clone() });
+            }
+            tracing::warn!(partition, reason = %why, "what was restored is of no use: all of it is read anew");
+            // It has the folder.
+            drop(state);
+            let anew = open(stage, partition, input_partitions, Some(&why), patience)?;
+            let Some(anew) = anew else { return Ok(None) };
+            state = anew;
+            continue;
         }
         let written_for = match state.progress {
             Some(progress) => Some(progress.input_partitions),
@@ -130,69 +146,90 @@ fn attempt(
 /// The number of input partitions that the state of any partition was written for.
 fn written_for(stage: &Stage, partitions: i32, patience: &Patience<'_>) -> Result<Option<i32>, Error> {
     let consumer = client(stage, "read_committed")?;
-    let mut list = TopicPartitionList::new();
-    let mut open = 0;
-    for partition in 0..partitions {
-        let (low, end) = watermarks(&consumer, &stage.changelog, partition, patience)?;
-        if end > low {
-            open += 1;
-            // Every transaction ends with its offset.
-            list.add_partition_offset(
-                &stage.changelog,
-                partition,
-                Offset::Offset(low.max(end - LAST_RECORDS)),
-            )
-            .map_err(|source| Error::Kafka { what: format!("read {}", stage.changelog), source })?;
+    for _ in 0..ATTEMPTS {
+        let mut from = Vec::new();
+        for partition in 0..partitions {
+            let (low, end) = watermarks(&consumer, &stage.changelog, partition, patience)?;
+            if end > low {
+                // Every transaction ends with its offset.
+                from.push((partition, low.max(end - LAST_RECORDS)));
+            }
+        }
+        let mut found = None;
+        let end = read_offsets(stage, &from, patience, &mut |progress| {
+            found = Some(progress.input_partitions);
+            ControlFlow::Break(())
+        })?;
+        if end == End::Reached {
+            return Ok(found);
         }
     }
-    if open == 0 {
-        return Ok(None);
-    }
-    consumer
-        .assign(&list)
-        .map_err(|source| Error::Kafka { what: format!("read {}", stage.changelog), source })?;
-    while open > 0 {
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => {
-                if message.key() == Some(OFFSET_KEY)
-                    && let Some(Ok(progress)) = message.payload().map(Progress::decode)
-                    && progress.format <= FORMAT
-                {
-                    return Ok(Some(progress.input_partitions));
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-            Some(Err(source)) if !passes(&source) => {
-                return Err(Error::Kafka { what: format!("read {}", stage.changelog), source });
-            }
-            Some(Err(error)) => tracing::warn!(error = %error, "reading the changelogs' ends, trying again"),
-            None => {}
-        }
-        patience.sleep(Duration::ZERO)?;
-    }
-    Ok(None)
+    Err(Error::Overtaken { topic: stage.changelog.clone() })
 }
 
-/// The store as it is found. `None`: stopped.
+/// Why the store isn't to be believed although all of the changelog was read. What a machine lost in a crash are the
+/// newest records of the changelog and not those of the store: it would go on as if they were there. Its marks don't
+/// tell, because a changelog with aborted transactions is longer than they say; so the changelog is asked.
+fn ahead(
+    stage: &Stage,
+    partition: i32,
+    state: &Reading,
+    patience: &Patience<'_>,
+) -> Result<Option<Unusable>, Error> {
+    let Some(store) = state.found else { return Ok(None) };
+    let said = match state.said {
+        Some(progress) => Some(progress),
+        None => last_progress(stage, partition, patience)?,
+    };
+    let changelog = said.map(|progress| progress.offset);
+    Ok((changelog < Some(store)).then_some(Unusable::Ahead { store, changelog }))
+}
+
+/// The last that the changelog says, however far back it is.
+fn last_progress(stage: &Stage, partition: i32, patience: &Patience<'_>) -> Result<Option<Progress>, Error> {
+    let consumer = client(stage, "read_committed")?;
+    let mut back = FEW_RECORDS;
+    loop {
+        let (low, end) = watermarks(&consumer, &stage.changelog, partition, patience)?;
+        let from = low.max(end.saturating_sub(back));
+        let mut last = None;
+        read_offsets(stage, &[(partition, from)], patience, &mut |progress| {
+            last = Some(progress);
+            ControlFlow::Continue(())
+        })?;
+        if last.is_some() || from == low {
+            return Ok(last);
+        }
+        back = back.saturating_mul(10);
+    }
+}
+
+/// The store as it is found; an empty one when what was found turned out to be unusable. `None`: stopped.
 fn open(
     stage: &Stage,
     partition: i32,
     partitions: i32,
+    unusable: Option<&Unusable>,
     patience: &Patience<'_>,
 ) -> Result<Option<Reading>, Error> {
     let Storage::Disk(options) = &stage.storage else {
         return Ok(Some(Reading {
             store: Box::new(Memory::new(&stage.tables)),
             batch: None,
+            found: None,
             progress: None,
+            said: None,
             next: None,
             records: 0,
         }));
     };
     let path = options.folder.join(format!("{}-{}", stage.name, stage.instance)).join(partition.to_string());
     let Some(folder) = Folder::acquire(&path, patience.stop)? else { return Ok(None) };
+    if unusable.is_some() {
+        folder.wipe()?;
+    }
     let (low, end) = watermarks(&client(stage, "read_uncommitted")?, &stage.changelog, partition, patience)?;
-    let described = topic::describe(&stage.client, &stage.changelog)?;
+    let described = topic::describe(&stage.client, &stage.changelog, patience)?;
     let identity = Identity {
         stage: stage.name.clone(),
         changelog: stage.changelog.clone(),
@@ -202,23 +239,27 @@ fn open(
     };
     let changelog = Changelog { low, end, tombstones: described.tombstones };
     let opening = Opening { options, identity: &identity, tables: &stage.tables, changelog: &changelog };
-    let disk = opening.open(folder)?;
+    let disk = opening.open(folder)?.closing_apart().map_err(|source| Error::System {
+        what: "the thread that closes the store couldn't start",
+        detail: source.to_string(),
+    })?;
     let (input, next) = disk.reached().unzip();
     tracing::debug!(partition, ?input, ?next, low, end, "store opened");
-    let progress =
-        input.flatten().map(|offset| Progress { format: FORMAT, input_partitions: partitions, offset });
+    let found = input.flatten();
+    let progress = found.map(|offset| Progress { format: FORMAT, input_partitions: partitions, offset });
     let batch = Batch { changes: Overlay::new(&stage.tables), bytes: 0, clock: options.clock };
-    Ok(Some(Reading { store: Box::new(disk), batch: Some(batch), progress, next, records: 0 }))
+    let store = Box::new(disk);
+    Ok(Some(Reading { store, batch: Some(batch), found, progress, said: None, next, records: 0 }))
 }
 
-/// Reads everything that was in the changelog when it was called and isn't in the store. Break: stopped.
+/// Reads everything that was in the changelog when it was called and isn't in the store.
 fn read_to_the_end(
     stage: &Stage,
     partition: i32,
     state: &mut Reading,
     behind: &AtomicI64,
     patience: &Patience<'_>,
-) -> Result<ControlFlow<()>, Error> {
+) -> Result<End, Error> {
     // Tombstones that are further on than the end that is asked for below are younger than this.
     let begun_at = state.batch.as_ref().map(|batch| (batch.clock)());
     let consumer = client(stage, "read_committed")?;
@@ -239,140 +280,16 @@ fn read_to_the_end(
     }
     drop(uncommitted);
     tracing::debug!(partition, low, target, next = state.next, "everything below the target is decided");
-    if target > state.next.unwrap_or(low)
-        && read(stage, partition, &consumer, state, &mut stall, patience.stop)?.is_break()
-    {
-        return Ok(ControlFlow::Break(()));
+    if target > state.next.unwrap_or(low) {
+        let end = read(stage, partition, &consumer, state, &mut stall, patience.stop)?;
+        if end != End::Reached {
+            return Ok(end);
+        }
     }
     let from = state.next.unwrap_or(low);
     state.flush(from, begun_at)?;
     tracing::debug!(partition, records = state.records, "changelog read");
-    Ok(ControlFlow::Continue(()))
-}
-
-/// A store that is being read back.
-struct Reading {
-    store: Box<dyn Store>,
-    /// What a store on disk gets at once; memory takes each record as it comes.
-    batch: Option<Batch>,
-    progress: Option<Progress>,
-    /// The next record of the changelog; `None` when nothing of it was ever read.
-    next: Option<i64>,
-    records: u64,
-}
-
-struct Batch {
-    changes: Overlay,
-    bytes: usize,
-    clock: fn() -> i64,
-}
-
-impl Batch {
-    /// Large enough that a batch's own cost doesn't count.
-    const CHANGES: usize = 10_000;
-    const BYTES: usize = 4 << 20;
-
-    fn is_full(&self) -> bool {
-        self.changes.len() >= Self::CHANGES || self.bytes >= Self::BYTES
-    }
-}
-
-impl Reading {
-    fn put(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
-        let Some(batch) = &mut self.batch else {
-            let reached = Reached::Changelog { next: 0, input: None, complete_at: None };
-            return self.store.apply(&mut std::iter::once((table, key, value)), reached);
-        };
-        if !batch.changes.set(table, key, value) {
-            return Err(StoreError::Undeclared(table));
-        }
-        batch.changes.keep();
-        batch.bytes += key.len() + value.map_or(0, <[u8]>::len);
-        Ok(())
-    }
-
-    /// Gives a store on disk what was collected. `complete_at`: when the reading began that has come to the end.
-    fn flush(&mut self, next: i64, complete_at: Option<i64>) -> Result<(), StoreError> {
-        let Some(batch) = &mut self.batch else { return Ok(()) };
-        let input = self.progress.map(|progress| progress.offset);
-        batch.bytes = 0;
-        batch.changes.apply_to(&mut *self.store, Reached::Changelog { next, input, complete_at })
-    }
-}
-
-fn read(
-    stage: &Stage,
-    partition: i32,
-    consumer: &BaseConsumer,
-    state: &mut Reading,
-    stall: &mut Stall<'_>,
-    stop: &dyn Fn() -> bool,
-) -> Result<ControlFlow<()>, Error> {
-    let failed =
-        |what: &str, source| Error::Kafka { what: format!("{what} {}-{partition}", stage.changelog), source };
-    let mut list = TopicPartitionList::new();
-    let from = state.next.map_or(Offset::Beginning, Offset::Offset);
-    list.add_partition_offset(&stage.changelog, partition, from)
-        .and_then(|()| consumer.assign(&list))
-        .map_err(|source| failed("read", source))?;
-    loop {
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => {
-                let foreign = |detail: String| Error::ForeignChangelog {
-                    topic: stage.changelog.clone(),
-                    partition,
-                    offset: message.offset(),
-                    detail,
-                };
-                let key =
-                    message.key().and_then(read_key).ok_or_else(|| foreign("unknown key".to_owned()))?;
-                match (key, message.payload()) {
-                    (Key::Offset, Some(value)) => {
-                        let progress = Progress::decode(value).map_err(foreign)?;
-                        if progress.format > FORMAT {
-                            return Err(Error::NewerChangelog {
-                                topic: stage.changelog.clone(),
-                                found: progress.format,
-                                known: FORMAT,
-                            });
-                        }
-                        state.progress = Some(progress);
-                    }
-                    (Key::Offset, None) => {}
-                    (Key::State(table, key), value) => match state.put(table, key, value) {
-                        Err(error @ StoreError::Undeclared(_)) => return Err(foreign(error.to_string())),
-                        other => other?,
-                    },
-                }
-                state.next = Some(message.offset() + 1);
-                state.records += 1;
-                fault::crash(Crash::InRestore, || ())?;
-                stall.behind.store(stall.target - message.offset() - 1, Ordering::Relaxed);
-                stall.check(message.offset());
-                if state.batch.as_ref().is_some_and(Batch::is_full) {
-                    state.flush(message.offset() + 1, None)?;
-                }
-                if state.records.is_multiple_of(4096) && stop() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-            // Everything below the target was decided before this read began, so the end is at or behind it.
-            Some(Err(KafkaError::PartitionEOF(_))) => break,
-            Some(Err(error)) if !passes(&error) => return Err(failed("read", error)),
-            Some(Err(error)) => {
-                tracing::warn!(error = %error, partition, "restoring, trying again");
-                stall.check(-1);
-                thread::sleep(Duration::from_millis(100));
-            }
-            None => stall.check(-1),
-        }
-        if stop() {
-            return Ok(ControlFlow::Break(()));
-        }
-    }
-    // The partition stays assigned until the consumer goes: taking it away and closing in quick succession is what
-    // librdkafka stumbles over (see `follow`).
-    Ok(ControlFlow::Continue(()))
+    Ok(End::Reached)
 }
 
 /// Where to go on in the input. The changelog knows best: its offset was written with the state.
@@ -490,42 +407,5 @@ pub(crate) fn partitions<C: rdkafka::consumer::ConsumerContext>(
             return Err(Error::MissingTopic { topic: topic.to_owned() });
         }
         patience.sleep(Duration::from_millis(200))?;
-    }
-}
-
-/// Notices when nothing moves.
-struct Stall<'a> {
-    stage: &'a Stage,
-    partition: i32,
-    target: i64,
-    at: i64,
-    since: Instant,
-    /// Told how far it still is.
-    behind: &'a AtomicI64,
-}
-
-impl<'a> Stall<'a> {
-    fn new(stage: &'a Stage, partition: i32, target: i64, behind: &'a AtomicI64) -> Self {
-        Self { stage, partition, target, at: -1, since: Instant::now(), behind }
-    }
-
-    /// What holds a restore up passes: an open transaction at its time-out, a broker when it is back. Ending the stage
-    /// would take the other partitions along, and the next start would meet the same.
-    fn check(&mut self, at: i64) {
-        if at > self.at {
-            self.at = at;
-            self.since = Instant::now();
-        }
-        if self.since.elapsed() >= STALL {
-            self.since = Instant::now();
-            tracing::error!(
-                topic = self.stage.changelog,
-                partition = self.partition,
-                at = self.at,
-                target = self.target,
-                for_at_least = ?STALL,
-                "restoring makes no progress: an open transaction or an unreachable broker"
-            );
-        }
     }
 }

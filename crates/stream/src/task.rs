@@ -53,16 +53,21 @@ impl Restoring {
         let thread = thread::Builder::new()
             .name(format!("restore-{partition}"))
             .spawn(move || restore(&stage, partition, &left, &|| cancelled.load(Ordering::Relaxed)))
-            .map_err(|e| Error::Processor(format!("the restore thread couldn't start: {e}")))?;
+            .map_err(|e| Error::System {
+                what: "the restore thread couldn't start",
+                detail: e.to_string(),
+            })?;
         Ok(Self { cancel, behind, thread: Some(thread) })
     }
 
     /// The result, once it is there.
     pub(crate) fn poll(&mut self) -> Option<Result<Option<Restored>, Error>> {
         let thread = self.thread.take_if(|thread| thread.is_finished())?;
-        Some(
-            thread.join().unwrap_or_else(|_| Err(Error::Processor("the restore thread panicked".to_owned()))),
-        )
+        Some(thread.join().unwrap_or_else(|panic| {
+            let detail = panic.downcast_ref::<String>().cloned();
+            let detail = detail.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Err(Error::System { what: "the restore thread panicked", detail: detail.unwrap_or_default() })
+        }))
     }
 }
 

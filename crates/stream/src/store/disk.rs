@@ -13,6 +13,8 @@ use std::io::ErrorKind;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,7 +40,8 @@ const CHECKPOINT: u64 = SLOTS / 4;
 /// and asked whether it lives.
 const MOST_SEALED: usize = 3;
 const MOST_LEVEL_0: usize = 18;
-const BACKGROUND_PATIENCE: Duration = Duration::from_secs(120);
+/// Nothing else happens in a worker meanwhile, not even its end.
+const BACKGROUND_PATIENCE: Duration = Duration::from_secs(20);
 const FJALL_LEAST_JOURNAL: u64 = 64 << 20;
 
 /// What it takes to open a store.
@@ -84,9 +87,7 @@ impl Opening<'_> {
             marks.identity.topic_id.clone_from(&self.identity.topic_id);
         }
         Ok(Disk {
-            keyspace,
-            database,
-            folder,
+            files: Arc::new(Files { keyspace, database, folder }),
             tables: self.tables.to_vec(),
             known,
             marks,
@@ -94,6 +95,7 @@ impl Opening<'_> {
             before_commit: Cell::new(None),
             applied_at: now,
             failure: RefCell::new(None),
+            closer: None,
         })
     }
 
@@ -164,12 +166,16 @@ impl Loaded {
     }
 }
 
-/// State on disk.
-pub(crate) struct Disk {
-    // Closed in this order, the lock last.
+/// Closed in this order, the lock last.
+pub(super) struct Files {
     pub(super) keyspace: Keyspace,
     database: Database,
     folder: Folder,
+}
+
+/// State on disk.
+pub(crate) struct Disk {
+    pub(super) files: Arc<Files>,
     tables: Vec<Table>,
     /// False until a first batch says how far the store goes.
     known: bool,
@@ -180,9 +186,25 @@ pub(crate) struct Disk {
     before_commit: Cell<Option<i64>>,
     applied_at: i64,
     failure: RefCell<Option<StoreError>>,
+    /// Dropped after the files, which makes another holder of them the last one.
+    closer: Option<Sender<()>>,
 }
 
 impl Disk {
+    /// Closes the store on a thread of its own, whenever that will be: fjall waits for its background threads then, and
+    /// a worker that gives a partition away has no time for that. Whoever wants the folder next waits for its lock.
+    pub(crate) fn closing_apart(mut self) -> Result<Self, std::io::Error> {
+        let (closer, dropped) = channel();
+        let files = Arc::clone(&self.files);
+        thread::Builder::new().name("close-store".to_owned()).spawn(move || {
+            // Nothing is ever sent.
+            let _ = dropped.recv();
+            drop(files);
+        })?;
+        self.closer = Some(closer);
+        Ok(self)
+    }
+
     /// Input offset and changelog offset from which the store has to be caught up; `None` when it is new.
     pub(crate) fn reached(&self) -> Option<(Option<i64>, i64)> {
         self.known.then_some((self.marks.input, self.marks.changelog))
@@ -197,7 +219,7 @@ impl Disk {
         if self.before_commit.get().is_none() {
             self.before_commit.set(Some((self.clock)()));
         }
-        guarded(self.folder.path(), "read", call).unwrap_or_else(|error| {
+        guarded(self.files.folder.path(), "read", call).unwrap_or_else(|error| {
             self.note(&error);
             None
         })
@@ -205,7 +227,7 @@ impl Disk {
 
     fn note(&self, error: &StoreError) {
         if let StoreError::Corrupt { detail, .. } = error {
-            self.folder.condemn(detail);
+            self.files.folder.condemn(detail);
         }
         self.failure.borrow_mut().get_or_insert_with(|| error.clone());
     }
@@ -216,13 +238,14 @@ impl Disk {
         reached: Reached,
     ) -> Result<(), StoreError> {
         self.wait_for_the_background()?;
-        let mut batch = self.database.batch();
+        let mut batch = self.files.database.batch();
         let mut sampled = self.marks.sampled;
         for (table, key, value) in changes {
             self.declared(table).ok_or(StoreError::Undeclared(table))?;
             let key = stored(table, key);
             if is_sampled(&key) {
-                let before = guarded(self.folder.path(), "read", || self.keyspace.contains_key(&key))?;
+                let before =
+                    guarded(self.files.folder.path(), "read", || self.files.keyspace.contains_key(&key))?;
                 sampled = match (before, value.is_some()) {
                     (false, true) => sampled + 1,
                     (true, false) => sampled.saturating_sub(1),
@@ -230,34 +253,36 @@ impl Disk {
                 };
             }
             match value {
-                Some(value) => batch.insert(&self.keyspace, key, value),
-                None => batch.remove(&self.keyspace, key),
+                Some(value) => batch.insert(&self.files.keyspace, key, value),
+                None => batch.remove(&self.files.keyspace, key),
             }
         }
         let now = (self.clock)();
         let before_commit = self.before_commit.take().unwrap_or(self.applied_at);
         let marks = Marks { sampled, ..self.marks.next(reached, batch.len(), before_commit) };
-        batch.insert(&self.keyspace, MARKS, marks.encode());
-        batch.insert(&self.keyspace, slot(marks.batch % SLOTS), marks.batch.to_be_bytes());
-        guarded(self.folder.path(), "write to", || batch.commit())?;
+        batch.insert(&self.files.keyspace, MARKS, marks.encode());
+        batch.insert(&self.files.keyspace, slot(marks.batch % SLOTS), marks.batch.to_be_bytes());
+        guarded(self.files.folder.path(), "write to", || batch.commit())?;
         (self.marks, self.known, self.applied_at) = (marks, true, now);
         if self.marks.batch.is_multiple_of(CHECKPOINT) {
-            guarded(self.folder.path(), "write to", || self.keyspace.rotate_memtable())?;
+            guarded(self.files.folder.path(), "write to", || self.files.keyspace.rotate_memtable())?;
         }
         Ok(())
     }
 
     fn wait_for_the_background(&self) -> Result<(), StoreError> {
         let deadline = Instant::now() + BACKGROUND_PATIENCE;
-        while self.keyspace.sealed_memtable_count() >= MOST_SEALED
-            || self.keyspace.l0_table_count() >= MOST_LEVEL_0
+        while self.files.keyspace.sealed_memtable_count() >= MOST_SEALED
+            || self.files.keyspace.l0_table_count() >= MOST_LEVEL_0
         {
             // Says so when a background thread has failed.
-            guarded(self.folder.path(), "write to", || self.database.persist(PersistMode::Buffer))?;
+            guarded(self.files.folder.path(), "write to", || {
+                self.files.database.persist(PersistMode::Buffer)
+            })?;
             if Instant::now() >= deadline {
                 let error =
                     std::io::Error::new(ErrorKind::TimedOut, "tables aren't written or merged any more");
-                return Err(io_error(self.folder.path(), "write to", &error));
+                return Err(io_error(self.files.folder.path(), "write to", &error));
             }
             thread::sleep(Duration::from_millis(2));
         }
@@ -268,7 +293,7 @@ impl Disk {
 impl Store for Disk {
     fn get(&self, table: u8, key: &[u8]) -> Option<Cow<'_, [u8]>> {
         self.declared(table).filter(|_| key.len() <= LONGEST_KEY)?;
-        let value = self.answer(|| self.keyspace.get(stored(table, key)))?;
+        let value = self.answer(|| self.files.keyspace.get(stored(table, key)))?;
         Some(Cow::Owned(value.to_vec()))
     }
 
@@ -283,7 +308,7 @@ impl Store for Disk {
             (from, true) => (Bound::Included(low), from),
         };
         let (key, value) = self.answer(|| {
-            let mut range = self.keyspace.range::<Vec<u8>, _>(range);
+            let mut range = self.files.keyspace.range::<Vec<u8>, _>(range);
             let found = if reverse { range.next_back() } else { range.next() };
             found.map(fjall::Guard::into_inner).transpose()
         })?;
@@ -299,7 +324,7 @@ impl Store for Disk {
     }
 
     fn bytes(&self) -> u64 {
-        self.keyspace.disk_space()
+        self.files.keyspace.disk_space()
     }
 
     fn len(&self) -> usize {
@@ -307,7 +332,7 @@ impl Store for Disk {
     }
 
     fn is_empty(&self) -> bool {
-        self.answer(|| self.keyspace.range(..[OURS]).next().map(fjall::Guard::into_inner).transpose())
+        self.answer(|| self.files.keyspace.range(..[OURS]).next().map(fjall::Guard::into_inner).transpose())
             .is_none()
     }
 
@@ -366,7 +391,7 @@ fn guarded<T>(
 }
 
 /// The world's fault, or that of what is on disk.
-fn sorted(folder: &Path, doing: &'static str, error: &fjall::Error) -> StoreError {
+pub(super) fn sorted(folder: &Path, doing: &'static str, error: &fjall::Error) -> StoreError {
     let folder_of = || PathBuf::from(folder);
     match error {
         fjall::Error::Locked => StoreError::InUse { folder: folder_of() },
@@ -385,7 +410,13 @@ fn sorted(folder: &Path, doing: &'static str, error: &fjall::Error) -> StoreErro
         {
             io_error(folder, doing, io)
         }
-        fjall::Error::Poisoned => corrupt(folder, "a background thread of the storage engine has failed"),
+        // A full disk, most of the time. Should it be a file that isn't as it was written, reading it says so.
+        fjall::Error::Poisoned => StoreError::Io {
+            folder: folder_of(),
+            doing,
+            detail: "a background thread of the storage engine has failed, as on a full or broken disk; the log says more"
+                .to_owned(),
+        },
         other => corrupt(folder, &other.to_string()),
     }
 }

@@ -3,10 +3,12 @@
 //! `data/` is the store; `lock` is held while it is open; `corrupt` says that it must be wiped; `rebuilt` says when it
 //! was wiped for that; `opening` counts the attempts to open it that didn't come to an end.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,22 +16,46 @@ use super::StoreError;
 
 /// A second corruption within that time is not bad luck any more.
 const AGAIN: Duration = Duration::from_secs(3_600);
-/// How long a predecessor may take to let go: it is ending, or a task before was given up a moment ago.
+/// How long a predecessor in another process may take to let go: it is ending. One in this process is waited for as
+/// long as it takes: a restore that was given up may be in the middle of a call to the cluster.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// An open that ended the process so many times is a corruption that its code didn't survive.
 const ATTEMPTS: u32 = 3;
+
+/// What this process holds.
+static HELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn held<T>(look: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+    look(&mut HELD.lock().unwrap_or_else(PoisonError::into_inner))
+}
 
 /// A folder that nobody else uses, as long as this lives: the kernel lets go of the lock when a process ends, however
 /// it ends.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// In [`HELD`].
+    name: PathBuf,
     _lock: File,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        held(|held| held.remove(&self.name));
+    }
 }
 
 impl Folder {
     /// Waits for the folder. `None`: stopped while waiting.
     pub(crate) fn acquire(path: &Path, stop: &dyn Fn() -> bool) -> Result<Option<Self>, StoreError> {
+        Self::acquire_within(path, PATIENCE, stop)
+    }
+
+    fn acquire_within(
+        path: &Path,
+        patience: Duration,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>, StoreError> {
         let failed = |error: io::Error| io_error(path, "make the folder of", &error);
         // State has personal data.
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
@@ -40,13 +66,22 @@ impl Folder {
             .mode(0o600)
             .open(path.join("lock"))
             .map_err(failed)?;
-        let deadline = Instant::now() + PATIENCE;
+        // One folder, whatever way leads to it.
+        let name = path.canonicalize().map_err(failed)?;
+        let mut deadline = Instant::now() + patience;
         loop {
+            let ours = held(|held| held.contains(&name));
+            if ours {
+                deadline = Instant::now() + patience;
+            }
             match lock.try_lock() {
-                Ok(()) => return Ok(Some(Self { path: path.to_owned(), _lock: lock })),
+                Ok(()) => {
+                    held(|held| held.insert(name.clone()));
+                    return Ok(Some(Self { path: path.to_owned(), name, _lock: lock }));
+                }
                 Err(TryLockError::Error(error)) => return Err(io_error(path, "lock", &error)),
                 Err(TryLockError::WouldBlock) if stop() => return Ok(None),
-                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                Err(TryLockError::WouldBlock) if !ours && Instant::now() >= deadline => {
                     return Err(StoreError::InUse { folder: path.to_owned() });
                 }
                 Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
@@ -150,6 +185,22 @@ mod tests {
         assert!(Folder::acquire(dir.path(), &|| true).unwrap().is_none(), "waits, and stops when told to");
         drop(first);
         drop(folder(dir.path()));
+    }
+
+    #[test]
+    fn a_holder_in_this_process_is_waited_for_and_another_one_for_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = folder(dir.path());
+        let looks = std::cell::Cell::new(0);
+        let stop = || looks.replace(looks.get() + 1) == 3;
+        assert!(Folder::acquire_within(dir.path(), Duration::ZERO, &stop).unwrap().is_none());
+        drop(first);
+
+        // What another process's lock looks like.
+        let other = File::open(dir.path().join("lock")).unwrap();
+        other.lock().unwrap();
+        let error = Folder::acquire_within(dir.path(), Duration::ZERO, &|| false).unwrap_err();
+        assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     }
 
     #[test]

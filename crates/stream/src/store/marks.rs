@@ -21,12 +21,10 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// True for the same task. An id that isn't known says nothing.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        let topic_id = match (&self.topic_id, &other.topic_id) {
-            (Some(one), Some(other)) => one == other,
-            _ => true,
-        };
+    /// True when a store of this identity serves that task. An id that wasn't known when the store was written says
+    /// nothing; one that was known then must be the one of now.
+    pub(crate) fn serves(&self, other: &Self) -> bool {
+        let topic_id = self.topic_id.is_none() || self.topic_id == other.topic_id;
         let rest = |i: &Self| (i.stage.clone(), i.changelog.clone(), i.partition, i.partitions);
         topic_id && rest(self) == rest(other)
     }
@@ -68,7 +66,8 @@ impl Marks {
             }
             Reached::Changelog { next: changelog, input, complete_at } => {
                 next.changelog = changelog;
-                next.input = input.or(next.input);
+                // Reading again what is in the store already takes nothing out of it: it stays as far as it was.
+                next.input = input.max(next.input);
                 // On the way to the end the store is as old as it was: a tombstone further on may be for a key that
                 // was stored long ago.
                 next.complete_at = complete_at.unwrap_or(next.complete_at);
@@ -130,5 +129,12 @@ mod tests {
         let at_the_end = Reached::Changelog { next: 160, input: Some(8), complete_at: Some(1_900) };
         let next = next.next(at_the_end, 0, 2_000);
         assert_eq!((next.changelog, next.input, next.complete_at, next.batch), (160, Some(8), 1_900, 2));
+    }
+
+    #[test]
+    fn reading_again_what_is_in_a_store_does_not_make_it_one_that_is_less_far() {
+        let on_the_way = Reached::Changelog { next: 110, input: Some(3), complete_at: None };
+        let next = marks().next(on_the_way, 3, 2_000);
+        assert_eq!((next.changelog, next.input), (110, Some(5)));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -405,7 +406,7 @@ fn settled(dir: &Path) {
             entries.iter().map(|key| (7, key.as_bytes(), Some(key.as_bytes()))).collect();
         store.apply(&mut changes.into_iter(), Reached::Input(n)).unwrap();
     }
-    store.keyspace.rotate_memtable_and_wait().unwrap();
+    store.files.keyspace.rotate_memtable_and_wait().unwrap();
 }
 
 #[test]
@@ -443,6 +444,25 @@ fn a_table_with_garbage_is_noticed_when_it_is_read_and_the_store_is_wiped_once()
     assert!(matches!(again, StoreError::CorruptAgain { .. }), "{again}");
     let store = try_open_at(dir.path(), &CHANGELOG, later).unwrap();
     assert_eq!(store.reached(), None, "an hour later it is an accident again");
+}
+
+#[test]
+fn a_background_thread_that_failed_stops_the_stage_and_costs_no_store() {
+    let error = super::disk::sorted(Path::new("f"), "write to", &fjall::Error::Poisoned);
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    assert!(error.to_string().starts_with("cannot write to the store in f: a background thread"), "{error}");
+}
+
+#[test]
+fn a_store_is_closed_by_a_thread_of_its_own_and_the_next_user_of_the_folder_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path()).closing_apart().unwrap();
+    put(&mut store, 1, &[(7, b"a", Some(b"1"))]);
+    let files = Arc::downgrade(&store.files);
+    assert_eq!(files.strong_count(), 2, "the store isn't the last to have them");
+    drop(store);
+    assert_eq!(open(dir.path()).get(7, b"a").as_deref(), Some(&b"1"[..]));
+    assert_eq!(files.strong_count(), 0);
 }
 
 #[test]
@@ -539,7 +559,7 @@ fn marks_are_in_the_batch_that_they_speak_of() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 3);
     let store = open(dir.path());
-    let stored = store.keyspace.get(b"\xFFmarks").unwrap().unwrap();
+    let stored = store.files.keyspace.get(b"\xFFmarks").unwrap().unwrap();
     let marks = Marks::decode(&stored).unwrap();
     assert_eq!((marks.input, marks.batch, marks.identity), (Some(3), 3, identity()));
 }

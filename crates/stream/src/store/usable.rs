@@ -37,6 +37,13 @@ pub(crate) enum Unusable {
     TooOld { age: Duration, kept: Duration },
     #[error("it is from the future: the clock was moved, so its age isn't known")]
     Future,
+    #[error(
+        "it goes to input offset {store} and the changelog to {}: the changelog has lost its end",
+        changelog.map_or_else(|| "none".to_owned(), |offset| offset.to_string())
+    )]
+    Ahead { store: i64, changelog: Option<i64> },
+    #[error("records of the changelog that it lacks were removed while they were read")]
+    Overtaken,
     #[error("the brokers don't say how long the changelog keeps tombstones (DescribeConfigs is needed)")]
     RetentionUnknown,
 }
@@ -48,7 +55,7 @@ pub(crate) fn check(
     changelog: &Changelog,
     now: i64,
 ) -> Result<(), Unusable> {
-    if !marks.identity.is(identity) {
+    if !marks.identity.serves(identity) {
         return Err(Unusable::Foreign(difference(&marks.identity, identity)));
     }
     let at = marks.changelog;
@@ -75,6 +82,8 @@ fn difference(found: &Identity, expected: &Identity) -> String {
         format!("of stage {}, not {}", found.stage, expected.stage)
     } else if partition(found) != partition(expected) {
         format!("of {}, not {}", partition(found), partition(expected))
+    } else if expected.topic_id.is_none() {
+        format!("of topic {} with an id that isn't told any more", expected.changelog)
     } else {
         format!("of an earlier topic {}", expected.changelog)
     }
@@ -132,6 +141,13 @@ mod tests {
             assert!(matches!(verdict(change, 0), Err(Unusable::Foreign(_))));
         }
         assert_eq!(verdict(|m| m.identity.topic_id = None, 0), Ok(()), "the brokers didn't tell then");
+        let untold = Identity { topic_id: None, ..identity() };
+        let marks = Marks { changelog: 100, ..Marks::new(identity(), 0) };
+        let refused = check(&marks, &untold, &changelog(), 0).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "it is the state of something else: of topic c with an id that isn't told any more"
+        );
     }
 
     #[test]

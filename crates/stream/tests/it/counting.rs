@@ -281,3 +281,23 @@ impl Copy {
         self.thread.take().unwrap().join().unwrap()
     }
 }
+
+/// The same tests over each kind of store.
+macro_rules! over_both_stores {
+    ($($name:ident)+) => {$(
+        mod $name {
+            use crate::counting::Kind;
+
+            #[test]
+            fn in_memory() {
+                super::$name(Kind::Memory);
+            }
+
+            #[test]
+            fn on_disk() {
+                super::$name(Kind::Disk);
+            }
+        }
+    )+};
+}
+pub(crate) use over_both_stores;

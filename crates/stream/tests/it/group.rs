@@ -11,9 +11,16 @@ use rdkafka::producer::{DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::books::anomalies;
 use crate::cluster::{Writer, client, forget_group, produce, wait};
-use crate::counting::{Copy, Job};
+use crate::counting::{Copy, Job, Kind, over_both_stores};
 use crate::crashes::open_foreign;
 use crate::process::{SESSION, settings};
+
+over_both_stores! {
+    an_outage_in_the_middle_of_a_commit_is_waited_for
+    an_outage_in_the_middle_of_a_restore_is_waited_for
+    a_restore_that_waits_for_the_cluster_can_be_stopped
+    a_copy_that_waits_for_the_cluster_can_be_stopped
+}
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -73,9 +80,8 @@ fn a_commit_that_never_arrived_is_found_out_and_done_again() {
     unknown_outcome(false);
 }
 
-#[test]
-fn an_outage_in_the_middle_of_a_commit_is_waited_for() {
-    let job = Job::new("outage", 1).proxied();
+fn an_outage_in_the_middle_of_a_commit_is_waited_for(kind: Kind) {
+    let job = Job::on(kind, "outage", 1).proxied();
     let name = &job.stage.name;
     produce(&job.stage.input, 0, 100, 10);
     let copy = job.start("a");
@@ -93,12 +99,42 @@ fn an_outage_in_the_middle_of_a_commit_is_waited_for() {
     assert_eq!(anomalies(&job), [""; 0]);
 }
 
-#[test]
-fn a_copy_that_waits_for_the_cluster_can_be_stopped() {
-    let job = Job::new("stopped", 1).proxied();
+fn a_copy_that_waits_for_the_cluster_can_be_stopped(kind: Kind) {
+    let job = Job::on(kind, "stopped", 1).proxied();
     shared_proxy().block(&job.stage.name);
     let copy = job.start("a");
     wait("it says that it waits", || copy.seen.waited.load(Ordering::Relaxed) > 0);
+    copy.stop().unwrap();
+}
+
+/// A copy that has a partition and can't ask the cluster about its state, and the job.
+fn blocked_in_its_restore(kind: Kind, name: &str) -> (Job, Copy) {
+    let job = Job::on(kind, name, 2).proxied();
+    produce(&job.stage.input, 0, 100, 10);
+    let copy = job.start("a");
+    wait_at(&copy, 100);
+    copy.stop().unwrap();
+    let foreign = open_foreign(&job);
+    produce(&job.stage.input, 100, 100, 10);
+    let copy = job.start("a");
+    wait("it restores", || copy.seen.tasks() == 2);
+    shared_proxy().block(&job.stage.name);
+    foreign.abort_transaction(Duration::from_secs(20)).unwrap();
+    wait("it tries again and again", || shared_proxy().refused(&job.stage.name) > 20);
+    (job, copy)
+}
+
+fn an_outage_in_the_middle_of_a_restore_is_waited_for(kind: Kind) {
+    let (job, copy) = blocked_in_its_restore(kind, "restore-outage");
+    assert!(!copy.is_finished());
+    shared_proxy().unblock(&job.stage.name);
+    wait_at(&copy, 200);
+    copy.stop().unwrap();
+    assert_eq!(anomalies(&job), [""; 0]);
+}
+
+fn a_restore_that_waits_for_the_cluster_can_be_stopped(kind: Kind) {
+    let (_, copy) = blocked_in_its_restore(kind, "restore-stopped");
     copy.stop().unwrap();
 }
 

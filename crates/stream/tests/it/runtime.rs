@@ -7,26 +7,7 @@ use std::time::Duration;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::cluster::{Writer, client, count, produce, producer, read, wait};
-use crate::counting::{Job, Kind};
-
-/// The same tests over each kind of store.
-macro_rules! over_both_stores {
-    ($($name:ident)+) => {$(
-        mod $name {
-            use crate::counting::Kind;
-
-            #[test]
-            fn in_memory() {
-                super::$name(Kind::Memory);
-            }
-
-            #[test]
-            fn on_disk() {
-                super::$name(Kind::Disk);
-            }
-        }
-    )+};
-}
+use crate::counting::{Job, Kind, over_both_stores};
 
 over_both_stores! {
     every_record_has_its_effect_once_and_a_restart_goes_on_where_it_was
