@@ -45,6 +45,11 @@ impl ProducerContext for Disturbance {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {
         if let Err((error, _)) = result {
+            let code = error.rdkafka_error_code();
+            if matches!(code, Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)) {
+                // What an aborted transaction had yet to send: it is done again.
+                return;
+            }
             tracing::warn!(error = %error, "a message of the open transaction was not delivered");
         }
     }

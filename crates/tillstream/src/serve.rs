@@ -109,7 +109,8 @@ impl Services {
                 if which == Service::All { all.scoped(name) } else { Readiness::new(shutdown.clone()) };
             services.readiness.push((name, readiness.clone()));
             if which != Service::All {
-                services.serve_ops(ops.unwrap_or(listen), readiness.clone(), metrics, shutdown).await?;
+                let key = format!("{name}.listen");
+                services.serve_ops(&key, ops.unwrap_or(listen), readiness.clone(), metrics, shutdown).await?;
             }
             let (config, metrics, shutdown) = (Arc::clone(config), metrics.clone(), shutdown.clone());
             let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -127,7 +128,7 @@ impl Services {
             services.stages.push((name, thread));
         }
         if let (Service::All, Some(listen)) = (which, shared) {
-            services.serve_ops(listen, all, metrics, shutdown).await?;
+            services.serve_ops("normalizer.listen", listen, all, metrics, shutdown).await?;
         }
         if wanted(Service::Gateway) {
             let readiness = Readiness::new(shutdown.clone());
@@ -147,12 +148,13 @@ impl Services {
 
     async fn serve_ops(
         &mut self,
+        key: &str,
         listen: SocketAddr,
         readiness: Readiness,
         metrics: &Metrics,
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
-        let listener = service::http::bind(listen, "normalizer.listen").await?;
+        let listener = service::http::bind(listen, key).await?;
         self.ops = Some(listener.local_addr()?);
         let router = ops_router(readiness, metrics.clone());
         let shutdown = shutdown.clone();
