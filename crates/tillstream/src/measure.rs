@@ -71,7 +71,10 @@ pub fn print(table: &Table, output: Output) -> Result<(), Stop> {
     if table.all_equal() {
         Ok(())
     } else {
-        Err(Stop::Failed(anyhow!("the demo's figures are not what they must be")))
+        Err(Stop::Failed(anyhow!(
+            "the demo's figures are not what they must be (if this data folder has other orders as well, as those of \
+             `trigger`, they are counted too: the demo expects only its own)"
+        )))
     }
 }
 
