@@ -1,9 +1,11 @@
 //! Facts: each business fact exactly once, person resolved, order facts with the view before and after
 //! (`commerce.facts.v1`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Origin, SCHEMA_VERSION};
+use crate::event::{Activity, Event, Fraud, Item, Origin, Payment, SCHEMA_VERSION, Subscription};
 use crate::order::{Step, View};
 use crate::{EventName, EventTime, Mark, Money, PersonId, ReceivedTime, Source, WorkspaceId};
 
@@ -32,9 +34,13 @@ pub struct Fact<V = View> {
     pub occurred_at: EventTime,
     /// Arrival of the delivery that brought it to light.
     pub received_at: ReceivedTime,
-    /// The order.
-    pub order_id: String,
-    /// Whose order it is now.
+    /// What it is about: `order`, `checkout`, `person`, …
+    pub entity_type: String,
+    /// Its id; of an order the one by which it was seen first.
+    pub entity_id: String,
+    /// Of an order fact: the order.
+    pub order_id: Option<String>,
+    /// Whom it is about; of an order fact, whose order it is now.
     pub person_id: Option<PersonId>,
     /// The order as published before; absent for the first fact.
     pub before: Option<V>,
@@ -42,6 +48,16 @@ pub struct Fact<V = View> {
     pub after: Option<V>,
     /// Of `order.refunded`.
     pub refund: Option<RefundFact>,
+    /// Of a fact about a cart, checkout, product or search.
+    pub activity: Option<Activity>,
+    /// The event that it is a part of: the facts of the several items of one event share it.
+    pub group: Option<String>,
+    /// Of a fact about a payment.
+    pub payment: Option<Payment>,
+    /// Of a fact about a subscription.
+    pub subscription: Option<Subscription>,
+    /// What else the tracked event carried, by name, each value as JSON text.
+    pub properties: BTreeMap<String, String>,
     /// Remarks of the event, and `placed_inferred`, `stale`.
     pub flags: Vec<String>,
     /// Live traffic, or a labelled load.
@@ -50,6 +66,8 @@ pub struct Fact<V = View> {
     pub trigger_eligible: bool,
     /// Test traffic: in no figure.
     pub qa: bool,
+    /// The verdict of the fraud rules, where one matched.
+    pub fraud: Option<Fraud>,
 }
 
 /// What an `order.refunded` says.
@@ -105,15 +123,74 @@ impl<V> Fact<V> {
             source_event: event.source_event.clone(),
             occurred_at: step.at.unwrap_or(event.occurred_at),
             received_at: event.received_at,
-            order_id: after.id.clone(),
+            entity_type: "order".to_owned(),
+            entity_id: after.id.clone(),
+            order_id: Some(after.id.clone()),
             person_id: after.person_id,
             before: views.0,
             after: Some(views.1),
             refund,
+            activity: None,
+            group: None,
+            payment: None,
+            subscription: None,
+            properties: BTreeMap::new(),
             flags,
             origin: event.origin.clone(),
             trigger_eligible: event.trigger_eligible,
             qa: after.qa,
+            fraud: event.fraud.clone(),
         }
+    }
+
+    /// The facts of an event that no state is joined from: one, or one per item where the vocabulary names an item
+    /// (contracts R3.1, analytics.md §4.1). `person` is who it is about.
+    pub fn of_event(event: &Event, person: Option<PersonId>) -> Vec<Self> {
+        let items = event.payload.activity.as_ref().and_then(|activity| activity.items.as_deref());
+        let parts = match items {
+            Some(items) if event.event.names_an_item() => items.len().max(1),
+            _ => 1,
+        };
+        let fact = |part: usize| {
+            let activity = event.payload.activity.as_ref().map(|activity| {
+                let one = |items: &Vec<Item>| items.get(part).cloned().into_iter().collect();
+                let items = if parts > 1 { activity.items.as_ref().map(one) } else { activity.items.clone() };
+                Activity { items, ..activity.clone() }
+            });
+            let event_id = match part {
+                0 => event.event_id.clone(),
+                part => Mark::of(&[event.event_id.as_bytes(), part.to_string().as_bytes()]).to_uuid(),
+            };
+            Fact {
+                event_id,
+                event: event.event,
+                schema_version: event.schema_version,
+                workspace: event.workspace.clone(),
+                environment: event.environment.clone(),
+                source: event.source,
+                source_space: event.source_space.clone(),
+                source_event: event.source_event.clone(),
+                occurred_at: event.occurred_at,
+                received_at: event.received_at,
+                entity_type: event.entity.r#type.clone(),
+                entity_id: event.entity.id.clone(),
+                order_id: None,
+                person_id: person,
+                before: None,
+                after: None,
+                refund: None,
+                activity,
+                group: (parts > 1).then(|| event.event_id.clone()),
+                payment: event.payload.payment.clone(),
+                subscription: event.payload.subscription.clone(),
+                properties: event.payload.properties.clone(),
+                flags: event.flags.clone(),
+                origin: event.origin.clone(),
+                trigger_eligible: event.trigger_eligible,
+                qa: event.qa,
+                fraud: event.fraud.clone(),
+            }
+        };
+        (0..parts).map(fact).collect()
     }
 }

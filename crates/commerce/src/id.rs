@@ -104,6 +104,8 @@ pub struct Stamp {
     pub offset: i64,
     /// Place inside a batch body, 0 for a body of one.
     pub item: i32,
+    /// Which of the events that this place gave rise to.
+    pub part: i32,
 }
 
 #[cfg(test)]

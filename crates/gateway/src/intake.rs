@@ -98,7 +98,7 @@ impl Ended {
 pub(crate) async fn handle(State(intake): State<std::sync::Arc<Intake>>, request: Request) -> Response {
     let began = Instant::now();
     let correlation = Correlation::new();
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     let from_browser = BROWSERS.contains(&path);
     let route = match sources::route(&parts.method, path) {
@@ -125,12 +125,10 @@ pub(crate) async fn handle(State(intake): State<std::sync::Arc<Intake>>, request
             return response;
         }
     };
-    // Sources that name the request in their answer read it here; a sender's own is not believed.
-    parts.headers.insert(CORRELATION, correlation.header());
     let bounds = Bounds { bytes: route.body_limit, time: intake.body_timeout };
     let ended = match body::read(&parts.headers, body, &intake.room, bounds).await {
         Ok(whole) => intake.take(route, parts, whole, &correlation).await,
-        Err(fault) => refuse(route.source, fault),
+        Err(fault) => refuse(route.source, fault, &correlation),
     };
     let mut response = intake.finish(Some(route.source), ended, &correlation, began);
     if from_browser {
@@ -139,14 +137,15 @@ pub(crate) async fn handle(State(intake): State<std::sync::Arc<Intake>>, request
     response
 }
 
-fn refuse(source: Source, fault: Fault) -> Ended {
-    let unreadable = |status| Reply { status, ..sources::unreadable_body(source) };
+fn refuse(source: Source, fault: Fault, correlation: &Correlation) -> Ended {
+    let name = correlation.as_str();
+    let unreadable = |status| Reply { status, ..sources::unreadable_body(source, name) };
     match fault {
-        Fault::TooLarge => Ended::rejected(Reason::PayloadTooLarge, sources::too_large(source)),
+        Fault::TooLarge => Ended::rejected(Reason::PayloadTooLarge, sources::too_large(source, name)),
         Fault::Late => Ended::rejected(Reason::UnreadableBody, unreadable(408)),
         Fault::Unreadable => Ended::rejected(Reason::UnreadableBody, unreadable(400)),
         Fault::UnknownEncoding => Ended::rejected(Reason::UnreadableBody, unreadable(415)),
-        Fault::NoRoom => Ended::rejected(Reason::Unavailable, sources::unavailable(source)),
+        Fault::NoRoom => Ended::rejected(Reason::Unavailable, sources::unavailable(source, name)),
     }
 }
 
@@ -255,7 +254,7 @@ impl Intake {
         correlation: &Correlation,
     ) -> (Reply, Outcome) {
         self.trouble.tell(source, error, correlation);
-        (sources::unavailable(source), Outcome::Rejected(Reason::Unavailable))
+        (sources::unavailable(source, correlation.as_str()), Outcome::Rejected(Reason::Unavailable))
     }
 
     fn finish(

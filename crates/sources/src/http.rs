@@ -1,7 +1,9 @@
 //! What the gateway hands in and gets back. Nothing here knows a web framework.
 
+use std::net::IpAddr;
+
 use commerce::reason::Failure;
-use commerce::{Mark, Reason, Source, WorkspaceId};
+use commerce::{Mark, Reason, ReceivedTime, Source, WorkspaceId};
 
 /// One request, its body complete and no longer compressed.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +18,12 @@ pub struct Request<'a> {
     pub headers: &'a http::HeaderMap,
     /// The exact bytes that a signature covers.
     pub body: &'a [u8],
+    /// When it arrived.
+    pub received_at: ReceivedTime,
+    /// Names the answer: `x-correlation-id`.
+    pub correlation: &'a str,
+    /// The address that it came from, where it is known. It is never stored.
+    pub peer: Option<IpAddr>,
 }
 
 impl<'a> Request<'a> {
@@ -53,12 +61,14 @@ pub struct Reply {
     pub retry_after: Option<u32>,
     /// `Allow`, of a 405.
     pub allow: Option<&'static str>,
+    /// `Idempotency-Replayed: true`: this copy has answered the same key before (records.md §6.2).
+    pub replayed: bool,
 }
 
 impl Reply {
     /// An answer with nothing but a status and a JSON body.
     pub fn new(status: u16, body: impl Into<String>) -> Self {
-        Self { status, body: body.into(), retry_after: None, allow: None }
+        Self { status, body: body.into(), retry_after: None, allow: None, replayed: false }
     }
 }
 
@@ -70,6 +80,8 @@ pub enum Decision {
     Accept(Accepted),
     /// Send the reply; write no raw record.
     Refuse(Refused),
+    /// A question that leaves nothing behind: send the reply.
+    Answer(Reply),
 }
 
 /// A delivery that is to be stored. The reply may be sent only after the record is committed.
@@ -86,6 +98,8 @@ pub struct Accepted {
     pub headers: Vec<(String, String)>,
     /// The transport key (R9.1): the same delivery again has the same mark, and so the same partition.
     pub delivery: Mark,
+    /// What is stored in place of the body, where the body held a credential.
+    pub body: Option<Vec<u8>>,
     /// The answer, once the record is committed.
     pub reply: Reply,
 }
@@ -123,7 +137,7 @@ pub struct Letter {
 
 /// The headers that every source stores: those of HTTP that help a person, and our own label of a backfill.
 pub(crate) fn stored_headers(request: &Request<'_>, prefix: Option<&str>) -> Vec<(String, String)> {
-    const ALWAYS: [&str; 3] = ["content-type", "user-agent", BACKFILL];
+    const ALWAYS: [&str; 4] = ["content-type", "user-agent", BACKFILL, IMPORT];
     let mut stored = vec![("path".to_owned(), request.path.to_owned())];
     for (name, value) in request.headers {
         let name = name.as_str();
@@ -139,3 +153,6 @@ pub(crate) fn stored_headers(request: &Request<'_>, prefix: Option<&str>) -> Vec
 
 /// The header that labels a load (R13.1).
 pub(crate) const BACKFILL: &str = "tillstream-backfill";
+
+/// The header by which `tillstream import` labels what it sends.
+pub(crate) const IMPORT: &str = "tillstream-import";

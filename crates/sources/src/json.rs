@@ -5,6 +5,7 @@
 //! anything else (`null`, `[]`, `""`) means *absent* (R7.4). A key that comes twice: the last one counts.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use commerce::Reason;
@@ -78,6 +79,21 @@ impl<'a> Scalar<'a> {
     /// A string or number as owned text.
     pub(crate) fn owned(self) -> Option<String> {
         self.text().map(Cow::into_owned)
+    }
+
+    /// The JSON text, as it was written; empty when the key is missing.
+    pub(crate) fn json(self) -> &'a str {
+        self.0
+    }
+
+    /// The object that stands here; anything else is none.
+    pub(crate) fn object(self) -> Option<Bag<'a>> {
+        serde_json::from_str(self.0.starts_with('{').then_some(self.0)?).ok()
+    }
+
+    /// The entries of the list that stands here; anything else is none.
+    pub(crate) fn list(self) -> Option<Vec<Scalar<'a>>> {
+        serde_json::from_str(self.0.starts_with('[').then_some(self.0)?).ok()
     }
 
     /// `true`, or the string of it.
@@ -251,6 +267,68 @@ impl<'de, T: Object<'de>> Deserialize<'de> for List<T> {
         }
         deserializer.deserialize_any(Anything(std::marker::PhantomData))
     }
+}
+
+/// An object with whatever it holds, in the order in which it came. A key that comes twice: the last one counts.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Bag<'a>(Vec<(Cow<'a, str>, Scalar<'a>)>);
+
+impl<'a> Bag<'a> {
+    /// The value of a key; absent when it is missing.
+    pub(crate) fn get(&self, key: &str) -> Scalar<'a> {
+        let found = self.0.iter().rev().find(|(name, _)| name == key);
+        found.map_or_else(Scalar::default, |(_, value)| *value)
+    }
+
+    /// The value of the first of the keys that is present.
+    pub(crate) fn first(&self, keys: &[&str]) -> Scalar<'a> {
+        let values = keys.iter().map(|key| self.get(key));
+        values.into_iter().find(|value| value.is_present()).unwrap_or_default()
+    }
+
+    /// All keys with their values; of equal keys all.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, Scalar<'a>)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+
+    /// True without any key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The values as JSON text by key, without the keys that are named.
+    pub(crate) fn rest(&self, without: &[&str]) -> BTreeMap<String, String> {
+        let rest = self.entries().filter(|(key, _)| !without.contains(key));
+        rest.map(|(key, value)| (key.to_owned(), value.json().to_owned())).collect()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bag<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Bag<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Bag<'de>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(key) = map.next_key::<Key<'de>>()? {
+                    entries.push((key.0, map.next_value()?));
+                }
+                Ok(Bag(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Reads a body that must be one JSON object, with all its keys.
+pub(crate) fn bag(body: &[u8]) -> Result<Bag<'_>, Failure> {
+    let malformed = |message: String| Failure::at(Reason::MalformedJson, "body", message);
+    let text =
+        std::str::from_utf8(body).map_err(|error| malformed(format!("the body is not UTF-8: {error}")))?;
+    serde_json::from_str(text).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))
 }
 
 /// A key, borrowed unless it has escapes.

@@ -16,19 +16,23 @@
 //!
 //! Each source is one folder (`authenticate`, `validate`, `normalize`) and one line of [`FAMILIES`].
 
+mod envelope;
 pub mod http;
 mod json;
 mod lifesight;
+pub mod meter;
 mod order;
 mod phone;
 mod read;
 mod shopify;
 pub mod workspace;
 
+use commerce::event::Fraud;
 use commerce::reason::Failure;
 use commerce::{Event, Reason, ReceivedTime, Source};
 
 pub use crate::http::{Accepted, Decision, Letter, Refused, Reply, Request, Route};
+pub use crate::meter::Meter;
 pub use crate::workspace::{Workspace, WorkspaceConfig, Workspaces};
 
 /// What a source brings along.
@@ -36,10 +40,10 @@ struct Family {
     source: Source,
     /// What a path of this source allows, `None` if the path is not its own.
     place: fn(path: &str) -> Option<Place>,
-    accept: fn(&Request<'_>, &Workspaces) -> Decision,
+    accept: fn(&Request<'_>, &Workspaces, &dyn Meter) -> Decision,
     normalize: fn(&Raw<'_>) -> Result<Vec<Item>, Failure>,
-    /// An error in the source's shape.
-    error: fn(status: u16, message: &str) -> Reply,
+    /// An error in the source's shape; the last argument is the correlation id.
+    error: fn(status: u16, message: &str, correlation: &str) -> Reply,
 }
 
 /// What a path allows.
@@ -69,27 +73,27 @@ pub fn route(method: &::http::Method, path: &str) -> Result<Route, Reply> {
     Ok(Route { source, body_limit: place.body_limit })
 }
 
-/// Authenticates and checks a request.
-pub fn accept(route: &Route, request: &Request<'_>, workspaces: &Workspaces) -> Decision {
+/// Authenticates and checks a request. What it may use up is asked of `meter`.
+pub fn accept(route: &Route, request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> Decision {
     match family(route.source) {
-        Some(family) => (family.accept)(request, workspaces),
+        Some(family) => (family.accept)(request, workspaces, meter),
         None => Refused::plain(Reason::UnknownPath, Reply::new(404, r#"{"error":"not found"}"#)),
     }
 }
 
 /// The answer to a body beyond [`Route::body_limit`].
-pub fn too_large(source: Source) -> Reply {
-    error(source, 413, "payload too large")
+pub fn too_large(source: Source, correlation: &str) -> Reply {
+    error(source, 413, "payload too large", correlation)
 }
 
 /// The answer when the record can't be committed now: the sender retries.
-pub fn unavailable(source: Source) -> Reply {
-    Reply { retry_after: Some(RETRY_AFTER), ..error(source, 503, "unavailable") }
+pub fn unavailable(source: Source, correlation: &str) -> Reply {
+    Reply { retry_after: Some(RETRY_AFTER), ..error(source, 503, "unavailable", correlation) }
 }
 
 /// The answer to a body that broke off or can't be decompressed.
-pub fn unreadable_body(source: Source) -> Reply {
-    error(source, 400, "unreadable body")
+pub fn unreadable_body(source: Source, correlation: &str) -> Reply {
+    error(source, 400, "unreadable body", correlation)
 }
 
 /// A delivery as it is stored in the raw topic.
@@ -122,7 +126,29 @@ impl<'a> Raw<'a> {
         let stored = self.headers.iter().find(|(key, _)| key.strip_prefix("http.") == Some(name));
         stored.map(|(_, value)| *value)
     }
+
+    /// The verdict that the gateway's fraud rules gave on an item: `<item>:<severity>:<rule>,<rule>;…`.
+    pub(crate) fn fraud(&self, item: i32) -> Option<Fraud> {
+        self.header(FRAUD)?.split(';').find_map(|verdict| {
+            let mut parts = verdict.splitn(3, ':');
+            let (of, severity, rules) = (parts.next()?, parts.next()?, parts.next()?);
+            let severity = severity.parse().ok().filter(|_| of.parse() == Ok(item))?;
+            Some(Fraud { severity, rules: rules.split(',').map(str::to_owned).collect() })
+        })
+    }
+
+    /// True for an item that the gateway refused within a batch whose rest it took.
+    pub(crate) fn is_rejected(&self, item: i32) -> bool {
+        let rejected = self.header(REJECTED_ITEMS).unwrap_or_default();
+        rejected.split(',').any(|of| of.parse() == Ok(item))
+    }
 }
+
+/// The header with the verdicts of the fraud rules.
+pub(crate) const FRAUD: &str = "fraud";
+
+/// The header that lists the items which the gateway refused, by their places in the body.
+pub(crate) const REJECTED_ITEMS: &str = "rejected_items";
 
 /// One item of a body: its event, or why it has none.
 pub type Item = Result<Event, Fault>;
@@ -148,9 +174,9 @@ fn family(source: Source) -> Option<&'static Family> {
     FAMILIES.iter().find(|family| family.source == source)
 }
 
-fn error(source: Source, status: u16, message: &str) -> Reply {
+fn error(source: Source, status: u16, message: &str, correlation: &str) -> Reply {
     match family(source) {
-        Some(family) => (family.error)(status, message),
+        Some(family) => (family.error)(status, message, correlation),
         None => Reply::new(status, format!(r#"{{"error":{}}}"#, json::quoted(message))),
     }
 }

@@ -76,6 +76,52 @@ impl Reader {
     }
 }
 
+/// The first Unix value that can only be milliseconds (R6.4).
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
+
+impl Reader {
+    /// Reads whole Unix seconds; values that can only be milliseconds are taken as such (R6.4).
+    pub(crate) fn unix(
+        &mut self,
+        value: Scalar<'_>,
+        path: fmt::Arguments<'_>,
+    ) -> Result<Option<EventTime>, Failure> {
+        let bad = |path: fmt::Arguments<'_>| {
+            Err(Failure::at(Reason::BadTime, path.to_string(), "it is not a Unix time in whole seconds"))
+        };
+        let text = match value.value() {
+            Value::Absent => return Ok(None),
+            Value::Text(text) => text,
+            Value::Number(text) => text.into(),
+            Value::Bool(_) | Value::Other => return bad(path),
+        };
+        let whole = match text.split_once('.') {
+            Some((whole, zeros)) if zeros.bytes().all(|b| b == b'0') => whole,
+            _ => &text,
+        };
+        let Ok(number) = whole.parse::<i64>() else { return bad(path) };
+        let micros = if number >= MILLISECONDS_FROM {
+            self.flag("timestamp_unit_guessed");
+            number.checked_mul(1_000)
+        } else {
+            number.checked_mul(time::SECOND)
+        };
+        match micros.filter(|micros| (0..=LATEST).contains(micros)) {
+            Some(micros) => {
+                let at = EventTime(micros);
+                if at.is_future_of(self.received_at) {
+                    self.flag("timestamp_future");
+                }
+                Ok(Some(at))
+            }
+            None => bad(path),
+        }
+    }
+}
+
+/// The end of the year 9999, in microseconds.
+const LATEST: i64 = 253_402_300_799 * time::SECOND;
+
 /// Reads a currency code.
 pub(crate) fn currency(value: Scalar<'_>, path: fmt::Arguments<'_>) -> Result<Option<Currency>, Failure> {
     match value.value() {

@@ -2,15 +2,18 @@
 
 mod config;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use commerce::time::Zone;
-use commerce::{Currency, Source, WorkspaceId, person};
+use commerce::{Currency, EventName, Source, WorkspaceId, person};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
-pub use config::{AnalyticsConfig, KeysConfig, Plan, Secret, ShopConfig, WorkspaceConfig};
+pub use config::{
+    AnalyticsConfig, CustomerioConfig, CustomerioCredential, FraudConfig, KeysConfig, Plan, RecordsConfig,
+    ReplenishmentConfig, Secret, SequenzyConfig, ShopConfig, StripeConfig, WorkspaceConfig,
+};
 
 /// A tenant whose settings have been checked.
 #[derive(Clone, PartialEq, Debug)]
@@ -37,6 +40,20 @@ pub struct Workspace {
     pub lifesight: Vec<Secret>,
     /// Keys of the analytics API and of the reports.
     pub analytics: AnalyticsConfig,
+    /// Stripe's endpoints.
+    pub stripe: Option<StripeConfig>,
+    /// The Track API: credentials, and the canonical names of further events.
+    pub customerio: Option<CustomerioConfig>,
+    /// Pushed orders.
+    pub sequenzy: Option<SequenzyConfig>,
+    /// The records API.
+    pub records: Option<RecordsConfig>,
+    /// The one source that owns a canonical event (R13.4).
+    pub ownership: BTreeMap<EventName, Source>,
+    /// Thresholds of the fraud rules.
+    pub fraud: FraudConfig,
+    /// Products that are bought again.
+    pub replenishment: Vec<ReplenishmentConfig>,
 }
 
 impl Workspace {
@@ -47,6 +64,8 @@ impl Workspace {
         let mut wrong =
             |key: &str, message: String| mistakes.push(format!("workspaces.{name}.{key}: {message}"));
 
+        check_keys(&config, &mut wrong);
+        let ownership = ownership(&config.ownership, &mut wrong);
         let id = WorkspaceId::try_new(config.id.as_str()).map_err(|message| wrong("id", message)).ok();
         if WorkspaceId::try_new(config.environment.as_str()).is_err() {
             wrong("environment", format!("'{}' is not a lower-case name", config.environment));
@@ -95,6 +114,13 @@ impl Workspace {
                 shopify: config.shopify,
                 lifesight,
                 analytics: config.analytics,
+                stripe: config.stripe,
+                customerio: config.customerio,
+                sequenzy: config.sequenzy,
+                records: config.records,
+                ownership,
+                fraud: config.fraud,
+                replenishment: config.replenishment,
             }),
             _ => Err(mistakes),
         }
@@ -109,6 +135,81 @@ impl Workspace {
     pub fn is_production(&self) -> bool {
         self.environment == "production"
     }
+}
+
+/// The keys and names of the sources that have been given any.
+fn check_keys(config: &WorkspaceConfig, wrong: &mut impl FnMut(&str, String)) {
+    if let Some(stripe) = &config.stripe {
+        check_secrets("stripe.secrets", &stripe.secrets, wrong);
+    }
+    if let Some(sequenzy) = &config.sequenzy {
+        check_secrets("sequenzy.keys", &sequenzy.keys, wrong);
+    }
+    if let Some(records) = &config.records {
+        if records.object_keys.is_empty() || !records.keys.is_empty() {
+            check_secrets("records.keys", &records.keys, wrong);
+        }
+        for (object, keys) in &records.object_keys {
+            check_secrets(&format!("records.object_keys.{object}"), keys, wrong);
+        }
+        for (index, object) in records.objects.iter().enumerate() {
+            if WorkspaceId::try_new(object.as_str()).is_err() {
+                wrong(&format!("records.objects[{index}]"), format!("'{object}' is not a lower-case name"));
+            }
+        }
+    }
+    if let Some(customerio) = &config.customerio {
+        for (index, credential) in customerio.credentials.iter().enumerate() {
+            let at = format!("customerio.credentials[{index}]");
+            check_secrets(&format!("{at}.api_key"), std::slice::from_ref(&credential.api_key), wrong);
+            if credential.site_id.trim().is_empty() || credential.site_id.contains(':') {
+                wrong(&format!("{at}.site_id"), "it is empty or has a colon".to_owned());
+            }
+        }
+        for (name, event) in &customerio.event_map {
+            if EventName::parse(event).is_none() {
+                wrong(&format!("customerio.event_map.{name}"), format!("'{event}' is not a canonical event"));
+            }
+        }
+    }
+    for (index, code) in config.fraud.currencies.iter().enumerate() {
+        if let Err(error) = Currency::parse(code) {
+            wrong(&format!("fraud.currencies[{index}]"), error.to_string());
+        }
+    }
+    for (key, [marks, blocks]) in [
+        ("fraud.events_per_minute", config.fraud.events_per_minute),
+        ("fraud.purchases_per_hour", config.fraud.purchases_per_hour),
+    ] {
+        if marks > blocks {
+            wrong(key, "the first number, which marks, is above the second, which blocks".to_owned());
+        }
+    }
+    for (index, product) in config.replenishment.iter().enumerate() {
+        if product.product_id.trim().is_empty() || product.days == 0 {
+            wrong(
+                &format!("replenishment[{index}]"),
+                "it needs a product_id and at least one day".to_owned(),
+            );
+        }
+    }
+}
+
+fn ownership(
+    named: &BTreeMap<String, String>,
+    wrong: &mut impl FnMut(&str, String),
+) -> BTreeMap<EventName, Source> {
+    let mut owners = BTreeMap::new();
+    for (event, source) in named {
+        match (EventName::parse(event), Source::parse(source)) {
+            (Some(event), Some(source)) => {
+                owners.insert(event, source);
+            }
+            (None, _) => wrong(&format!("ownership.{event}"), format!("'{event}' is not a canonical event")),
+            (_, None) => wrong(&format!("ownership.{event}"), format!("'{source}' is not a source")),
+        }
+    }
+    owners
 }
 
 fn precedence(named: &[String], wrong: &mut impl FnMut(&str, String)) -> Vec<Source> {
@@ -158,17 +259,22 @@ fn check_secrets(key: &str, secrets: &[Secret], wrong: &mut impl FnMut(&str, Str
     }
 }
 
-/// Addresses and domains of staff and tests (R13.3).
+/// Addresses, domains and ids of staff and tests (R13.3).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TestAccounts {
     addresses: HashSet<String>,
     domains: HashSet<String>,
+    users: HashSet<String>,
 }
 
 impl TestAccounts {
     fn read(texts: &[String], wrong: &mut impl FnMut(&str, String)) -> Self {
         let mut accounts = Self::default();
         for (index, text) in texts.iter().enumerate() {
+            if let Some(user) = text.trim().strip_prefix("user:").filter(|user| !user.is_empty()) {
+                accounts.users.insert(user.to_owned());
+                continue;
+            }
             let lower = text.trim().to_lowercase();
             if let Some(address) = person::email(&lower) {
                 accounts.addresses.insert(address);
@@ -180,11 +286,16 @@ impl TestAccounts {
             } else {
                 wrong(
                     &format!("test_accounts[{index}]"),
-                    format!("'{text}' is neither an address nor a domain"),
+                    format!("'{text}' is neither an address, nor a domain, nor 'user:' and an id"),
                 );
             }
         }
         accounts
+    }
+
+    /// True for the id of a person of staff or tests.
+    pub fn is_user(&self, id: &str) -> bool {
+        self.users.contains(id)
     }
 
     /// True for a normalised e-mail of staff or tests.
@@ -203,7 +314,19 @@ pub struct Workspaces {
     shops: Vec<Shop>,
     by_shop: HashMap<String, usize>,
     /// By the SHA-256 of the key, so that the time of a lookup says nothing about a key.
-    by_lifesight_key: HashMap<[u8; 32], usize>,
+    by_key: HashMap<(Source, [u8; 32]), (usize, Key)>,
+    stripe: Vec<(usize, Vec<Hmac<Sha256>>)>,
+}
+
+/// What a key opens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Key {
+    /// Everything of its source.
+    Full,
+    /// Ingestion alone: it stands in web pages.
+    Publishable,
+    /// One object of the records API.
+    Object(String),
 }
 
 #[derive(Clone)]
@@ -228,11 +351,12 @@ impl Workspaces {
             by_id: HashMap::new(),
             shops: Vec::new(),
             by_shop: HashMap::new(),
-            by_lifesight_key: HashMap::new(),
+            by_key: HashMap::new(),
+            stripe: Vec::new(),
             all,
         };
         let mut owners: HashMap<&str, usize> = HashMap::new();
-        let mut analytics_keys: HashSet<&str> = HashSet::new();
+        let mut stripe_owners: HashMap<&str, usize> = HashMap::new();
         for (index, workspace) in found.all.iter().enumerate() {
             let id = workspace.id.as_str();
             if found.by_id.insert(id.to_owned(), index).is_some() {
@@ -257,19 +381,29 @@ impl Workspaces {
                     .filter_map(|secret| Hmac::new_from_slice(secret.expose().as_bytes()).ok());
                 found.shops.push(Shop { domain: shop.shop.clone(), workspace: index, macs: macs.collect() });
             }
-            for key in &workspace.lifesight {
-                let before = found.by_lifesight_key.insert(digest(key.expose()), index);
-                if before.is_some_and(|other| other != index) {
-                    mistakes.push(format!("workspaces.{id}.lifesight: a key opens another workspace too"));
+            for (source, text, key) in keys(workspace) {
+                match found.by_key.insert((source, digest(&text)), (index, key.clone())) {
+                    Some((other, _)) if other != index => {
+                        mistakes.push(format!("workspaces.{id}.{source}: a key opens another workspace too"))
+                    }
+                    Some((_, other)) if other != key => {
+                        mistakes.push(format!("workspaces.{id}.{source}: a key is there twice"));
+                    }
+                    _ => {}
                 }
             }
-        }
-        for workspace in &found.all {
-            let keys = &workspace.analytics;
-            for key in keys.publishable_keys.iter().chain(&keys.secret_keys) {
-                if !analytics_keys.insert(key.expose()) {
-                    mistakes.push(format!("workspaces.{}.analytics: a key is there twice", workspace.id));
+            if let Some(stripe) = &workspace.stripe {
+                for secret in &stripe.secrets {
+                    if stripe_owners.insert(secret.expose(), index).is_some_and(|other| other != index) {
+                        mistakes
+                            .push(format!("workspaces.{id}.stripe: a secret opens another workspace too"));
+                    }
                 }
+                let macs = stripe
+                    .secrets
+                    .iter()
+                    .filter_map(|secret| Hmac::new_from_slice(secret.expose().as_bytes()).ok());
+                found.stripe.push((index, macs.collect()));
             }
         }
         if mistakes.is_empty() { Ok(found) } else { Err(mistakes) }
@@ -326,10 +460,41 @@ impl Workspaces {
         Some((self.all.get(shop.workspace)?, &shop.domain))
     }
 
-    /// The tenant of a key of the custom backend.
-    pub(crate) fn by_lifesight_key(&self, key: &str) -> Option<&Workspace> {
-        self.by_lifesight_key.get(&digest(key)).and_then(|index| self.all.get(*index))
+    /// The tenant of a key of a source, and what the key opens. The Track API's is `site_id:api_key`.
+    pub(crate) fn by_key(&self, source: Source, key: &str) -> Option<(&Workspace, &Key)> {
+        let (index, key) = self.by_key.get(&(source, digest(key)))?;
+        Some((self.all.get(*index)?, key))
     }
+
+    /// The tenants that have secrets of Stripe, each with its secrets already mixed in.
+    pub(crate) fn of_stripe(&self) -> impl Iterator<Item = (&Workspace, &[Hmac<Sha256>])> {
+        self.stripe.iter().filter_map(|(index, macs)| Some((self.all.get(*index)?, macs.as_slice())))
+    }
+}
+
+/// All keys of a tenant that are looked up by their text.
+fn keys(workspace: &Workspace) -> Vec<(Source, String, Key)> {
+    let mut keys = Vec::new();
+    let mut add = |source, secrets: &[Secret], key: &Key| {
+        keys.extend(secrets.iter().map(|secret| (source, secret.expose().to_owned(), key.clone())));
+    };
+    add(Source::Lifesight, &workspace.lifesight, &Key::Full);
+    add(Source::Analytics, &workspace.analytics.publishable_keys, &Key::Publishable);
+    add(Source::Analytics, &workspace.analytics.secret_keys, &Key::Full);
+    if let Some(sequenzy) = &workspace.sequenzy {
+        add(Source::Sequenzy, &sequenzy.keys, &Key::Full);
+    }
+    if let Some(records) = &workspace.records {
+        add(Source::Records, &records.keys, &Key::Full);
+        for (object, secrets) in &records.object_keys {
+            add(Source::Records, secrets, &Key::Object(object.clone()));
+        }
+    }
+    for credential in workspace.customerio.iter().flat_map(|customerio| &customerio.credentials) {
+        let text = format!("{}:{}", credential.site_id, credential.api_key.expose());
+        keys.push((Source::Customerio, text, Key::Full));
+    }
+    keys
 }
 
 fn digest(text: &str) -> [u8; 32] {
@@ -432,7 +597,7 @@ mod tests {
             "belongs to two workspaces",
             "opens another workspace",
             "a key opens another",
-            "workspaces.other.analytics: a key is there twice",
+            "workspaces.other.analytics: a key opens another",
         ] {
             assert!(mistakes.iter().any(|mistake| mistake.contains(part)), "{part} in {mistakes:#?}");
         }

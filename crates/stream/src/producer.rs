@@ -210,7 +210,7 @@ fn config(stage: &Stage, id: &str) -> ClientConfig {
         // half of the rate.
         .set("retry.backoff.ms", "2")
         .set("retry.backoff.max.ms", "1000")
-        .set("linger.ms", "25")
+        .set("linger.ms", "5")
         .set("compression.type", "lz4")
         // What Java clients use; librdkafka's own default would put a key elsewhere.
         .set("partitioner", "murmur2_random")

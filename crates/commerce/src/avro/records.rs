@@ -2,8 +2,9 @@
 
 use super::{Encoded, Input, Key, Malformed, Read, Record, Skip, Write, write_bytes};
 use crate::event::{
-    Address, Campaign, Entity, FinancialStatus, Fraud, FulfillmentStatus, Item, Keys, Link, OrderObservation,
-    Origin, Payload, Person, Refund,
+    Activity, Address, Allocation, Campaign, Channel, Consent, ConsentState, Context, Discount, Entity,
+    FinancialStatus, Fraud, FulfillmentStatus, Item, Keys, Link, OrderObservation, Origin, Payload, Payment,
+    Person, Refund, Subscription,
 };
 use crate::fact::RefundFact;
 use crate::order::{Figures, View};
@@ -79,30 +80,46 @@ words! {
     FinancialStatus, "no payment state that is known here", FinancialStatus::parse;
     FulfillmentStatus, "no delivery state that is known here", FulfillmentStatus::parse;
     Kind, "no kind of identifier that is known here", Kind::parse;
+    Channel, "no channel that is known here", Channel::parse;
+    ConsentState, "no state of consent that is known here", ConsentState::parse;
 }
 
 fields! {
     Event {
         event_id event schema_version workspace environment source source_space source_event occurred_at received_at
-        raw_partition raw_offset raw_item entity person payload keys flags origin trigger_eligible qa fraud
+        raw_partition raw_offset raw_item raw_part entity person payload keys flags origin trigger_eligible qa fraud
     }
     Entity { r#type id aliases }
     Person {
         identifiers email phone first_name last_name address reported_orders_count reported_total_spent
+        reported_last_order_at reported_at created_at attributes attributes_at update_only consent tags absorbed
     }
+    Consent { channel state opt_in_level updated_at region }
     Identifier { kind space value }
     Address { city zip province country country_code }
-    Payload { order }
+    Payload { order activity payment subscription properties }
+    Activity {
+        version cart_id checkout_id links currency value items coupon_codes campaign context search_term rating
+        recovery_url started_at completed_at
+    }
+    Context { device platform country }
+    Payment {
+        amount amount_due paid_at subscription_id period_start period_end attempt next_attempt_at reason order_id
+        refund_id
+    }
+    Subscription { id period_start period_end amount }
     OrderObservation {
         version currency financial_status fulfillment_status placed_at paid_at partially_fulfilled_at fulfilled_at
         cancelled_at total subtotal discount_total shipping_total tax_total item_count items refunds refunded_rest
-        coupon_codes tags campaign country links
+        coupon_codes tags campaign country links discounts context
     }
-    Item { product_id variant_id sku title variant_title quantity price discount }
+    Item { product_id variant_id sku title variant_title quantity price discount category brand allocations }
+    Allocation { amount application }
+    Discount { kind title amount r#type value value_type target_selection target_type price_rule_id }
     Refund { id amount at }
     Campaign { campaign source medium referrer }
     Link { kind id }
-    Keys { transport semantic }
+    Keys { transport semantic content }
     Origin { kind label }
     Fraud { severity rules }
     Money { minor currency }
@@ -110,7 +127,7 @@ fields! {
         id aliases source sources person_id updated_at financial_status fulfillment_status placed_at paid_at
         partially_fulfilled_at fulfilled_at cancelled_at counted counted_at total subtotal discount_total
         shipping_total tax_total refunds refund_times refunded_total net item_count items coupon_codes tags campaign
-        country qa flags
+        country context qa flags
     }
     RefundFact { id amount refunded_total full }
     Profile {
@@ -136,15 +153,23 @@ impl<V: Write> Write for Fact<V> {
         self.source_event.write(out);
         self.occurred_at.write(out);
         self.received_at.write(out);
+        self.entity_type.write(out);
+        self.entity_id.write(out);
         self.order_id.write(out);
         self.person_id.write(out);
         self.before.write(out);
         self.after.write(out);
         self.refund.write(out);
+        self.activity.write(out);
+        self.group.write(out);
+        self.payment.write(out);
+        self.subscription.write(out);
+        self.properties.write(out);
         self.flags.write(out);
         self.origin.write(out);
         self.trigger_eligible.write(out);
         self.qa.write(out);
+        self.fraud.write(out);
     }
 }
 
@@ -161,15 +186,23 @@ impl<V: Read> Read for Fact<V> {
             source_event: Read::read(input)?,
             occurred_at: Read::read(input)?,
             received_at: Read::read(input)?,
+            entity_type: Read::read(input)?,
+            entity_id: Read::read(input)?,
             order_id: Read::read(input)?,
             person_id: Read::read(input)?,
             before: Read::read(input)?,
             after: Read::read(input)?,
             refund: Read::read(input)?,
+            activity: Read::read(input)?,
+            group: Read::read(input)?,
+            payment: Read::read(input)?,
+            subscription: Read::read(input)?,
+            properties: Read::read(input)?,
             flags: Read::read(input)?,
             origin: Read::read(input)?,
             trigger_eligible: Read::read(input)?,
             qa: Read::read(input)?,
+            fraud: Read::read(input)?,
         })
     }
 }
@@ -202,6 +235,7 @@ impl Read for Figures {
         Vec::<String>::skip(input)?; // tags
         Option::<Campaign>::skip(input)?; // campaign
         Option::<String>::skip(input)?; // country
+        Option::<Context>::skip(input)?;
         let qa = Read::read(input)?;
         Vec::<String>::skip(input)?; // flags
         Ok(Self {
@@ -232,8 +266,24 @@ impl Skip for Item {
             Option::<String>::skip(input)?; // product_id, variant_id, sku, title, variant_title
         }
         i64::skip(input)?;
-        Option::<Money>::skip(input)?;
-        Option::<Money>::skip(input)
+        Option::<Money>::skip(input)?; // price
+        Option::<Money>::skip(input)?; // discount
+        Option::<String>::skip(input)?; // category
+        Option::<String>::skip(input)?; // brand
+        Vec::<Allocation>::skip(input)
+    }
+}
+
+impl Skip for Allocation {
+    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
+        Money::skip(input)?;
+        Option::<String>::skip(input)
+    }
+}
+
+impl Skip for Context {
+    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
+        (0..3).try_for_each(|_| Option::<String>::skip(input))
     }
 }
 

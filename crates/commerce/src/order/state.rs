@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::register::{Join, Register, Version, Versions, prune};
 use super::view::View;
-use crate::event::{Campaign, Event, FinancialStatus, FulfillmentStatus, Item, OrderObservation};
+use crate::event::{Campaign, Context, Event, FinancialStatus, FulfillmentStatus, Item, OrderObservation};
 use crate::id::Stamp;
 use crate::person::{Identifier, Kind};
 use crate::{DuplicateLevel, EventTime, Mark, Money, Outcome, Source};
@@ -42,6 +42,7 @@ pub struct SourceOrder {
     pub(super) tags: Register<Vec<String>>,
     pub(super) campaign: Register<Campaign>,
     pub(super) country: Register<String>,
+    pub(super) context: Register<Context>,
     /// Identifiers of the buyer by kind and space: an update without an e-mail doesn't take the e-mail away.
     identifiers: BTreeMap<(Kind, String), (u16, String)>,
     /// Refunds by id: amount and instant.
@@ -85,6 +86,7 @@ impl SourceOrder {
             tags: at(&order.tags),
             campaign: at(&order.campaign),
             country: at(&order.country),
+            context: at(&order.context),
             identifiers: identifiers.map(|id| ((id.kind, id.space.clone()), (0, id.value.clone()))).collect(),
             refunds: order.refunds.iter().map(|r| (r.id.clone(), (0, (r.amount, r.at)))).collect(),
             placed_at: order.placed_at,
@@ -118,6 +120,7 @@ impl SourceOrder {
             tags: join.register(&self.tags, &other.tags),
             campaign: join.register(&self.campaign, &other.campaign),
             country: join.register(&self.country, &other.country),
+            context: join.register(&self.context, &other.context),
             identifiers: join.map(&self.identifiers, &other.identifiers),
             refunds: join.map(&self.refunds, &other.refunds),
             placed_at: earliest(self.placed_at, other.placed_at),
@@ -158,6 +161,7 @@ impl SourceOrder {
             visit_register(self.tags.as_mut().map(|r| &mut r.0));
             visit_register(self.campaign.as_mut().map(|r| &mut r.0));
             visit_register(self.country.as_mut().map(|r| &mut r.0));
+            visit_register(self.context.as_mut().map(|r| &mut r.0));
             for register in self.identifiers.values_mut() {
                 visit_register(Some(&mut register.0));
             }

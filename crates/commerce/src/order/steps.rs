@@ -97,7 +97,8 @@ fn take(now: &mut View, step: &Step, after: &View) {
                 settle(now);
             }
         }
-        EventName::OrderPlaced | EventName::OrderUpdated => {}
+        // The description is there already, and what is about no order has no step.
+        _ => {}
     }
 }
 

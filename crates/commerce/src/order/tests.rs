@@ -16,32 +16,17 @@ fn usd(minor: i64) -> Money {
 fn delivery(t: i64, status: FinancialStatus, refunds: &[(&str, i64)]) -> Event {
     let at = EventTime(BASE + t * SECOND);
     let order = OrderObservation {
-        version: at,
         currency: Some(Currency::USD),
         financial_status: Some(status),
-        fulfillment_status: None,
         placed_at: Some(EventTime(BASE)),
         paid_at: status.implies_payment().then_some(at),
-        partially_fulfilled_at: None,
-        fulfilled_at: None,
-        cancelled_at: None,
         total: Some(usd(10_000)),
-        subtotal: None,
-        discount_total: None,
-        shipping_total: None,
-        tax_total: None,
         item_count: Some(1),
-        items: None,
         refunds: refunds
             .iter()
             .map(|(id, minor)| Refund { id: (*id).to_owned(), amount: usd(*minor), at })
             .collect(),
-        refunded_rest: None,
-        coupon_codes: None,
-        tags: None,
-        campaign: None,
-        country: None,
-        links: vec![],
+        ..OrderObservation::at(at)
     };
     let content = Mark::of(&[&postcard::to_allocvec(&order).unwrap()]);
     Event {
@@ -58,13 +43,14 @@ fn delivery(t: i64, status: FinancialStatus, refunds: &[(&str, i64)]) -> Event {
         raw_partition: 0,
         raw_offset: t,
         raw_item: 0,
+        raw_part: 0,
         entity: Entity { r#type: "order".into(), id: "1".into(), aliases: vec![] },
         person: Some(Person {
             identifiers: vec![Identifier::plain(Kind::Email, "a@example.com")],
             ..Person::default()
         }),
-        payload: Payload { order: Some(order) },
-        keys: Keys { transport: content.to_hex(), semantic: content.to_hex() },
+        payload: Payload { order: Some(order), ..Payload::default() },
+        keys: Keys { transport: content.to_hex(), semantic: content.to_hex(), content: None },
         flags: vec![],
         origin: Origin::live(),
         trigger_eligible: true,
@@ -138,7 +124,7 @@ fn a_repetition_is_a_duplicate_at_the_level_that_caught_it() {
     let mut again = first.clone();
     again.keys.transport = "other".into();
     let mut third = again.clone();
-    third.keys = Keys { transport: "new".into(), semantic: "new".into() };
+    third.keys = Keys { transport: "new".into(), semantic: "new".into(), content: None };
     let mut state = join(std::slice::from_ref(&first));
     assert_eq!(state.observe(&first).outcome, Outcome::Duplicate(DuplicateLevel::Transport));
     assert_eq!(state.observe(&again).outcome, Outcome::Duplicate(DuplicateLevel::Semantic));

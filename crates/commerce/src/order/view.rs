@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::register::Register;
 use super::state::{SourceOrder, Space, State};
-use crate::event::{Campaign, FinancialStatus, FulfillmentStatus, Item};
+use crate::event::{Campaign, Context, FinancialStatus, FulfillmentStatus, Item};
 use crate::person::{Identifier, representative};
 use crate::{EventTime, Money, PersonId, Source, WorkspaceId};
 
@@ -84,6 +84,8 @@ pub struct View {
     pub campaign: Option<Campaign>,
     /// ISO 3166 alpha-2.
     pub country: Option<String>,
+    /// Where the shopper sat.
+    pub context: Option<Context>,
     /// Test traffic.
     pub qa: bool,
     /// Remarks: `refund_exceeds_order`, `refunded_rest`, `currency_conflict`.
@@ -187,6 +189,7 @@ impl State {
             tags: pick(&orders, |o| &o.tags).unwrap_or_default(),
             campaign: pick(&orders, |o| &o.campaign),
             country: pick(&orders, |o| &o.country),
+            context: pick(&orders, |o| &o.context),
             qa,
             flags,
         })

@@ -1,5 +1,7 @@
 //! Whose key it is.
 
+use commerce::Source;
+
 use crate::http::Request;
 use crate::workspace::{Workspace, Workspaces};
 
@@ -15,7 +17,7 @@ pub(super) enum Denied {
 /// The tenant of the `key` parameter, which must be the one that `workspace` names, if it names one (D-LIFE-5).
 pub(super) fn tenant<'w>(request: &Request<'_>, workspaces: &'w Workspaces) -> Result<&'w Workspace, Denied> {
     let key = request.parameter("key").ok_or(Denied::UnknownKey)?;
-    let workspace = workspaces.by_lifesight_key(&key).ok_or(Denied::UnknownKey)?;
+    let (workspace, _) = workspaces.by_key(Source::Lifesight, &key).ok_or(Denied::UnknownKey)?;
     match request.parameter("workspace") {
         Some(named) if named != workspace.id.as_str() => Err(Denied::OtherWorkspace),
         _ => Ok(workspace),

@@ -8,6 +8,7 @@ mod normalize;
 mod validate;
 
 use crate::http::{Accepted, Decision, Letter, Refused, Reply, Request, stored_headers};
+use crate::meter::Meter;
 use crate::workspace::Workspaces;
 use crate::{Family, Place, WEBHOOK_LIMIT, json};
 use authenticate::Denied;
@@ -22,7 +23,7 @@ fn place(path: &str) -> Option<Place> {
     (path == "/transform-webhook-data").then_some(Place { body_limit: WEBHOOK_LIMIT, allow: "POST" })
 }
 
-fn error(status: u16, message: &str) -> Reply {
+fn error(status: u16, message: &str, _: &str) -> Reply {
     Reply::new(status, format!(r#"{{"success":false,"error":{}}}"#, json::quoted(message)))
 }
 
@@ -37,12 +38,14 @@ fn faulty(faults: &[Fault]) -> Reply {
     Reply::new(400, format!(r#"{{"success":false,"errors":[{}]}}"#, entries.join(",")))
 }
 
-fn accept(request: &Request<'_>, workspaces: &Workspaces) -> Decision {
+fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Decision {
     let workspace = match authenticate::tenant(request, workspaces) {
         Ok(workspace) => workspace,
-        Err(Denied::UnknownKey) => return Refused::plain(Reason::UnknownKey, error(401, "invalid key")),
+        Err(Denied::UnknownKey) => {
+            return Refused::plain(Reason::UnknownKey, error(401, "invalid key", request.correlation));
+        }
         Err(Denied::OtherWorkspace) => {
-            let reply = error(403, "key does not belong to workspace");
+            let reply = error(403, "key does not belong to workspace", request.correlation);
             return Refused::plain(Reason::WrongWorkspace, reply);
         }
     };
@@ -71,6 +74,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces) -> Decision {
             workspace,
             verdict,
             headers,
+            body: None,
             reply: Reply::new(
                 200,
                 format!(r#"{{"success":true,"event":"{}","id":{}}}"#, kind.as_str(), json::quoted(&id)),

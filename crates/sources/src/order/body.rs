@@ -51,6 +51,7 @@ object! {
         total_discount: Scalar<'a>,
         variant_id: Scalar<'a>,
         variant_title: Scalar<'a>,
+        vendor: Scalar<'a>,
     }
 
     /// A coupon.

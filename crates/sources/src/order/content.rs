@@ -107,6 +107,12 @@ impl Content {
             self.number(20, Some(item.quantity));
             self.money(21, item.price);
             self.money(22, item.discount);
+            self.text(65, item.category.as_deref());
+            self.text(66, item.brand.as_deref());
+            for allocation in &item.allocations {
+                self.money(67, Some(allocation.amount));
+                self.text(68, allocation.application.as_deref());
+            }
         }
         for refund in &order.refunds {
             self.text(23, Some(&refund.id));
@@ -127,6 +133,22 @@ impl Content {
             self.text(61, Some(&link.kind));
             self.text(62, Some(&link.id));
         }
+        for discount in &order.discounts {
+            self.text(69, Some(&discount.kind));
+            self.text(70, discount.title.as_deref());
+            self.money(71, discount.amount);
+            self.text(72, discount.r#type.as_deref());
+            self.text(73, discount.value.as_deref());
+            self.text(74, discount.value_type.as_deref());
+            self.text(75, discount.target_selection.as_deref());
+            self.text(76, discount.target_type.as_deref());
+            self.text(77, discount.price_rule_id.as_deref());
+        }
+        if let Some(context) = &order.context {
+            self.text(78, context.device.as_deref());
+            self.text(79, context.platform.as_deref());
+            self.text(80, context.country.as_deref());
+        }
     }
 
     fn person(&mut self, person: &Person) {
@@ -144,6 +166,25 @@ impl Content {
         }
         self.number(38, person.reported_orders_count);
         self.foreign_money(39, person.reported_total_spent);
+        self.time(81, person.reported_last_order_at);
+        self.time(82, person.created_at);
+        for (name, value) in &person.attributes {
+            self.text(83, Some(name));
+            self.text(84, Some(value));
+        }
+        self.number(85, person.update_only.then_some(1));
+        for consent in &person.consent {
+            self.text(86, Some(consent.channel.as_str()));
+            self.text(87, Some(consent.state.as_str()));
+            self.text(88, consent.opt_in_level.as_deref());
+            self.time(89, consent.updated_at);
+            self.text(90, consent.region.as_deref());
+        }
+        self.texts(91, person.tags.as_deref());
+        for identifier in &person.absorbed {
+            self.text(92, Some(identifier.kind.as_str()));
+            self.text(93, Some(&identifier.value));
+        }
     }
 
     fn address(&mut self, address: &Address) {

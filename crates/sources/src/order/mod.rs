@@ -12,15 +12,12 @@ pub(crate) mod observe;
 mod person;
 pub(crate) mod refund;
 
-use commerce::event::{
-    Entity, Event, EventName, Keys, OrderObservation, Origin, Payload, Person, SCHEMA_VERSION,
-};
-use commerce::person::Kind;
+use commerce::event::{Entity, Event, EventName, OrderObservation, Payload, Person};
 use commerce::reason::Failure;
-use commerce::{EventTime, Mark, Reason, Source, time};
+use commerce::{EventTime, Mark, Reason, Source};
 
 use crate::Raw;
-use crate::http::BACKFILL;
+use crate::envelope::{self, Draft};
 use crate::json::Scalar;
 use crate::read::{self, Reader};
 use body::Order;
@@ -37,9 +34,6 @@ pub(crate) struct Delivery<'a> {
     /// The transport key.
     pub(crate) transport: Mark,
 }
-
-/// An event of more than this age starts nothing (R13.2).
-const OLDEST_TRIGGER: i64 = 3 * time::DAY;
 
 /// Reads an order into its event.
 pub(crate) fn event(
@@ -59,7 +53,7 @@ pub(crate) fn event(
     let observation = observe::observe(&mut reader, raw.source, delivery.event, order, &times, currency)?;
     observe::required(observation.total, "total_price")?;
     let person = person::of_order(&mut reader, raw, delivery.space, order, currency)?;
-    let test = order.test.is_true() && raw.workspace.is_production();
+    let test = order.test.is_true();
     let parts = Parts {
         aliases: aliases(order, &id),
         id,
@@ -85,19 +79,14 @@ pub(crate) struct Parts {
     pub(crate) test: bool,
 }
 
-/// Puts the envelope around what was read.
+/// Makes the event of what was read.
 pub(crate) fn assemble(raw: &Raw<'_>, delivery: Delivery<'_>, parts: Parts, reader: Reader) -> Event {
-    let workspace = raw.workspace;
-    let occurred_at = parts.occurred_at.unwrap_or(raw.received_at.as_event());
-    let qa = parts.test
-        || parts.person.iter().flat_map(|person| &person.identifiers).any(|identifier| {
-            identifier.kind == Kind::Email && workspace.test_accounts.contains(&identifier.value)
-        });
-    let content = content::of(&parts.observation, parts.person.as_ref(), raw.received_at, parts.test);
+    let test = parts.test && raw.workspace.is_production();
+    let content = content::of(&parts.observation, parts.person.as_ref(), raw.received_at, test);
     let said = |at: Option<EventTime>| at.map_or(i64::MIN, |at| at.0).to_le_bytes();
     let semantic = Mark::of(&[
         raw.source.as_str().as_bytes(),
-        workspace.id.as_str().as_bytes(),
+        raw.workspace.id.as_str().as_bytes(),
         delivery.space.as_bytes(),
         delivery.source_event.as_bytes(),
         parts.id.as_bytes(),
@@ -105,42 +94,16 @@ pub(crate) fn assemble(raw: &Raw<'_>, delivery: Delivery<'_>, parts: Parts, read
         said(parts.version).as_slice(),
         &content,
     ]);
-    let origin = origin(raw);
-    let young = raw.received_at.0.saturating_sub(occurred_at.0) <= OLDEST_TRIGGER;
-    Event {
-        event_id: semantic.to_uuid(),
-        event: delivery.event,
-        schema_version: SCHEMA_VERSION,
-        workspace: workspace.id.clone(),
-        environment: workspace.environment.clone(),
-        source: raw.source,
-        source_space: delivery.space.to_owned(),
-        source_event: delivery.source_event.to_owned(),
-        occurred_at,
-        received_at: raw.received_at,
-        raw_partition: raw.partition,
-        raw_offset: raw.offset,
-        raw_item: 0,
-        entity: Entity { r#type: "order".to_owned(), id: parts.id, aliases: parts.aliases },
+    let entity = Entity { r#type: "order".to_owned(), id: parts.id, aliases: parts.aliases };
+    let keys = (delivery.transport, semantic);
+    let draft = Draft {
+        occurred_at: parts.occurred_at,
         person: parts.person,
-        payload: Payload { order: Some(parts.observation) },
-        keys: Keys { transport: delivery.transport.to_hex(), semantic: semantic.to_hex() },
-        flags: reader.flags,
-        trigger_eligible: young && origin.kind == "live",
-        origin,
-        qa,
-        fraud: None,
-    }
-}
-
-fn origin(raw: &Raw<'_>) -> Origin {
-    match raw.http_header(BACKFILL) {
-        Some(label) => {
-            let label = label.trim();
-            Origin { kind: "backfill".to_owned(), label: (!label.is_empty()).then(|| label.to_owned()) }
-        }
-        None => Origin::live(),
-    }
+        payload: Payload { order: Some(parts.observation), ..Payload::default() },
+        test: parts.test,
+        ..Draft::new(delivery.event, delivery.source_event, delivery.space, entity, keys)
+    };
+    envelope::seal(raw, draft, reader)
 }
 
 /// The id of an order; its absence has a reason of its own.

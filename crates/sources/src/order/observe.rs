@@ -109,36 +109,9 @@ pub(crate) fn observe(
         campaign: campaign(order),
         country: country(order.shipping_address.get()).or_else(|| country(order.billing_address.get())),
         links: links(order),
+        discounts: Vec::new(),
+        context: None,
     })
-}
-
-/// An observation that says nothing but its version.
-pub(crate) fn silent(version: EventTime) -> OrderObservation {
-    OrderObservation {
-        version,
-        currency: None,
-        financial_status: None,
-        fulfillment_status: None,
-        placed_at: None,
-        paid_at: None,
-        partially_fulfilled_at: None,
-        fulfilled_at: None,
-        cancelled_at: None,
-        total: None,
-        subtotal: None,
-        discount_total: None,
-        shipping_total: None,
-        tax_total: None,
-        item_count: None,
-        items: None,
-        refunds: Vec::new(),
-        refunded_rest: None,
-        coupon_codes: None,
-        tags: None,
-        campaign: None,
-        country: None,
-        links: Vec::new(),
-    }
 }
 
 fn financial_status(reader: &mut Reader, value: Scalar<'_>) -> Option<FinancialStatus> {
@@ -235,6 +208,9 @@ fn items(
             quantity,
             price,
             discount,
+            category: None,
+            brand: line.vendor.owned(),
+            allocations: Vec::new(),
         });
     }
     Ok(Some(items))

@@ -9,6 +9,7 @@ mod normalize;
 mod validate;
 
 use crate::http::{Accepted, Decision, Refused, Reply, Request, stored_headers};
+use crate::meter::Meter;
 use crate::workspace::Workspaces;
 use crate::{Family, Place, WEBHOOK_LIMIT, json};
 use commerce::{Mark, Reason, Source};
@@ -20,13 +21,13 @@ fn place(path: &str) -> Option<Place> {
     validate::is_path(path).then_some(Place { body_limit: WEBHOOK_LIMIT, allow: "POST" })
 }
 
-fn error(status: u16, message: &str) -> Reply {
+fn error(status: u16, message: &str, _: &str) -> Reply {
     Reply::new(status, format!(r#"{{"error":{}}}"#, json::quoted(message)))
 }
 
-fn accept(request: &Request<'_>, workspaces: &Workspaces) -> Decision {
+fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Decision {
     let Some((workspace, shop)) = authenticate::signer(request, workspaces) else {
-        return Refused::plain(Reason::BadSignature, error(401, "invalid signature"));
+        return Refused::plain(Reason::BadSignature, error(401, "invalid signature", request.correlation));
     };
     let topic = validate::topic(request.header("x-shopify-topic"), Some(request.path));
     let delivery = transport(
@@ -44,6 +45,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces) -> Decision {
         verdict: "hmac",
         headers,
         delivery,
+        body: None,
         reply: Reply::new(200, r#"{"ok":true}"#),
     })
 }

@@ -1,12 +1,13 @@
 //! A stored webhook to its event.
 
+use commerce::event::OrderObservation;
 use commerce::reason::Failure;
 use commerce::{EventName, Reason};
 
 use super::{transport, validate};
 use crate::json::{self, Maybe, Scalar, object};
 use crate::order::body::{Order, Refund};
-use crate::order::{self, Delivery, Parts, observe, refund};
+use crate::order::{self, Delivery, Parts, refund};
 use crate::read::Reader;
 use crate::{Item, Raw};
 
@@ -78,7 +79,7 @@ fn refunded(raw: &Raw<'_>, delivery: Delivery<'_>, mut reader: Reader) -> Result
     };
     let version = at.unwrap_or(raw.received_at.as_event());
     let (refunds, currency) = refund::alone(&mut reader, &body, version)?;
-    let mut observation = observe::silent(version);
+    let mut observation = OrderObservation::at(version);
     observation.currency = currency;
     observation.refunds = refunds.list;
     observation.refunded_rest = refunds.rest;
@@ -98,7 +99,7 @@ fn edited(raw: &Raw<'_>, delivery: Delivery<'_>, mut reader: Reader) -> Result<c
         Some(at) => Some(at),
         None => reader.time(edit.created_at, format_args!("order_edit.created_at"))?,
     };
-    let observation = observe::silent(at.unwrap_or(raw.received_at.as_event()));
+    let observation = OrderObservation::at(at.unwrap_or(raw.received_at.as_event()));
     Ok(bare(raw, delivery, reader, id, at, observation))
 }
 
@@ -109,7 +110,7 @@ fn bare(
     reader: Reader,
     id: String,
     at: Option<commerce::EventTime>,
-    observation: commerce::event::OrderObservation,
+    observation: OrderObservation,
 ) -> commerce::Event {
     let parts = Parts {
         id,

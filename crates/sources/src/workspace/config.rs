@@ -1,5 +1,6 @@
 //! The tables of the configuration file, as they are written.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,136 @@ pub struct WorkspaceConfig {
     /// Keys of the analytics API and of the reports.
     #[serde(default, skip_serializing_if = "AnalyticsConfig::is_empty")]
     pub analytics: AnalyticsConfig,
+    /// Secrets of Stripe's endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stripe: Option<StripeConfig>,
+    /// Credentials of the Customer.io Track API, and its events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customerio: Option<CustomerioConfig>,
+    /// Keys of pushed orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequenzy: Option<SequenzyConfig>,
+    /// Keys of the records API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<RecordsConfig>,
+    /// The one source that owns a canonical event: `"order.paid" = "customerio"` (R13.4).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ownership: BTreeMap<String, String>,
+    /// Thresholds of the fraud rules; absent: the defaults of analytics.md §7.1.
+    #[serde(default, skip_serializing_if = "FraudConfig::is_default")]
+    pub fraud: FraudConfig,
+    /// Products that are bought again (R12.3).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replenishment: Vec<ReplenishmentConfig>,
+}
+
+/// `[workspaces.stripe]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StripeConfig {
+    /// Endpoint secrets (`whsec_…`); several while one is rotated.
+    pub secrets: Vec<Secret>,
+    /// The greatest age of a signature in seconds; 0 switches the check off.
+    #[serde(default = "five_minutes")]
+    pub tolerance_s: u32,
+}
+
+/// `[workspaces.customerio]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomerioConfig {
+    /// Site ids with their API keys.
+    pub credentials: Vec<CustomerioCredential>,
+    /// Further event names: `"Bought Something" = "order.paid"`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub event_map: BTreeMap<String, String>,
+}
+
+/// One of `[[workspaces.customerio.credentials]]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomerioCredential {
+    /// The name in Basic authentication.
+    pub site_id: String,
+    /// The password.
+    pub api_key: Secret,
+}
+
+/// `[workspaces.sequenzy]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SequenzyConfig {
+    /// Bearer keys; several while one is rotated.
+    pub keys: Vec<Secret>,
+    /// "Cents" are hundredths of any currency, also of yen (D-SEQ-1).
+    #[serde(default)]
+    pub hundredths: bool,
+}
+
+/// `[workspaces.records]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordsConfig {
+    /// Bearer keys for all objects; several while one is rotated.
+    pub keys: Vec<Secret>,
+    /// Bearer keys for some objects alone, by object: the others answer 403.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub object_keys: BTreeMap<String, Vec<Secret>>,
+    /// Unknown fields are refused with 422.
+    #[serde(default)]
+    pub strict_schema: bool,
+    /// Further objects that rows can be appended to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<String>,
+}
+
+/// `[workspaces.fraud]` (analytics.md §7.1). A rule has a threshold for severity 1, which marks, and one for severity 2,
+/// which blocks.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FraudConfig {
+    /// Checks the `User-Agent` of traffic with a publishable key.
+    pub bots: bool,
+    /// Greatest revenue of one purchase in the base currency, major units; ten times as much is blocked.
+    pub max_revenue: u64,
+    /// Events a minute of one actor that mark and block.
+    pub events_per_minute: [u32; 2],
+    /// Purchases an hour of one actor that mark and block.
+    pub purchases_per_hour: [u32; 2],
+    /// The only currencies that are taken; empty: all.
+    pub currencies: Vec<String>,
+}
+
+impl Default for FraudConfig {
+    fn default() -> Self {
+        Self {
+            bots: true,
+            max_revenue: 1_000_000,
+            events_per_minute: [300, 1_200],
+            purchases_per_hour: [20, 100],
+            currencies: Vec::new(),
+        }
+    }
+}
+
+impl FraudConfig {
+    /// True where nothing is set.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One of `[[workspaces.replenishment]]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplenishmentConfig {
+    /// The product.
+    pub product_id: String,
+    /// The variant; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant_id: Option<String>,
+    /// How long it lasts.
+    pub days: u32,
 }
 
 /// What a tenant has paid for. An absent limit is no limit.
@@ -111,13 +242,20 @@ pub struct AnalyticsConfig {
     /// Keys that open everything; several while one is rotated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secret_keys: Vec<Secret>,
+    /// The header in which a proxy says the shopper's country, in lower case: `cf-ipcountry`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country_header: Option<String>,
 }
 
 impl AnalyticsConfig {
-    /// True without any key.
+    /// True where nothing is set.
     pub fn is_empty(&self) -> bool {
-        self.publishable_keys.is_empty() && self.secret_keys.is_empty()
+        *self == Self::default()
     }
+}
+
+const fn five_minutes() -> u32 {
+    300
 }
 
 fn production() -> String {
@@ -147,6 +285,13 @@ impl WorkspaceConfig {
             shopify: Vec::new(),
             lifesight: None,
             analytics: AnalyticsConfig::default(),
+            stripe: None,
+            customerio: None,
+            sequenzy: None,
+            records: None,
+            ownership: BTreeMap::new(),
+            fraud: FraudConfig::default(),
+            replenishment: Vec::new(),
         }
     }
 
@@ -161,7 +306,26 @@ impl WorkspaceConfig {
             analytics: AnalyticsConfig {
                 publishable_keys: vec![Secret::new("pk_dev_demo")],
                 secret_keys: vec![Secret::new("sk_dev_demo")],
+                country_header: None,
             },
+            stripe: Some(StripeConfig {
+                secrets: vec![Secret::new("whsec_dev")],
+                tolerance_s: five_minutes(),
+            }),
+            customerio: Some(CustomerioConfig {
+                credentials: vec![CustomerioCredential {
+                    site_id: "dev-site".to_owned(),
+                    api_key: Secret::new("dev-track-key"),
+                }],
+                event_map: BTreeMap::new(),
+            }),
+            sequenzy: Some(SequenzyConfig { keys: vec![Secret::new("dev-orders-key")], hundredths: false }),
+            records: Some(RecordsConfig {
+                keys: vec![Secret::new("dev-records-key")],
+                object_keys: BTreeMap::new(),
+                strict_schema: false,
+                objects: Vec::new(),
+            }),
             ..Self::new("demo")
         }
     }
@@ -169,9 +333,19 @@ impl WorkspaceConfig {
     /// A copy that may be shown.
     pub fn redacted(&self) -> Self {
         let mut copy = self.clone();
-        let keys = copy.lifesight.iter_mut().flat_map(|lifesight| &mut lifesight.keys);
-        let keys = keys.chain(&mut copy.analytics.publishable_keys).chain(&mut copy.analytics.secret_keys);
-        for secret in copy.shopify.iter_mut().flat_map(|shop| &mut shop.secrets).chain(keys) {
+        let shops = copy.shopify.iter_mut().flat_map(|shop| &mut shop.secrets);
+        let backend = copy.lifesight.iter_mut().flat_map(|lifesight| &mut lifesight.keys);
+        let stripe = copy.stripe.iter_mut().flat_map(|stripe| &mut stripe.secrets);
+        let orders = copy.sequenzy.iter_mut().flat_map(|sequenzy| &mut sequenzy.keys);
+        let track = copy.customerio.iter_mut().flat_map(|customerio| &mut customerio.credentials);
+        let rows = copy
+            .records
+            .iter_mut()
+            .flat_map(|records| records.keys.iter_mut().chain(records.object_keys.values_mut().flatten()));
+        let all = shops.chain(backend).chain(stripe).chain(orders).chain(rows);
+        let all = all.chain(track.map(|credential| &mut credential.api_key));
+        let all = all.chain(&mut copy.analytics.publishable_keys).chain(&mut copy.analytics.secret_keys);
+        for secret in all {
             *secret = Secret::new("<redacted>");
         }
         copy

@@ -8,8 +8,9 @@ use commerce::{ReceivedTime, Source, time};
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
+use sources::meter::Unmetered;
 use sources::{
-    Accepted, Decision, Raw, Refused, Request, Workspace, WorkspaceConfig, Workspaces, accept, route,
+    Accepted, Decision, Meter, Raw, Refused, Request, Workspace, WorkspaceConfig, Workspaces, accept, route,
 };
 
 pub(crate) const SHOP: &str = "demo-shop.myshopify.com";
@@ -49,12 +50,59 @@ pub(crate) fn post(
     headers: &[(&'static str, &str)],
     body: &[u8],
 ) -> Decision {
+    call(workspaces, &Unmetered, &Method::POST, path, query, headers, body)
+}
+
+/// A request of any method that arrives at [`NOW`].
+pub(crate) fn call(
+    workspaces: &Workspaces,
+    meter: &dyn Meter,
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+    headers: &[(&'static str, &str)],
+    body: &[u8],
+) -> Decision {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
-    let route = route(&Method::POST, path).unwrap();
-    accept(&route, &Request { method: &Method::POST, path, query, headers: &map, body }, workspaces)
+    let request = Request {
+        method,
+        path,
+        query,
+        headers: &map,
+        body,
+        received_at: received(NOW),
+        correlation: "c-1",
+        peer: Some([192, 0, 2, 1].into()),
+    };
+    accept(&route(method, path).unwrap(), &request, workspaces, meter)
+}
+
+/// A stored delivery of a decision, read as the normalizer reads it.
+pub(crate) fn items(accepted: &Accepted, body: &[u8]) -> Result<Vec<sources::Item>, Failure> {
+    items_of(&Workspace::development().unwrap(), accepted, body)
+}
+
+/// As [`items`], in a workspace of one's own.
+pub(crate) fn items_of(
+    workspace: &Workspace,
+    accepted: &Accepted,
+    body: &[u8],
+) -> Result<Vec<sources::Item>, Failure> {
+    let headers: Vec<_> =
+        accepted.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let body = accepted.body.as_deref().unwrap_or(body);
+    sources::normalize(&Raw {
+        source: accepted.source,
+        workspace,
+        received_at: received(NOW),
+        partition: 3,
+        offset: 7,
+        headers: &headers,
+        body,
+    })
 }
 
 /// A webhook with the development secret.
@@ -80,14 +128,14 @@ pub(crate) fn lifesight(event_name: &str, body: &[u8]) -> Decision {
 pub(crate) fn accepted(decision: Decision) -> Accepted {
     match decision {
         Decision::Accept(accepted) => accepted,
-        Decision::Refuse(refused) => panic!("refused: {refused:?}"),
+        other => panic!("not accepted: {other:?}"),
     }
 }
 
 pub(crate) fn refused(decision: Decision) -> Refused {
     match decision {
         Decision::Refuse(refused) => refused,
-        Decision::Accept(accepted) => panic!("accepted: {accepted:?}"),
+        other => panic!("not refused: {other:?}"),
     }
 }
 

@@ -27,13 +27,13 @@ fn an_unknown_path_is_404_and_a_wrong_method_405_with_allow() {
 
 #[test]
 fn errors_have_the_shape_of_their_source() {
-    assert_eq!(too_large(Source::Shopify).body, r#"{"error":"payload too large"}"#);
-    assert_eq!(too_large(Source::Lifesight).body, r#"{"success":false,"error":"payload too large"}"#);
-    assert_eq!(too_large(Source::Shopify).status, 413);
+    assert_eq!(too_large(Source::Shopify, "c-1").body, r#"{"error":"payload too large"}"#);
+    assert_eq!(too_large(Source::Lifesight, "c-1").body, r#"{"success":false,"error":"payload too large"}"#);
+    assert_eq!(too_large(Source::Shopify, "c-1").status, 413);
     for source in [Source::Shopify, Source::Lifesight] {
-        let reply = unavailable(source);
+        let reply = unavailable(source, "c-1");
         assert_eq!(reply.status, 503);
         assert!(reply.retry_after.is_some() && reply.body.contains(r#""error":"unavailable""#));
-        assert_eq!(unreadable_body(source).status, 400);
+        assert_eq!(unreadable_body(source, "c-1").status, 400);
     }
 }

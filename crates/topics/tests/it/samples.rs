@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use commerce::event::{
-    Address, Campaign, Entity, FinancialStatus, Fraud, FulfillmentStatus, Item, Keys, Link, OrderObservation,
-    Origin, Payload, Person, Refund,
+    Activity, Address, Allocation, Campaign, Channel, Consent, ConsentState, Context, Discount, Entity,
+    FinancialStatus, Fraud, FulfillmentStatus, Item, Keys, Link, OrderObservation, Origin, Payload, Payment,
+    Person, Refund, Subscription,
 };
 use commerce::fact::RefundFact;
 use commerce::order::View;
@@ -69,6 +70,9 @@ fn items() -> Vec<Item> {
         quantity: 2,
         price: usd(minor),
         discount: usd(500),
+        category: text("players"),
+        brand: text("Apple"),
+        allocations: vec![Allocation { amount: usd(250).unwrap(), application: text("0") }],
     };
     vec![item("632910392", 19_900), item("921728736", 4_999)]
 }
@@ -89,6 +93,7 @@ pub fn full_event() -> Event {
         raw_partition: 3,
         raw_offset: 1 << 40,
         raw_item: 7,
+        raw_part: 2,
         entity: Entity {
             r#type: "order".into(),
             id: "820982911946154508".into(),
@@ -109,9 +114,30 @@ pub fn full_event() -> Event {
             }),
             reported_orders_count: Some(3),
             reported_total_spent: usd(99_999),
+            reported_last_order_at: Some(at(-3)),
+            reported_at: Some(at(-2)),
+            created_at: Some(at(-1)),
+            attributes: properties(),
+            attributes_at: Some(at(5)),
+            update_only: true,
+            consent: vec![Consent {
+                channel: Channel::Sms,
+                state: ConsentState::Pending,
+                opt_in_level: text("single_opt_in"),
+                updated_at: Some(at(6)),
+                region: text("EU"),
+            }],
+            tags: Some(texts(&["vip"])),
+            absorbed: identifiers(),
         }),
-        payload: Payload { order: Some(observation()) },
-        keys: Keys { transport: "0".repeat(32), semantic: "f".repeat(32) },
+        payload: Payload {
+            order: Some(observation()),
+            activity: Some(activity()),
+            payment: Some(payment()),
+            subscription: Some(subscription()),
+            properties: properties(),
+        },
+        keys: Keys { transport: "0".repeat(32), semantic: "f".repeat(32), content: text("e") },
         flags: texts(&["amount_rounded", "timestamp_naive"]),
         origin: Origin { kind: "backfill".into(), label: text("2025") },
         trigger_eligible: true,
@@ -144,8 +170,72 @@ fn observation() -> OrderObservation {
         tags: Some(texts(&["vip", "ünïcode"])),
         campaign: Some(campaign()),
         country: text("US"),
-        links: vec![Link { kind: "checkout".into(), id: "901414060".into() }],
+        links: links(),
+        discounts: vec![Discount {
+            kind: "application".into(),
+            title: text("SPRING"),
+            amount: usd(1_000),
+            r#type: text("discount_code"),
+            value: text("10.0"),
+            value_type: text("percentage"),
+            target_selection: text("all"),
+            target_type: text("line_item"),
+            price_rule_id: text("507328175"),
+        }],
+        context: context(),
     }
+}
+
+fn links() -> Vec<Link> {
+    vec![Link { kind: "checkout".into(), id: "901414060".into() }]
+}
+
+fn context() -> Option<Context> {
+    Some(Context { device: text("mobile"), platform: text("ios"), country: text("US") })
+}
+
+fn properties() -> BTreeMap<String, String> {
+    BTreeMap::from([("size".into(), "38.50".into()), ("tags".into(), r#"["a",null]"#.into())])
+}
+
+fn activity() -> Activity {
+    Activity {
+        version: Some(at(1)),
+        cart_id: text("cart-1"),
+        checkout_id: text("co-1"),
+        links: links(),
+        currency: Some(Currency::USD),
+        value: usd(40_994),
+        items: Some(items()),
+        coupon_codes: texts(&["SPRING"]),
+        campaign: Some(campaign()),
+        context: context(),
+        search_term: text("ipod"),
+        rating: text("4.5"),
+        recovery_url: text("https://example.com/recover"),
+        started_at: Some(at(2)),
+        completed_at: Some(at(3)),
+    }
+}
+
+fn payment() -> Payment {
+    Payment {
+        amount: usd(4_999),
+        amount_due: usd(5_999),
+        paid_at: Some(at(1)),
+        subscription_id: text("sub_1"),
+        period_start: Some(at(2)),
+        period_end: Some(at(3)),
+        attempt: Some(2),
+        next_attempt_at: Some(at(4)),
+        reason: text("subscription_cycle"),
+        order_id: text("1001"),
+        refund_id: text("re_1"),
+    }
+}
+
+fn subscription() -> Subscription {
+    Subscription { id: text("sub_1"), period_start: Some(at(2)), period_end: Some(at(3)), amount: usd(999) }
 }
 
 /// An event with nothing that can be left out.
@@ -155,7 +245,7 @@ pub fn bare_event() -> Event {
         event: EventName::OrderPlaced,
         entity: Entity { aliases: vec![], ..full.entity },
         person: None,
-        payload: Payload { order: None },
+        payload: Payload::default(),
         flags: vec![],
         origin: Origin::live(),
         trigger_eligible: false,
@@ -168,32 +258,21 @@ pub fn bare_event() -> Event {
 /// An event whose parts are there and say nothing.
 pub fn hollow_event() -> Event {
     let order = OrderObservation {
-        version: EventTime(i64::MIN),
-        currency: None,
-        financial_status: None,
-        fulfillment_status: None,
-        placed_at: None,
-        paid_at: None,
-        partially_fulfilled_at: None,
-        fulfilled_at: None,
-        cancelled_at: None,
-        total: None,
-        subtotal: None,
-        discount_total: None,
-        shipping_total: None,
-        tax_total: None,
-        item_count: None,
         items: Some(vec![]),
-        refunds: vec![],
-        refunded_rest: None,
-        coupon_codes: None,
         tags: Some(vec![]),
         campaign: Some(Campaign::default()),
-        country: None,
-        links: vec![],
+        context: Some(Context::default()),
+        ..OrderObservation::at(EventTime(i64::MIN))
     };
     let person = Person { address: Some(Address::default()), ..Person::default() };
-    Event { person: Some(person), payload: Payload { order: Some(order) }, ..bare_event() }
+    let payload = Payload {
+        order: Some(order),
+        activity: Some(Activity::default()),
+        payment: Some(Payment::default()),
+        subscription: Some(Subscription::default()),
+        properties: BTreeMap::new(),
+    };
+    Event { person: Some(person), payload, ..bare_event() }
 }
 
 /// An order with everything.

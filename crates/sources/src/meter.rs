@@ -1,0 +1,54 @@
+//! What requests use up: rates, quotas, and how often somebody came lately.
+//!
+//! The counts outlive a request, so they are kept by whoever serves requests; the sources only ask.
+
+use commerce::{Mark, WorkspaceId};
+
+/// Counts that outlive a request. Each call counts what it asks for.
+pub trait Meter: Sync {
+    /// Lets a request of a credential through, or says after how many seconds it may come again. `per_second` is the
+    /// workspace's limit.
+    fn pace(&self, credential: Mark, per_second: u32) -> Result<(), u32>;
+
+    /// Takes events from what is left of the workspace's calendar month (UTC) and says how many there were to take.
+    /// `limit` is the workspace's limit.
+    fn take(&self, workspace: &WorkspaceId, events: u64, limit: u64) -> u64;
+
+    /// Counts events of an actor, and says how many it has sent lately, these included.
+    fn velocity(&self, workspace: &WorkspaceId, actor: Mark, events: u32, purchases: u32) -> Velocity;
+
+    /// Remembers an idempotency key and says whether it was known here. A hint for the answer alone: what a key means
+    /// is settled by the state stage.
+    fn replayed(&self, key: Mark) -> bool;
+}
+
+/// How often somebody came lately.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Velocity {
+    /// Events in the minute that ends now.
+    pub events_per_minute: u32,
+    /// Purchases in the hour that ends now.
+    pub purchases_per_hour: u32,
+}
+
+/// No limits and no memory: for tools and tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Unmetered;
+
+impl Meter for Unmetered {
+    fn pace(&self, _: Mark, _: u32) -> Result<(), u32> {
+        Ok(())
+    }
+
+    fn take(&self, _: &WorkspaceId, events: u64, _: u64) -> u64 {
+        events
+    }
+
+    fn velocity(&self, _: &WorkspaceId, _: Mark, _: u32, _: u32) -> Velocity {
+        Velocity::default()
+    }
+
+    fn replayed(&self, _: Mark) -> bool {
+        false
+    }
+}
