@@ -33,6 +33,15 @@ pub enum Stop {
     Usage(anyhow::Error),
 }
 
+impl Stop {
+    /// The sentence.
+    pub const fn error(&self) -> &anyhow::Error {
+        match self {
+            Self::Failed(error) | Self::Usage(error) => error,
+        }
+    }
+}
+
 impl<E: Into<anyhow::Error>> From<E> for Stop {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
