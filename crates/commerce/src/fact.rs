@@ -35,8 +35,10 @@ pub struct Fact<V = View> {
     /// Arrival of the delivery that brought it to light.
     pub received_at: ReceivedTime,
     /// What it is about: `order`, `checkout`, `person`, …
+    #[serde(default)]
     pub entity_type: String,
     /// Its id; of an order the one by which it was seen first.
+    #[serde(default)]
     pub entity_id: String,
     /// Of an order fact: the order.
     pub order_id: Option<String>,
@@ -57,6 +59,7 @@ pub struct Fact<V = View> {
     /// Of a fact about a subscription.
     pub subscription: Option<Subscription>,
     /// What else the tracked event carried, by name, each value as JSON text.
+    #[serde(default)]
     pub properties: BTreeMap<String, String>,
     /// Remarks of the event, and `placed_inferred`, `stale`.
     pub flags: Vec<String>,

@@ -10,9 +10,12 @@
 //! A commit promises that an order, its person, its facts and the mark "this delivery is known" are visible together
 //! or not at all. Everything of a workspace is in one partition, so linking and moving is local and atomic.
 
+mod moment;
+mod order;
 mod outcomes;
 mod people;
 mod processor;
+mod seen;
 mod tables;
 
 pub use processor::StateStage;

@@ -108,8 +108,15 @@ impl Services {
         which: Service,
         ops: Option<SocketAddr>,
     ) -> anyhow::Result<Self> {
-        let mut services =
-            Self { http: vec![], stages: vec![], readiness: vec![], gateway: None, query: None, ops: None, door: None };
+        let mut services = Self {
+            http: vec![],
+            stages: vec![],
+            readiness: vec![],
+            gateway: None,
+            query: None,
+            ops: None,
+            door: None,
+        };
         let wanted = |service| which == service || which == Service::All;
         if wanted(Service::Query) {
             let readiness = Readiness::new(shutdown.clone());

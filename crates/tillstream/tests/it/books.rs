@@ -32,6 +32,7 @@ impl Core {
             workspace: WorkspaceId::try_new("demo").unwrap(),
             precedence: commerce::Source::ALL.to_vec(),
             person_key: "test".to_owned(),
+            ownership: BTreeMap::new(),
         };
         let measured = Measured {
             duplicates: Some(BTreeMap::new()),

@@ -33,7 +33,8 @@ fn parts() -> Parts {
 fn store(deliveries: &[Delivery], parts: &Parts) -> Vec<Stored> {
     let mut stored = Vec::new();
     for delivery in deliveries {
-        let Decision::Accept(accepted) = delivery.decide(&parts.workspaces, ReceivedTime(NOW.0)).unwrap() else {
+        let Decision::Accept(accepted) = delivery.decide(&parts.workspaces, ReceivedTime(NOW.0)).unwrap()
+        else {
             continue;
         };
         let offset = i64::try_from(stored.len()).unwrap();
