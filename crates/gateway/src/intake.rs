@@ -242,7 +242,8 @@ impl Intake {
         headers.extend(content_type.map(|value| ("content-type", value)));
         headers.extend(accepted.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         let key = accepted.delivery.to_hex();
-        let record = Record { topic: Topic::Raw, key: &key, value: body, headers: &headers, received_at };
+        let slow = headers.iter().any(|(name, _)| sources::is_load_label(name));
+        let record = Record { topic: Topic::Raw, key: &key, value: body, headers: &headers, received_at, slow };
         self.producer.commit(&record, hold, deadline).await
     }
 
@@ -257,8 +258,14 @@ impl Intake {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let letter = letter::of(source, letter, body, received_at);
         let value = self.letters.encode(&letter).await?;
-        let record =
-            Record { topic: Topic::DeadLetters, key: &letter.id, value: &value, headers: &[], received_at };
+        let record = Record {
+            topic: Topic::DeadLetters,
+            key: &letter.id,
+            value: &value,
+            headers: &[],
+            received_at,
+            slow: false,
+        };
         Ok(self.producer.commit(&record, hold, deadline).await?)
     }
 

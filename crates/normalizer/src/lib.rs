@@ -32,6 +32,7 @@ pub const PLAN: Plan = Plan {
     outputs: &[Topic::Events, Topic::DeadLetters],
     tables: &[],
     storage: |_| Ok(stream::Storage::Memory),
+    lane_per_second: |config| Some(config.normalizer.backfill_per_second),
 };
 
 /// Runs the service until the shutdown. Blocks.

@@ -42,6 +42,7 @@ pub const PLAN: Plan = Plan {
         let kept = &config.state;
         service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)
     },
+    lane_per_second: |_| None,
 };
 
 /// The key of person ids where none is configured: fine for development, said at start.
