@@ -24,7 +24,7 @@ use crate::letter::{self, Letters, STAGE};
 use crate::producer::{Producer, Record};
 use crate::reports::{self, Reports};
 use crate::room::{Hold, Room};
-use crate::trace::{CORRELATION, Correlation};
+use crate::trace::Correlation;
 use crate::{answer, meter, server};
 
 /// Hashing and checking a larger body takes milliseconds, which other requests mustn't wait for.
@@ -243,7 +243,8 @@ impl Intake {
         headers.extend(accepted.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         let key = accepted.delivery.to_hex();
         let slow = headers.iter().any(|(name, _)| sources::is_load_label(name));
-        let record = Record { topic: Topic::Raw, key: &key, value: body, headers: &headers, received_at, slow };
+        let record =
+            Record { topic: Topic::Raw, key: &key, value: body, headers: &headers, received_at, slow };
         self.producer.commit(&record, hold, deadline).await
     }
 

@@ -35,5 +35,6 @@ mod reports;
 mod room;
 mod server;
 mod trace;
+mod usage;
 
 pub use server::{Door, Error, Gateway, run};

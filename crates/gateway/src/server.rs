@@ -24,6 +24,7 @@ use crate::producer::Producer;
 use crate::reports::Reports;
 use crate::room::Room;
 use crate::trace::{CORRELATION, Correlation};
+use crate::usage;
 
 /// Between two looks at the brokers, while they are there and while they aren't.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -135,9 +136,16 @@ impl Gateway {
             // Only so that the first dead letter needn't wait; if it fails, that one tries again.
             tokio::spawn(async move { intake.letters.prepare().await.is_ok() })
         };
+        let counting = intake.reports.as_ref().map(|reports| {
+            let (intake, base, end) = (Arc::clone(&intake), reports.base().to_owned(), shutdown.clone());
+            tokio::spawn(async move { usage::settle(&intake, &base, &end).await })
+        });
         let router = router(Arc::clone(&intake), readiness, metrics);
         server::serve(listener, router, shutdown.clone(), limits).await;
         warming.abort();
+        if let Some(counting) = counting {
+            counting.abort();
+        }
         drop(watching);
         let left = shutdown.remaining();
         let flushing = tokio::task::spawn_blocking(move || {

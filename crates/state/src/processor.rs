@@ -10,7 +10,7 @@ use topics::{Decoder, Encoder, Topic};
 
 use crate::order::Views;
 use crate::seen::{self, Seen};
-use crate::tables::{OUTCOME, PERSON, get};
+use crate::tables::{OUTCOME, PERSON, USAGE, get};
 use crate::{LETTERS, METRICS, PROFILES, STAGE, outcomes, people};
 
 /// The stage's logic.
@@ -93,6 +93,7 @@ impl Processor for StateStage {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let event: Event = decode(&mut self.decoder, record)?;
         let outcome = self.handle(&event, ctx)?;
+        outcomes::use_up(ctx, &event, outcome, &mut self.stored)?;
         outcomes::record(
             ctx,
             &event.workspace,
@@ -120,12 +121,14 @@ impl Processor for StateStage {
                 key.as_bytes(),
             )?;
         }
-        for key in ctx.changed(OUTCOME) {
-            let Some(count) = get(ctx, OUTCOME, &key)? else { continue };
-            let Some(metric) = outcomes::metric(&key, count) else { continue };
-            self.value.clear();
-            self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
-            ctx.emit(METRICS, partition, metric.key().as_bytes(), Some(&self.value))?;
+        for (table, metric) in [(OUTCOME, outcomes::metric as fn(&[u8], _) -> _), (USAGE, outcomes::usage)] {
+            for key in ctx.changed(table) {
+                let Some(count) = get(ctx, table, &key)? else { continue };
+                let Some(metric) = metric(&key, count) else { continue };
+                self.value.clear();
+                self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
+                ctx.emit(METRICS, partition, metric.key().as_bytes(), Some(&self.value))?;
+            }
         }
         Ok(())
     }

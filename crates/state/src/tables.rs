@@ -23,7 +23,11 @@ pub(crate) const PAYMENT: Table = Table { number: 6, name: "payments", ordered: 
 /// `workspace\0kind\0id` of a cart or checkout to what is known of it.
 pub(crate) const BASKET: Table = Table { number: 7, name: "baskets", ordered: false };
 
-pub(crate) const ALL: [Table; 8] = [ORDER, PERSON, PERSON_ORDER, OUTCOME, SEEN, SEEN_END, PAYMENT, BASKET];
+/// `workspace\0source\0month` to how many events of it were used: [`crate::outcomes::Count`].
+pub(crate) const USAGE: Table = Table { number: 8, name: "usage", ordered: false };
+
+pub(crate) const ALL: [Table; 9] =
+    [ORDER, PERSON, PERSON_ORDER, OUTCOME, SEEN, SEEN_END, PAYMENT, BASKET, USAGE];
 
 /// Reads a value.
 pub(crate) fn get<T: DeserializeOwned>(

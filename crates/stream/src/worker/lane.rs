@@ -68,15 +68,17 @@ impl Worker<'_> {
     }
 
     fn pause(&self, partition: i32) -> Result<(), Error> {
-        self.consumer
-            .pause(&self.list(&[partition], Offset::Invalid))
-            .map_err(|source| Error::Kafka { what: format!("pause {}-{partition}", self.stage.input), source })
+        self.consumer.pause(&self.list(&[partition], Offset::Invalid)).map_err(|source| Error::Kafka {
+            what: format!("pause {}-{partition}", self.stage.input),
+            source,
+        })
     }
 
     pub(super) fn resume(&self, partition: i32) -> Result<(), Error> {
-        self.consumer
-            .resume(&self.list(&[partition], Offset::Invalid))
-            .map_err(|source| Error::Kafka { what: format!("resume {}-{partition}", self.stage.input), source })
+        self.consumer.resume(&self.list(&[partition], Offset::Invalid)).map_err(|source| Error::Kafka {
+            what: format!("resume {}-{partition}", self.stage.input),
+            source,
+        })
     }
 }
 
