@@ -71,6 +71,9 @@ pub struct Fact<V = View> {
     pub qa: bool,
     /// The verdict of the fraud rules, where one matched.
     pub fraud: Option<Fraud>,
+    /// Of `customer.merged`: the id under which the person was known before. What was said of it is said of `person_id`
+    /// now.
+    pub from_person_id: Option<PersonId>,
 }
 
 /// What an `order.refunded` says.
@@ -143,6 +146,7 @@ impl<V> Fact<V> {
             trigger_eligible: event.trigger_eligible,
             qa: after.qa,
             fraud: event.fraud.clone(),
+            from_person_id: None,
         }
     }
 
@@ -192,6 +196,7 @@ impl<V> Fact<V> {
                 trigger_eligible: event.trigger_eligible,
                 qa: event.qa,
                 fraud: event.fraud.clone(),
+                from_person_id: None,
             }
         };
         (0..parts).map(fact).collect()

@@ -356,6 +356,7 @@ pub fn full_fact() -> Fact {
         trigger_eligible: true,
         qa: false,
         fraud: Some(Fraud { severity: 1, rules: texts(&["velocity"]) }),
+        from_person_id: Some(PersonId(9)),
     }
 }
 
@@ -376,6 +377,7 @@ pub fn bare_fact() -> Fact {
         flags: vec![],
         origin: Origin::live(),
         fraud: None,
+        from_person_id: None,
         ..full_fact()
     }
 }
