@@ -9,7 +9,10 @@
 //! day or person, a refund and a retraction all move the right cells, and any order of processing ends in the same
 //! sums. No late fact is dropped: a cell that moves after its window has closed raises its `revision` and says
 //! `corrected`.
+//!
+//! [`aggregation`] says what is summed: one file per metric. [`processor`] adds and publishes, whatever the metric.
 
+mod aggregation;
 mod cell;
 mod processor;
 mod revenue;
