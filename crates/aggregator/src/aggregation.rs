@@ -3,12 +3,14 @@
 //! An aggregation is a file that says its metric's name, what it is cut by, its figures, and what one order (or one
 //! activity) stands for. It is listed once, in [`ALL`]; nothing else knows of it.
 
-use commerce::Fact;
+use std::borrow::Cow;
+
 use commerce::order::Figures;
 use commerce::time::Zone;
+use commerce::{Fact, Money, Source};
 
 use crate::cell::Deltas;
-use crate::revenue;
+use crate::{channel, coupon, place, product, revenue, source};
 
 /// One metric of sums per day.
 #[derive(Debug)]
@@ -35,7 +37,16 @@ pub(crate) enum Of {
 }
 
 /// Every aggregation.
-pub(crate) const ALL: &[Aggregation] = &[revenue::AGGREGATION];
+pub(crate) const ALL: &[Aggregation] = &[
+    revenue::AGGREGATION,
+    source::AGGREGATION,
+    channel::AGGREGATION,
+    coupon::AGGREGATION,
+    place::DEVICE,
+    place::PLATFORM,
+    place::COUNTRY,
+    product::AGGREGATION,
+];
 
 /// The aggregation of a metric.
 pub(crate) fn named(metric: &str) -> Option<&'static Aggregation> {
@@ -79,6 +90,30 @@ fn counts(fact: &Fact<Figures>) -> bool {
 
 /// The severity from which on an event is in no figure (analytics.md §7.1).
 const BLOCKED: i32 = 2;
+
+/// The source of an order: the one whose word counts.
+pub(crate) fn source(view: &Figures) -> &str {
+    view.source.map_or(UNKNOWN, Source::as_str)
+}
+
+/// The dimensions of a breakdown: each is cut by currency and source before anything else, so that every report can be
+/// asked for one source (§6.0.4).
+pub(crate) fn by<'a, const N: usize>(
+    view: &'a Figures,
+    total: &'a Money,
+    further: [Cow<'a, str>; N],
+) -> impl Iterator<Item = Cow<'a, str>> {
+    [total.currency.as_str(), source(view)].into_iter().map(Cow::Borrowed).chain(further)
+}
+
+/// A text as it is counted: without the blanks around it; `absent` where there is none.
+pub(crate) fn words<'a>(text: Option<&'a Option<String>>, absent: &'static str) -> Cow<'a, str> {
+    let text = text.and_then(|text| text.as_deref()).map(str::trim).filter(|text| !text.is_empty());
+    Cow::Borrowed(text.unwrap_or(absent))
+}
+
+/// What stands where nothing is said.
+pub(crate) const UNKNOWN: &str = "unknown";
 
 #[cfg(test)]
 pub(crate) mod samples;

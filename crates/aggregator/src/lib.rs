@@ -14,8 +14,13 @@
 
 mod aggregation;
 mod cell;
+mod channel;
+mod coupon;
+mod place;
 mod processor;
+mod product;
 mod revenue;
+mod source;
 
 pub use processor::Aggregator;
 

@@ -1,7 +1,7 @@
 //! Facts and what they move, for the tests of the aggregations.
 
 use commerce::event::Origin;
-use commerce::order::Figures;
+use commerce::order::{Figures, Line};
 use commerce::time::{DAY, Zone};
 use commerce::{Currency, EventName, EventTime, Fact, Money, ReceivedTime, Source, WorkspaceId};
 
@@ -78,4 +78,22 @@ pub(crate) fn moved(before: Option<&Figures>, after: Option<&Figures>) -> Vec<Mo
         }
     };
     deltas(&fact, &Zone::utc()).moved().map(cell).collect()
+}
+
+/// What the step moves in one metric, a line per cell: day, dimensions, figures.
+pub(crate) fn cells_of(metric: &str, before: Option<&Figures>, after: Option<&Figures>) -> Vec<String> {
+    let cells = moved(before, after).into_iter().filter(|cell| cell.metric == metric);
+    cells.map(|cell| format!("{} {} {:?}", cell.day, cell.dimensions.join(" "), cell.sums)).collect()
+}
+
+/// So many of a product at a price in US cents.
+pub(crate) fn line(product: &str, title: &str, quantity: i64, minor: i64) -> Line {
+    Line {
+        product_id: Some(product.to_owned()),
+        sku: None,
+        title: Some(title.to_owned()),
+        quantity,
+        price: Some(Money::new(minor, Currency::USD)),
+        discount: None,
+    }
 }

@@ -147,6 +147,15 @@ pub struct Figures {
     pub qa: bool,
 }
 
+impl Figures {
+    /// When and for how much it counts as a purchase; `None` as long as it doesn't.
+    pub fn purchase(&self) -> Option<(EventTime, &Money)> {
+        let counts = self.counted && !self.qa;
+        counts.then_some(())?;
+        Some((self.counted_at?, self.total.as_ref()?))
+    }
+}
+
 /// The part of an [`Item`] that figures are made of. Each field is as in the item.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize)]
 pub struct Line {
