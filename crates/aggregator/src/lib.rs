@@ -9,10 +9,18 @@
 //! day or person, a refund and a retraction all move the right cells, and any order of processing ends in the same
 //! sums. No late fact is dropped: a cell that moves after its window has closed raises its `revision` and says
 //! `corrected`.
+//!
+//! [`aggregation`] says what is summed: one file per metric. [`processor`] adds and publishes, whatever the metric.
 
+mod aggregation;
 mod cell;
+mod channel;
+mod coupon;
+mod place;
 mod processor;
+mod product;
 mod revenue;
+mod source;
 
 pub use processor::Aggregator;
 

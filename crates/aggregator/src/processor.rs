@@ -12,8 +12,9 @@ use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record, Table};
 use topics::{Decoder, Encoder, Topic};
 
+use crate::aggregation::{self, deltas};
 use crate::cell::{Cell, Place, end_of};
-use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE, revenue};
+use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE};
 
 /// The stored clock is behind the true one by at most this, so that not every fact has to store it.
 const CLOCK_STEP: i64 = 60 * commerce::time::SECOND;
@@ -79,15 +80,21 @@ impl Processor for Aggregator {
                 format!("workspace '{}' isn't configured: its facts wait until it is", fact.workspace);
             return Err(Failure::Transient(message));
         };
-        Self::check_zone(ctx, &fact.workspace, zone)?;
-        let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
-        for (place, delta) in revenue::deltas(fact.before.as_ref(), fact.after.as_ref(), zone) {
-            let key = key(&fact.workspace, &place)?;
-            let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
-            let closed = clock >= end_of(zone, place.day).0.saturating_add(self.grace);
-            cell.add(&delta, closed, fact.received_at)
-                .map_err(|e| Failure::Fatal(format!("{} {}: {e}", fact.workspace, place.day)))?;
-            put(ctx, CELL, &key, &cell)?;
+        let mut moved = deltas(&fact, zone).moved().peekable();
+        // A fact that moves nothing reads and writes no state: most facts are of this kind.
+        if moved.peek().is_some() {
+            Self::check_zone(ctx, &fact.workspace, zone)?;
+            let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
+            for (place, sums) in moved {
+                let figures = aggregation::named(&place.metric).map_or(0, |known| known.figures.len());
+                let key = place.key(&fact.workspace).map_err(|e| key_error(&e))?;
+                let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
+                let closed = clock >= end_of(zone, place.day).0.saturating_add(self.grace);
+                cell.add(sums.get(..figures).unwrap_or_default(), closed, fact.received_at).map_err(|e| {
+                    Failure::Fatal(format!("{} {} {}: {e}", fact.workspace, place.metric, place.day))
+                })?;
+                put(ctx, CELL, &key, &cell)?;
+            }
         }
         ctx.count([Outcome::Published.as_str(), "", fact.source.as_str()]);
         Ok(())
@@ -96,9 +103,15 @@ impl Processor for Aggregator {
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
         for key in ctx.changed(CELL) {
             let Some(cell) = get::<Cell>(ctx, CELL, &key)? else { continue };
-            let (workspace, place) = read_key(&key)?;
+            let (workspace, place) = Place::read(&key).map_err(|e| key_error(&e))?;
+            let Some(known) = aggregation::named(&place.metric) else {
+                return Err(Failure::Fatal(format!(
+                    "there is no aggregation of the metric {}",
+                    place.metric
+                )));
+            };
             let zone = self.zones.get(&workspace).cloned().unwrap_or_else(Zone::utc);
-            let metric = cell.metric(workspace, &place, &revenue::NAMES, &zone);
+            let metric = cell.metric(workspace, &place, known.cut, known.figures, &zone);
             self.value.clear();
             self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
             ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))?;
@@ -118,12 +131,8 @@ impl Processor for Aggregator {
     }
 }
 
-fn key(workspace: &WorkspaceId, place: &Place) -> Result<Vec<u8>, Failure> {
-    postcard::to_allocvec(&(workspace, place)).map_err(|e| Failure::Fatal(format!("a cell's key: {e}")))
-}
-
-fn read_key(key: &[u8]) -> Result<(WorkspaceId, Place), Failure> {
-    postcard::from_bytes(key).map_err(|e| Failure::Fatal(format!("a cell's key can't be read: {e}")))
+fn key_error(error: &postcard::Error) -> Failure {
+    Failure::Fatal(format!("the key of a cell: {error}"))
 }
 
 fn get<T: DeserializeOwned>(ctx: &Context<'_>, table: Table, key: &[u8]) -> Result<Option<T>, Failure> {
