@@ -17,15 +17,25 @@ use commerce::{Currency, EventName, EventTime, Fact, Mark, Money, ReceivedTime};
 use serde::{Deserialize, Serialize};
 use stream::Failure;
 
+use crate::aggregation::{Aggregation, Of};
 use crate::people::{Actor, Kind, last_order, order_before, orders};
 use crate::rows::{Book, PEOPLE, Spot, ascending, read, read_ascending};
 
 /// Carts by the day of their opening.
-pub(crate) const CARTS: &str = "carts";
-/// The figures of [`CARTS`].
-pub(crate) const CART_NAMES: [&str; 3] = ["opened", "completed", "abandoned"];
+pub(crate) const CARTS: Aggregation = Aggregation {
+    metric: "carts",
+    cut: &[],
+    figures: &["opened", "completed", "abandoned"],
+    of: Of::State,
+};
+
 /// What abandoned carts are worth, by currency.
-pub(crate) const VALUE: &str = "abandoned_value";
+pub(crate) const VALUE: Aggregation = Aggregation {
+    metric: "abandoned_value",
+    cut: &["currency"],
+    figures: &["value"],
+    of: Of::State,
+};
 
 /// What one fact does to a cart.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -138,7 +148,7 @@ impl Cart {
     }
 
     fn is_completed(&self, book: &Book<'_>) -> bool {
-        let bought = |opened| {
+        let bought = |opened: EventTime| {
             self.actors.iter().any(|actor| last_order(book, *actor).is_some_and(|order| order >= opened))
         };
         self.linked > 0 || self.opened.is_some_and(bought)
@@ -376,10 +386,10 @@ fn show(book: &mut Book<'_>, shown: Option<&Shown>, sign: i64) {
     let Some(shown) = shown else { return };
     let is = |ending| i64::from(shown.ending == ending);
     let figures = [1, is(Ending::Completed), is(Ending::Abandoned)];
-    book.moves.add(Spot::new(CARTS, shown.day, []), &figures, sign);
+    book.moves.add(Spot::new(&CARTS, shown.day, []), &figures, sign);
     if shown.ending == Ending::Abandoned {
         for (currency, minor) in &shown.value {
-            let spot = Spot::new(VALUE, shown.day, [("currency", currency.to_string())]);
+            let spot = Spot::new(&VALUE, shown.day, [currency.to_string()]);
             book.moves.add(spot, &[*minor], sign);
         }
     }

@@ -10,7 +10,7 @@ use commerce::time::Zone;
 use commerce::{Fact, Money, Source};
 
 use crate::cell::Deltas;
-use crate::{channel, coupon, place, product, revenue, source};
+use crate::{abandonment, attribution, channel, cohorts, coupon, place, product, revenue, source};
 
 /// One metric of sums per day.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(crate) enum Of {
     /// What a fact about a cart, a checkout, a product or a search adds.
     #[expect(dead_code, reason = "the funnel is summed from activities")]
     Activity(for<'a> fn(&'a Fact<Figures>, &Zone, &mut Deltas<'a>)),
+    /// What came before decides: its module keeps that, and the processor calls it.
+    State,
 }
 
 /// Every aggregation.
@@ -46,6 +48,12 @@ pub(crate) const ALL: &[Aggregation] = &[
     place::PLATFORM,
     place::COUNTRY,
     product::AGGREGATION,
+    cohorts::USERS,
+    cohorts::REVENUE,
+    attribution::CREDITED,
+    attribution::UNATTRIBUTED,
+    abandonment::CARTS,
+    abandonment::VALUE,
 ];
 
 /// The aggregation of a metric.
@@ -76,14 +84,14 @@ pub(crate) fn deltas<'a>(fact: &'a Fact<Figures>, zone: &Zone) -> Deltas<'a> {
                 deltas.turn_to(aggregation.metric, 1);
                 add(fact, zone, &mut deltas);
             }
-            Of::Order(_) | Of::Activity(_) => {}
+            Of::Order(_) | Of::Activity(_) | Of::State => {}
         }
     }
     deltas
 }
 
 /// True for a fact without an order that counts: no test, not in the shadow of another source, not blocked (§6.0.4).
-fn counts(fact: &Fact<Figures>) -> bool {
+pub(crate) fn counts<V>(fact: &Fact<V>) -> bool {
     let blocked = fact.fraud.as_ref().is_some_and(|fraud| fraud.severity >= BLOCKED);
     !fact.qa && !blocked && !fact.flags.iter().any(|flag| flag == "shadow")
 }

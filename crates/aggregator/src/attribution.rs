@@ -8,15 +8,29 @@
 //! cutting to minor units goes to the greatest remainder, so the parts of an order sum exactly.
 
 use commerce::time::DAY;
-use commerce::{EventTime, Mark, Money};
+use commerce::{EventTime, Mark};
 use stream::Failure;
 
+use crate::aggregation::{Aggregation, Of};
 use crate::funnel::Channel;
-use crate::people::{Actor, Kind, orders};
+use crate::people::{Actor, Bought, Kind, orders};
 use crate::rows::{Book, PEOPLE, Spot, descending, read, read_descending, write};
 
-/// Credited to a channel; without the channel's dimensions: credited to none.
-pub(crate) const METRIC: &str = "attribution";
+/// What channels are credited with.
+pub(crate) const CREDITED: Aggregation = Aggregation {
+    metric: "attribution",
+    cut: &["currency", "source", "utm_campaign", "utm_source", "utm_medium"],
+    figures: &NAMES,
+    of: Of::State,
+};
+
+/// What no channel is credited with.
+pub(crate) const UNATTRIBUTED: Aggregation = Aggregation {
+    metric: "unattributed",
+    cut: &["currency", "source"],
+    figures: &NAMES,
+    of: Of::State,
+};
 
 /// The models, in the order of [`NAMES`].
 const MODELS: [Model; 3] = [Model::LastClick, Model::Linear, Model::TimeDecay];
@@ -91,11 +105,11 @@ pub(crate) fn touch(
     }
     let affected = orders(book, person, at, EventTime(at.0.saturating_add(WIDEST)))?;
     for (at, bought) in &affected {
-        credit(book, person, *at, bought.total, &bought.channel, -1)?;
+        credit(book, person, *at, bought, -1)?;
     }
     book.put(PEOPLE, &key, channel)?;
     for (at, bought) in &affected {
-        credit(book, person, *at, bought.total, &bought.channel, 1)?;
+        credit(book, person, *at, bought, 1)?;
     }
     Ok(())
 }
@@ -105,20 +119,21 @@ pub(crate) fn credit(
     book: &mut Book<'_>,
     actor: Actor,
     at: EventTime,
-    total: Money,
-    own: &Channel,
+    bought: &Bought,
     sign: i64,
 ) -> Result<(), Failure> {
+    let Bought { total, channel: own, source } = bought;
     let touches = if actor.is_person() { latest(book, actor, at, own)? } else { Vec::new() };
     let day = book.zone.day_of(at);
-    let currency = ("currency", total.currency.to_string());
+    let currency = total.currency.to_string();
     for (channel, figures) in shared(&touches, total.minor) {
         let spot = match channel {
             Some(channel) => {
-                let [campaign, source, medium] = channel.dimensions();
-                Spot::new(METRIC, day, [campaign, source, medium, currency.clone()])
+                let [campaign, medium_source, medium] = channel.words();
+                let cut = [currency.clone(), source.to_owned(), campaign, medium_source, medium];
+                Spot::new(&CREDITED, day, cut)
             }
-            None => Spot::new(METRIC, day, [currency.clone()]),
+            None => Spot::new(&UNATTRIBUTED, day, [currency.clone(), source.to_owned()]),
         };
         book.moves.add(spot, &figures, sign);
     }

@@ -91,7 +91,7 @@ impl<'a> Deltas<'a> {
 }
 
 /// The text, or as much of it as a dimension may have.
-fn cut(text: Cow<'_, str>) -> Cow<'_, str> {
+pub(crate) fn cut(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.len() <= LONGEST_TEXT {
         return text;
     }
@@ -167,6 +167,7 @@ impl Cell {
             corrected: self.revision > 0,
             as_of: ReceivedTime(self.as_of),
             window_end_at: Some(end_of(zone, place.day)),
+            members: None,
         }
     }
 }

@@ -11,13 +11,25 @@ use commerce::{Currency, EventTime, Money};
 use serde::{Deserialize, Serialize};
 use stream::Failure;
 
+use crate::aggregation::{Aggregation, Of};
 use crate::people::{Actor, Kind};
 use crate::rows::{Book, PEOPLE, Spot, read};
 
 /// Persons who bought first in a month.
-pub(crate) const USERS: &str = "cohort_users";
+pub(crate) const USERS: Aggregation = Aggregation {
+    metric: "cohort_users",
+    cut: &[],
+    figures: &["users"],
+    of: Of::State,
+};
+
 /// What a cohort bought in a month, gross.
-pub(crate) const REVENUE: &str = "cohort_revenue";
+pub(crate) const REVENUE: Aggregation = Aggregation {
+    metric: "cohort_revenue",
+    cut: &["currency", "cohort"],
+    figures: &["revenue"],
+    of: Of::State,
+};
 
 /// The purchases of one month.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -91,7 +103,7 @@ fn change(book: &mut Book<'_>, person: Actor, month: Day, delta: &Month) -> Resu
 /// All cells of a person, times `sign`.
 fn show(book: &mut Book<'_>, person: Actor, sign: i64) -> Result<(), Failure> {
     let Some(cohort) = first(book, person) else { return Ok(()) };
-    book.moves.add(Spot::new(USERS, cohort, []), &[1], sign);
+    book.moves.add(Spot::new(&USERS, cohort, []), &[1], sign);
     for (month, sums) in months(book, person)? {
         revenue(book, cohort, month, &sums, sign);
     }
@@ -100,8 +112,8 @@ fn show(book: &mut Book<'_>, person: Actor, sign: i64) -> Result<(), Failure> {
 
 fn revenue(book: &mut Book<'_>, cohort: Day, month: Day, sums: &Month, sign: i64) {
     for (currency, minor) in &sums.revenue {
-        let cut = [("cohort", cohort.to_string()), ("currency", currency.to_string())];
-        book.moves.add(Spot::new(REVENUE, month, cut), &[*minor], sign);
+        let cut = [currency.to_string(), cohort.to_string()];
+        book.moves.add(Spot::new(&REVENUE, month, cut), &[*minor], sign);
     }
 }
 

@@ -6,16 +6,17 @@
 //!
 //! Actors are numbered as they appear, per workspace. Numbers depend on the order of processing; counts don't.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use commerce::event::Campaign;
-use commerce::members::Members;
-use commerce::time::Day;
+use commerce::members::{Members, Written};
+use commerce::time::{Day, Zone};
 use commerce::{EventName, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use stream::Failure;
 
-use crate::cell::end_of;
+use crate::cell::{cut, end_of};
 use crate::people::{Actor, Kind};
 use crate::rows::{Book, PEOPLE, SETS, read, write};
 
@@ -66,18 +67,16 @@ pub(crate) struct Channel {
     pub(crate) medium: Option<String>,
 }
 
-/// Longer names are cut: they are part of keys, and a key that is too long would hold up its order.
-const LONGEST_NAME: usize = 120;
-
 /// What stands for an absent part (analytics.md §6.5).
 pub(crate) const NONE: &str = "(none)";
 
 impl Channel {
     /// The channel of an event or order.
     pub(crate) fn of(campaign: Option<&Campaign>) -> Self {
+        // Cut as the dimensions of every cell are, so that visitors stand beside the revenue of their channel.
         let cut = |text: &Option<String>| -> Option<String> {
-            let text: String = text.as_deref()?.trim().chars().take(LONGEST_NAME).collect();
-            (!text.is_empty()).then_some(text)
+            let text = cut(Cow::Borrowed(text.as_deref()?.trim()));
+            (!text.is_empty()).then(|| text.into_owned())
         };
         campaign.map_or_else(Self::default, |campaign| Self {
             campaign: cut(&campaign.campaign),
@@ -86,16 +85,23 @@ impl Channel {
         })
     }
 
-    /// The dimensions of its figures.
-    pub(crate) fn dimensions(&self) -> [(&'static str, String); 3] {
-        let text = |part: &Option<String>| part.clone().unwrap_or_else(|| NONE.to_owned());
-        [("campaign", text(&self.campaign)), ("source", text(&self.source)), ("medium", text(&self.medium))]
+    /// Campaign, source and medium as they stand in figures.
+    pub(crate) fn words(&self) -> [String; 3] {
+        [&self.campaign, &self.source, &self.medium]
+            .map(|part| part.clone().unwrap_or_else(|| NONE.to_owned()))
     }
 }
 
-/// A set of actors per day.
+/// A set of actors per day, of one source.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub(crate) enum Set {
+pub(crate) struct Set {
+    pub(crate) of: Of,
+    pub(crate) source: String,
+}
+
+/// What the members of a set have in common.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) enum Of {
     /// Who did a step.
     Step(Step),
     /// Who was seen with a channel.
@@ -106,20 +112,25 @@ pub(crate) enum Set {
 
 impl Set {
     fn metric(&self) -> &'static str {
-        match self {
-            Self::Step(_) => "funnel",
-            Self::Visitors(_) => "visitors",
-            Self::Buyers(_) => "buyers",
+        match self.of {
+            Of::Step(_) => "funnel",
+            Of::Visitors(_) => "visitors",
+            Of::Buyers(_) => "buyers",
         }
     }
 
     fn dimensions(&self) -> BTreeMap<String, String> {
-        match self {
-            Self::Step(step) => BTreeMap::from([("step".to_owned(), step.as_str().to_owned())]),
-            Self::Visitors(channel) | Self::Buyers(channel) => {
-                channel.dimensions().map(|(name, value)| (name.to_owned(), value)).into()
+        let mut dimensions = BTreeMap::from([("source".to_owned(), self.source.clone())]);
+        match &self.of {
+            Of::Step(step) => {
+                dimensions.insert("step".to_owned(), step.as_str().to_owned());
+            }
+            Of::Visitors(channel) | Of::Buyers(channel) => {
+                let names = ["utm_campaign", "utm_source", "utm_medium"].map(str::to_owned);
+                dimensions.extend(names.into_iter().zip(channel.words()));
             }
         }
+        dimensions
     }
 }
 
@@ -135,7 +146,7 @@ pub(crate) struct ChunkPlace {
 /// A stored chunk.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Chunk {
-    members: Vec<u8>,
+    members: Written,
     revision: i32,
     as_of: i64,
 }
@@ -157,14 +168,14 @@ pub(crate) fn reason(book: &mut Book<'_>, actor: Actor, set: &Set, day: Day, by:
     let workspace = book.workspace().to_owned();
     let key = write(&ChunkPlace { workspace, set: set.clone(), day, chunk })?;
     let mut stored: Chunk = book.get(SETS, &key)?.unwrap_or_default();
-    let mut members = Members::from_bytes(&stored.members)
+    let mut members = Members::read(&stored.members)
         .map_err(|e| Failure::Fatal(format!("a stored set can't be read: {e}")))?;
     if after > 0 {
         members.insert(place);
     } else {
         members.remove(place);
     }
-    stored.members = members.to_bytes();
+    stored.members = members.written();
     if book.is_closed(day) {
         stored.revision = stored.revision.saturating_add(1);
     }
@@ -213,14 +224,22 @@ fn number(book: &mut Book<'_>, actor: Actor) -> Result<u32, Failure> {
 }
 
 /// The published form of a stored chunk.
-pub(crate) fn metric(key: &[u8], chunk: &Chunk, zone: &commerce::time::Zone) -> Result<Metric, Failure> {
+pub(crate) fn metric(
+    key: &[u8],
+    chunk: &Chunk,
+    zones: &HashMap<WorkspaceId, Zone>,
+) -> Result<Metric, Failure> {
     let place: ChunkPlace = read(key)?;
-    let count = Members::from_bytes(&chunk.members).map_or(0, |members| members.count());
+    let workspace = WorkspaceId::try_new(&place.workspace)
+        .map_err(|e| Failure::Fatal(format!("a stored workspace can't be read: {e}")))?;
+    let utc = Zone::utc();
+    let zone = zones.get(&workspace).unwrap_or(&utc);
+    let count = Members::read(&chunk.members).map_or(0, |members| members.count());
     let mut dimensions = place.set.dimensions();
     dimensions.insert("chunk".to_owned(), place.chunk.to_string());
     Ok(Metric {
-        workspace: WorkspaceId::try_new(&place.workspace)
-            .map_err(|e| Failure::Fatal(format!("a stored workspace can't be read: {e}")))?,
+        window_end_at: Some(end_of(zone, place.day)),
+        workspace,
         metric: place.set.metric().to_owned(),
         window: "day".to_owned(),
         window_start: place.day.to_string(),
@@ -229,7 +248,6 @@ pub(crate) fn metric(key: &[u8], chunk: &Chunk, zone: &commerce::time::Zone) -> 
         revision: chunk.revision,
         corrected: chunk.revision > 0,
         as_of: ReceivedTime(chunk.as_of),
-        window_end_at: Some(end_of(zone, place.day)),
         members: Some(chunk.members.clone()),
     })
 }

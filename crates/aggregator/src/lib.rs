@@ -12,14 +12,20 @@
 //!
 //! [`aggregation`] says what is summed: one file per metric. [`processor`] adds and publishes, whatever the metric.
 
+mod abandonment;
 mod aggregation;
+mod attribution;
 mod cell;
 mod channel;
+mod cohorts;
 mod coupon;
+mod funnel;
+mod people;
 mod place;
 mod processor;
 mod product;
 mod revenue;
+mod rows;
 mod source;
 
 pub use processor::Aggregator;
@@ -28,6 +34,8 @@ use service::stage::Plan;
 use service::{Config, Metrics, Readiness, Shutdown};
 use stream::Table;
 use topics::Topic;
+
+use crate::rows::{PEOPLE, SETS};
 
 pub(crate) const STAGE: &str = "aggregator";
 pub(crate) const METRICS: usize = 0;
@@ -46,7 +54,7 @@ pub const PLAN: Plan = Plan {
     input: Topic::Facts,
     changelog: Topic::AggregatorChangelog,
     outputs: &[Topic::Metrics, Topic::DeadLetters],
-    tables: &[CELL, CLOCK],
+    tables: &[CELL, CLOCK, PEOPLE, SETS],
     storage: |config| {
         let kept = &config.aggregator;
         service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)
@@ -62,8 +70,9 @@ pub fn run(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let grace = config.aggregator.grace.0;
+    let quiet = config.aggregator.abandoned_after.0;
     let settings = config.aggregator.stage();
     service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {
-        Ok(Box::new(Aggregator::new(parts, grace)?))
+        Ok(Box::new(Aggregator::new(parts, grace)?.abandoned_after(quiet)))
     })
 }

@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use stream::Failure;
 
 use crate::abandonment::{self, Piece};
-use crate::funnel::{self, Channel, Set, Step};
+use crate::aggregation::{counts, source};
+use crate::funnel::{self, Channel, Of, Set, Step};
 use crate::rows::{Book, PEOPLE, descending, read, read_descending};
 use crate::{attribution, cohorts};
 
@@ -115,6 +116,8 @@ pub(crate) struct Purchase {
     pub(crate) total: Money,
     /// Its own campaign.
     pub(crate) channel: Channel,
+    /// The source whose word counts.
+    pub(crate) source: String,
     /// Carts that it is linked to.
     pub(crate) carts: Vec<String>,
 }
@@ -122,21 +125,30 @@ pub(crate) struct Purchase {
 impl Purchase {
     /// The purchase that a view stands for; `None` where it counts nowhere.
     pub(crate) fn of(view: &Figures, id: &str) -> Option<Self> {
-        if view.qa || !view.counted {
+        if view.qa {
             return None;
         }
+        let (at, total) = view.purchase()?;
+        let carts = Vec::<String>::new();
         Some(Self {
-            actor: match (view.person_id, view.carts.first()) {
+            actor: match (view.person_id, carts.first()) {
                 (Some(person), _) => Actor::person(person),
                 (None, Some(cart)) => Actor::cart(cart),
                 (None, None) => Actor::order(id),
             },
             order: Mark::of(&[id.as_bytes()]).0,
-            at: view.counted_at?,
-            total: view.total?,
+            at,
+            total: *total,
             channel: Channel::of(view.campaign.as_ref()),
-            carts: view.carts.clone(),
+            source: source(view).to_owned(),
+            carts,
         })
+    }
+}
+
+impl Purchase {
+    fn bought(&self) -> Bought {
+        Bought { total: self.total, channel: self.channel.clone(), source: self.source.clone() }
     }
 }
 
@@ -145,6 +157,7 @@ impl Purchase {
 pub(crate) struct Bought {
     pub(crate) total: Money,
     pub(crate) channel: Channel,
+    pub(crate) source: String,
 }
 
 /// Something that was done around products, carts and checkouts.
@@ -154,6 +167,7 @@ pub(crate) struct Moment {
     pub(crate) at: EventTime,
     pub(crate) step: Option<Step>,
     pub(crate) channel: Channel,
+    pub(crate) source: String,
     /// What it does to a cart.
     pub(crate) piece: Option<Piece>,
 }
@@ -162,7 +176,7 @@ impl Moment {
     /// What a fact says; `None` for one that isn't about what a shopper did, and for one that counts nowhere.
     pub(crate) fn of<V>(fact: &Fact<V>) -> Option<Self> {
         let activity = fact.activity.as_ref()?;
-        if fact.qa || fact.flags.iter().any(|flag| flag == "shadow") {
+        if !counts(fact) {
             return None;
         }
         let actor = match (fact.person_id, &activity.cart_id, &fact.group) {
@@ -177,6 +191,7 @@ impl Moment {
             at: fact.occurred_at.for_window(fact.received_at),
             step: Step::of(fact.event, &fact.source_event),
             channel: Channel::of(activity.campaign.as_ref()),
+            source: fact.source.as_str().to_owned(),
             piece: Piece::of(fact, activity),
         })
     }
@@ -212,10 +227,11 @@ pub(crate) fn apply(book: &mut Book<'_>, fact: &Fact<Figures>, quiet: i64) -> Re
 fn does(book: &mut Book<'_>, moment: &Moment, quiet: i64) -> Result<(), Failure> {
     let actor = moment.actor.now(book)?;
     let day = book.zone.day_of(moment.at);
+    let set = |of| Set { of, source: moment.source.clone() };
     if let Some(step) = moment.step {
-        funnel::reason(book, actor, &Set::Step(step), day, 1)?;
+        funnel::reason(book, actor, &set(Of::Step(step)), day, 1)?;
     }
-    funnel::reason(book, actor, &Set::Visitors(moment.channel.clone()), day, 1)?;
+    funnel::reason(book, actor, &set(Of::Visitors(moment.channel.clone())), day, 1)?;
     if actor.is_person() && moment.channel.campaign.is_some() {
         attribution::touch(book, actor, &moment.channel, moment.at)?;
     }
@@ -229,8 +245,9 @@ fn does(book: &mut Book<'_>, moment: &Moment, quiet: i64) -> Result<(), Failure>
 fn buys(book: &mut Book<'_>, purchase: &Purchase, quiet: i64) -> Result<(), Failure> {
     let purchase = Purchase { actor: purchase.actor.now(book)?, ..purchase.clone() };
     let key = order_key(book, &purchase);
-    book.put(PEOPLE, &key, &Bought { total: purchase.total, channel: purchase.channel.clone() })?;
-    counts(book, &purchase, 1)?;
+    let bought = purchase.bought();
+    book.put(PEOPLE, &key, &bought)?;
+    figures(book, &purchase, 1)?;
     for cart in &purchase.carts {
         abandonment::linked(book, cart, 1, quiet)?;
     }
@@ -240,7 +257,7 @@ fn buys(book: &mut Book<'_>, purchase: &Purchase, quiet: i64) -> Result<(), Fail
 /// An order doesn't count any more, or not like this.
 fn takes_back(book: &mut Book<'_>, purchase: &Purchase, quiet: i64) -> Result<(), Failure> {
     let purchase = Purchase { actor: purchase.actor.now(book)?, ..purchase.clone() };
-    counts(book, &purchase, -1)?;
+    figures(book, &purchase, -1)?;
     let key = order_key(book, &purchase);
     book.remove(&key)?;
     for cart in &purchase.carts {
@@ -250,12 +267,14 @@ fn takes_back(book: &mut Book<'_>, purchase: &Purchase, quiet: i64) -> Result<()
 }
 
 /// The figures of a purchase but for carts, times `sign`.
-fn counts(book: &mut Book<'_>, purchase: &Purchase, sign: i64) -> Result<(), Failure> {
+fn figures(book: &mut Book<'_>, purchase: &Purchase, sign: i64) -> Result<(), Failure> {
     let day = book.zone.day_of(purchase.at);
-    funnel::reason(book, purchase.actor, &Set::Step(Step::Purchase), day, sign)?;
-    funnel::reason(book, purchase.actor, &Set::Visitors(purchase.channel.clone()), day, sign)?;
-    funnel::reason(book, purchase.actor, &Set::Buyers(purchase.channel.clone()), day, sign)?;
-    attribution::credit(book, purchase.actor, purchase.at, purchase.total, &purchase.channel, sign)?;
+    let channel = || purchase.channel.clone();
+    for of in [Of::Step(Step::Purchase), Of::Visitors(channel()), Of::Buyers(channel())] {
+        let set = Set { of, source: purchase.source.clone() };
+        funnel::reason(book, purchase.actor, &set, day, sign)?;
+    }
+    attribution::credit(book, purchase.actor, purchase.at, &purchase.bought(), sign)?;
     if purchase.actor.is_person() {
         cohorts::purchase(book, purchase.actor, purchase.at, purchase.total, sign)?;
     }
@@ -340,7 +359,7 @@ fn merge(book: &mut Book<'_>, from: Actor, to: Actor, quiet: i64) -> Result<(), 
 /// The credits of all orders of an actor, times `sign`.
 fn credits(book: &mut Book<'_>, actor: Actor, sign: i64) -> Result<(), Failure> {
     for (at, bought) in orders(book, actor, EventTime(i64::MIN), EventTime(i64::MAX))? {
-        attribution::credit(book, actor, at, bought.total, &bought.channel, sign)?;
+        attribution::credit(book, actor, at, &bought, sign)?;
     }
     Ok(())
 }
@@ -349,13 +368,14 @@ fn credits(book: &mut Book<'_>, actor: Actor, sign: i64) -> Result<(), Failure> 
 fn forget(book: &mut Book<'_>, person: Actor, quiet: i64) -> Result<(), Failure> {
     let person = person.now(book)?;
     for (set, day, count) in funnel::reasons(book, person)? {
-        if !matches!(set, Set::Buyers(_) | Set::Step(Step::Purchase)) {
+        if !matches!(set.of, Of::Buyers(_) | Of::Step(Step::Purchase)) {
             funnel::reason(book, person, &set, day, -count)?;
         }
     }
     for (at, bought) in orders(book, person, EventTime(i64::MIN), EventTime(i64::MAX))? {
         let day = book.zone.day_of(at);
-        funnel::reason(book, person, &Set::Visitors(bought.channel), day, 1)?;
+        let set = Set { of: Of::Visitors(bought.channel), source: bought.source };
+        funnel::reason(book, person, &set, day, 1)?;
     }
     credits(book, person, -1)?;
     for (key, _) in book.all(&person.run(book, Kind::Touch)) {

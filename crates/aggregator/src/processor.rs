@@ -14,15 +14,21 @@ use topics::{Decoder, Encoder, Topic};
 
 use crate::aggregation::{self, deltas};
 use crate::cell::{Cell, Place, end_of};
-use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE};
+use crate::rows::{Book, SETS};
+use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE, funnel, people};
 
 /// The stored clock is behind the true one by at most this, so that not every fact has to store it.
 const CLOCK_STEP: i64 = 60 * commerce::time::SECOND;
+
+/// The abandonment window of R12.1.
+const ABANDONED_AFTER: i64 = 3600 * commerce::time::SECOND;
 
 /// The stage's logic.
 pub struct Aggregator {
     zones: HashMap<WorkspaceId, Zone>,
     grace: i64,
+    /// How long a cart may rest before it is abandoned.
+    quiet: i64,
     decoder: Decoder,
     metrics: Encoder,
     letters: Letters,
@@ -35,11 +41,19 @@ impl Aggregator {
         Ok(Self {
             zones: parts.workspaces.iter().map(|w| (w.id.clone(), w.zone.clone())).collect(),
             grace: i64::try_from(grace.as_micros()).unwrap_or(i64::MAX),
+            quiet: ABANDONED_AFTER,
             decoder: parts.schemas.decoder(),
             metrics: parts.schemas.encoder(Topic::Metrics)?,
             letters: Letters::new(parts, STAGE, LETTERS)?,
             value: Vec::new(),
         })
+    }
+
+    /// A cart that was quiet for `quiet` is abandoned (60 minutes unless said).
+    #[must_use]
+    pub fn abandoned_after(mut self, quiet: Duration) -> Self {
+        self.quiet = i64::try_from(quiet.as_micros()).unwrap_or(i64::MAX);
+        self
     }
 
     /// Days were cut in the zone that is stored here: with another one a fact would take back from a day what was
@@ -80,21 +94,26 @@ impl Processor for Aggregator {
                 format!("workspace '{}' isn't configured: its facts wait until it is", fact.workspace);
             return Err(Failure::Transient(message));
         };
-        let mut moved = deltas(&fact, zone).moved().peekable();
-        // A fact that moves nothing reads and writes no state: most facts are of this kind.
+        let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
+        let closed_before = clock.saturating_sub(self.grace);
+        let mut book = Book::new(ctx, fact.workspace.as_str(), zone, fact.received_at, closed_before);
+        people::apply(&mut book, &fact, self.quiet)?;
+        let people = std::mem::take(&mut book.moves).settle();
+        let people = people.into_iter().map(|(spot, sums)| (spot.place(), sums));
+        let sums = deltas(&fact, zone).moved().map(|(place, sums)| (place, sums.to_vec()));
+        let mut moved = sums.chain(people).peekable();
+        // A fact that moves nothing reads and writes no cell: most facts are of this kind.
         if moved.peek().is_some() {
             Self::check_zone(ctx, &fact.workspace, zone)?;
-            let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
-            for (place, sums) in moved {
-                let figures = aggregation::named(&place.metric).map_or(0, |known| known.figures.len());
-                let key = place.key(&fact.workspace).map_err(|e| key_error(&e))?;
-                let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
-                let closed = clock >= end_of(zone, place.day).0.saturating_add(self.grace);
-                cell.add(sums.get(..figures).unwrap_or_default(), closed, fact.received_at).map_err(|e| {
-                    Failure::Fatal(format!("{} {} {}: {e}", fact.workspace, place.metric, place.day))
-                })?;
-                put(ctx, CELL, &key, &cell)?;
-            }
+        }
+        for (place, sums) in moved {
+            let figures = aggregation::named(&place.metric).map_or(0, |known| known.figures.len());
+            let key = place.key(&fact.workspace).map_err(|e| key_error(&e))?;
+            let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
+            let closed = end_of(zone, place.day).0 <= closed_before;
+            cell.add(sums.get(..figures.min(sums.len())).unwrap_or_default(), closed, fact.received_at)
+                .map_err(|e| Failure::Fatal(format!("{} {} {}: {e}", fact.workspace, place.metric, place.day)))?;
+            put(ctx, CELL, &key, &cell)?;
         }
         ctx.count([Outcome::Published.as_str(), "", fact.source.as_str()]);
         Ok(())
@@ -112,6 +131,13 @@ impl Processor for Aggregator {
             };
             let zone = self.zones.get(&workspace).cloned().unwrap_or_else(Zone::utc);
             let metric = cell.metric(workspace, &place, known.cut, known.figures, &zone);
+            self.value.clear();
+            self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
+            ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))?;
+        }
+        for key in ctx.changed(SETS) {
+            let Some(chunk) = get::<funnel::Chunk>(ctx, SETS, &key)? else { continue };
+            let metric = funnel::metric(&key, &chunk, &self.zones)?;
             self.value.clear();
             self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
             ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))?;

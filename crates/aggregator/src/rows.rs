@@ -2,6 +2,7 @@
 //!
 //! The cores ([`crate::people`] and its kin) see rows and nothing of Kafka or a store, so a test runs them over a map.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use commerce::time::{Day, Zone};
@@ -10,7 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stream::{Failure, Table};
 
-use crate::cell::end_of;
+use crate::aggregation::Aggregation;
+use crate::cell::{Place, end_of};
 
 /// Per workspace: actors with their lists, carts, and the clock. Ordered: a list is a run of keys, so that a long
 /// history isn't rewritten for each event.
@@ -33,7 +35,7 @@ pub(crate) trait Rows {
 
 impl Rows for stream::Context<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
-        stream::Context::get(self, table, key).map(std::borrow::Cow::into_owned)
+        stream::Context::get(self, table, key).map(Cow::into_owned)
     }
 
     fn set(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
@@ -53,14 +55,20 @@ impl Rows for stream::Context<'_> {
 pub(crate) struct Spot {
     pub(crate) metric: &'static str,
     pub(crate) day: Day,
-    pub(crate) dimensions: BTreeMap<String, String>,
+    /// In the order of the aggregation's `cut`.
+    pub(crate) dimensions: Vec<String>,
 }
 
 impl Spot {
-    /// A spot from its dimensions.
-    pub(crate) fn new<const N: usize>(metric: &'static str, day: Day, dimensions: [(&str, String); N]) -> Self {
-        let dimensions = dimensions.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { metric, day, dimensions }
+    /// A spot of an aggregation.
+    pub(crate) fn new<const N: usize>(of: &Aggregation, day: Day, dimensions: [String; N]) -> Self {
+        Self { metric: of.metric, day, dimensions: dimensions.into() }
+    }
+
+    /// The place of its cell.
+    pub(crate) fn place(self) -> Place<'static> {
+        let dimensions = self.dimensions.into_iter().map(Cow::Owned).collect();
+        Place { metric: Cow::Borrowed(self.metric), day: self.day, dimensions }
     }
 }
 

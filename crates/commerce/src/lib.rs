@@ -18,6 +18,7 @@ pub mod event;
 pub mod fact;
 pub mod id;
 pub mod letter;
+pub mod members;
 pub mod metric;
 pub mod money;
 pub mod order;

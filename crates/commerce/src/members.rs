@@ -4,8 +4,15 @@
 //! is one record, and the union of chunks is exact. A chunk is written as the sorted list of its numbers (two bytes
 //! each, big-endian) while that is shorter than the bitmap of 512 bytes, else as the bitmap; the length tells which.
 
+use serde::{Deserialize, Serialize};
+
 /// Numbers in one chunk.
 pub const CHUNK: u32 = 4096;
+
+/// A chunk as it is written.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Written(#[serde(with = "crate::letter::bytes")] pub Vec<u8>);
 
 const WORDS: usize = 64;
 const BITMAP_BYTES: usize = WORDS * 8;
@@ -64,17 +71,17 @@ impl Members {
     }
 
     /// The written form.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn written(&self) -> Written {
         let count: u32 = self.0.iter().map(|word| word.count_ones()).sum();
         if count < BITMAP_BYTES as u32 / 2 {
-            self.iter().flat_map(u16::to_be_bytes).collect()
+            Written(self.iter().flat_map(u16::to_be_bytes).collect())
         } else {
-            self.0.iter().flat_map(|word| word.to_be_bytes()).collect()
+            Written(self.0.iter().flat_map(|word| word.to_be_bytes()).collect())
         }
     }
 
     /// Reads the written form.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NoChunk> {
+    pub fn read(Written(bytes): &Written) -> Result<Self, NoChunk> {
         let mut members = Self::default();
         if bytes.len() == BITMAP_BYTES {
             for (word, bytes) in members.0.iter_mut().zip(bytes.as_chunks().0) {
@@ -110,9 +117,9 @@ mod tests {
                 set.iter().for_each(|place| members.insert(*place));
                 members
             };
-            let bytes = chunk(&a).to_bytes();
-            prop_assert!(bytes.len() <= 512);
-            let mut read = Members::from_bytes(&bytes).unwrap();
+            let written = chunk(&a).written();
+            prop_assert!(written.0.len() <= 512);
+            let mut read = Members::read(&written).unwrap();
             prop_assert_eq!(read.iter().collect::<BTreeSet<_>>(), a.clone());
             read.unite(&chunk(&b));
             prop_assert_eq!(read.count(), i64::try_from(a.union(&b).count()).unwrap());
@@ -122,7 +129,7 @@ mod tests {
 
         #[test]
         fn any_bytes_give_a_chunk_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let _ = Members::from_bytes(&bytes).map(|members| members.count());
+            let _ = Members::read(&Written(bytes)).map(|members| members.count());
         }
     }
 

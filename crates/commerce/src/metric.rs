@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::members::Written;
 use crate::{EventTime, ReceivedTime, WorkspaceId};
 
 /// One record per (workspace, metric, window, dimensions).
@@ -29,6 +30,9 @@ pub struct Metric {
     pub as_of: ReceivedTime,
     /// End of the window, exclusive; absent for `all`.
     pub window_end_at: Option<EventTime>,
+    /// Of a set: who is in it ([`Members`](crate::members::Members)). A union of sets over days counts each member once.
+    #[serde(default)]
+    pub members: Option<Written>,
 }
 
 impl Metric {
@@ -74,6 +78,7 @@ mod tests {
                 corrected: false,
                 as_of: ReceivedTime(0),
                 window_end_at: None,
+                members: None,
             };
             metric.key()
         };

@@ -7,6 +7,7 @@ use crate::event::{
     Person, Refund, Subscription,
 };
 use crate::fact::RefundFact;
+use crate::members::Written;
 use crate::order::{Figures, Line, View};
 use crate::person::{Identifier, Kind};
 use crate::profile::Contact;
@@ -137,7 +138,7 @@ fields! {
     }
     Contact { identifiers email phone first_name last_name }
     Metric {
-        workspace metric window window_start dimensions values revision corrected as_of window_end_at
+        workspace metric window window_start dimensions values revision corrected as_of window_end_at members
     }
 }
 
@@ -337,6 +338,18 @@ impl Key for Currency {
 
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::parse(text).map_err(|_| Malformed("no ISO 4217 currency code"))
+    }
+}
+
+impl Write for Written {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_bytes(&self.0, out);
+    }
+}
+
+impl Read for Written {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        input.bytes().map(|bytes| Self(bytes.to_vec()))
     }
 }
 

@@ -8,6 +8,7 @@ use commerce::event::{
     Person, Refund, Subscription,
 };
 use commerce::fact::RefundFact;
+use commerce::members::Written;
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
 use commerce::profile::Contact;
@@ -441,12 +442,13 @@ pub fn full_metric() -> Metric {
         corrected: true,
         as_of: received(1),
         window_end_at: Some(at(86_400)),
+        members: Some(Written(vec![0, 7, 1, 0])),
     }
 }
 
 /// A cell with nothing that can be left out.
 pub fn bare_metric() -> Metric {
-    Metric { dimensions: BTreeMap::new(), values: BTreeMap::new(), window_end_at: None, ..full_metric() }
+    Metric { dimensions: BTreeMap::new(), values: BTreeMap::new(), window_end_at: None, members: None, ..full_metric() }
 }
 
 /// A dead letter with everything.
