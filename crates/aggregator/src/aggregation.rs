@@ -10,7 +10,7 @@ use commerce::time::Zone;
 use commerce::{Fact, Money, Source};
 
 use crate::cell::Deltas;
-use crate::{channel, coupon, place, product, revenue, source};
+use crate::{buyer, channel, coupon, place, product, revenue, source};
 
 /// One metric of sums per day.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(crate) enum Of {
     /// What a fact about a cart, a checkout, a product or a search adds.
     #[expect(dead_code, reason = "the funnel is summed from activities")]
     Activity(for<'a> fn(&'a Fact<Figures>, &Zone, &mut Deltas<'a>)),
+    /// What came before decides: its module keeps that, and the processor calls it.
+    State,
 }
 
 /// Every aggregation.
@@ -46,6 +48,7 @@ pub(crate) const ALL: &[Aggregation] = &[
     place::PLATFORM,
     place::COUNTRY,
     product::AGGREGATION,
+    buyer::AGGREGATION,
 ];
 
 /// The aggregation of a metric.
@@ -76,7 +79,7 @@ pub(crate) fn deltas<'a>(fact: &'a Fact<Figures>, zone: &Zone) -> Deltas<'a> {
                 deltas.turn_to(aggregation.metric, 1);
                 add(fact, zone, &mut deltas);
             }
-            Of::Order(_) | Of::Activity(_) => {}
+            Of::Order(_) | Of::Activity(_) | Of::State => {}
         }
     }
     deltas
@@ -111,6 +114,14 @@ pub(crate) fn words<'a>(text: Option<&'a Option<String>>, absent: &'static str) 
     let text = text.and_then(|text| text.as_deref()).map(str::trim).filter(|text| !text.is_empty());
     Cow::Borrowed(text.unwrap_or(absent))
 }
+
+/// A count from outside. Two forged ones must not make a sum leave 64 bits, which would stop the stage.
+pub(crate) fn bounded(count: i64) -> i64 {
+    count.clamp(-GREATEST_COUNT, GREATEST_COUNT)
+}
+
+/// The greatest count that is believed to be one.
+const GREATEST_COUNT: i64 = 1_000_000_000_000;
 
 /// What stands where nothing is said.
 pub(crate) const UNKNOWN: &str = "unknown";
