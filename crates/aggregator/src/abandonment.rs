@@ -22,20 +22,12 @@ use crate::people::{Actor, Kind, last_order, order_before, orders};
 use crate::rows::{Book, PEOPLE, Spot, ascending, read, read_ascending};
 
 /// Carts by the day of their opening.
-pub(crate) const CARTS: Aggregation = Aggregation {
-    metric: "carts",
-    cut: &[],
-    figures: &["opened", "completed", "abandoned"],
-    of: Of::State,
-};
+pub(crate) const CARTS: Aggregation =
+    Aggregation { metric: "carts", cut: &[], figures: &["opened", "completed", "abandoned"], of: Of::State };
 
 /// What abandoned carts are worth, by currency.
-pub(crate) const VALUE: Aggregation = Aggregation {
-    metric: "abandoned_value",
-    cut: &["currency"],
-    figures: &["value"],
-    of: Of::State,
-};
+pub(crate) const VALUE: Aggregation =
+    Aggregation { metric: "abandoned_value", cut: &["currency"], figures: &["value"], of: Of::State };
 
 /// What one fact does to a cart.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -165,7 +157,8 @@ pub(crate) fn add(book: &mut Book<'_>, actor: Actor, piece: &Piece, quiet: i64) 
     let key = match piece.cart {
         Some(id) => key(book, &id),
         None => {
-            let row = [actor.run(book, Kind::Piece).as_slice(), &ascending(piece.at), &piece.id.to_be_bytes()];
+            let row =
+                [actor.run(book, Kind::Piece).as_slice(), &ascending(piece.at), &piece.id.to_be_bytes()];
             let row = row.concat();
             book.put(PEOPLE, &row, piece)?;
             own(book, actor, order_before(book, actor, piece.at))
@@ -199,7 +192,12 @@ pub(crate) fn bought(book: &mut Book<'_>, actor: Actor, at: EventTime, quiet: i6
 }
 
 /// An order of the actor doesn't count any more: its row is gone.
-pub(crate) fn taken_back(book: &mut Book<'_>, actor: Actor, at: EventTime, quiet: i64) -> Result<(), Failure> {
+pub(crate) fn taken_back(
+    book: &mut Book<'_>,
+    actor: Actor,
+    at: EventTime,
+    quiet: i64,
+) -> Result<(), Failure> {
     divide(book, actor, at, quiet)?;
     settle(book, actor, Kind::Completed, quiet)
 }
@@ -241,11 +239,8 @@ fn remove_own(book: &mut Book<'_>, actor: Actor, start: EventTime) -> Result<(),
 
 /// Puts the actor's own carts together from `start` on, which an order or the beginning of time is at.
 fn build_own(book: &mut Book<'_>, actor: Actor, start: EventTime, quiet: i64) -> Result<(), Failure> {
-    let cuts: Vec<EventTime> = orders(book, actor, start, EventTime(i64::MAX))?
-        .into_iter()
-        .map(|(at, _)| at)
-        .rev()
-        .collect();
+    let cuts: Vec<EventTime> =
+        orders(book, actor, start, EventTime(i64::MAX))?.into_iter().map(|(at, _)| at).rev().collect();
     let pieces = actor.run(book, Kind::Piece);
     let mut carts: BTreeMap<EventTime, Cart> = BTreeMap::new();
     let mut after = Some([pieces.as_slice(), &ascending(start), &[u8::MAX; 17]].concat());

@@ -10,7 +10,7 @@ use commerce::time::Zone;
 use commerce::{Fact, Money, Source};
 
 use crate::cell::Deltas;
-use crate::{abandonment, attribution, channel, cohorts, coupon, place, product, revenue, source};
+use crate::{abandonment, attribution, buyer, channel, cohorts, coupon, place, product, revenue, source};
 
 /// One metric of sums per day.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub(crate) const ALL: &[Aggregation] = &[
     place::PLATFORM,
     place::COUNTRY,
     product::AGGREGATION,
+    buyer::AGGREGATION,
     cohorts::USERS,
     cohorts::REVENUE,
     attribution::CREDITED,
@@ -119,6 +120,14 @@ pub(crate) fn words<'a>(text: Option<&'a Option<String>>, absent: &'static str) 
     let text = text.and_then(|text| text.as_deref()).map(str::trim).filter(|text| !text.is_empty());
     Cow::Borrowed(text.unwrap_or(absent))
 }
+
+/// A count from outside. Two forged ones must not make a sum leave 64 bits, which would stop the stage.
+pub(crate) fn bounded(count: i64) -> i64 {
+    count.clamp(-GREATEST_COUNT, GREATEST_COUNT)
+}
+
+/// The greatest count that is believed to be one.
+const GREATEST_COUNT: i64 = 1_000_000_000_000;
 
 /// What stands where nothing is said.
 pub(crate) const UNKNOWN: &str = "unknown";

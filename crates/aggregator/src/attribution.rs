@@ -25,12 +25,8 @@ pub(crate) const CREDITED: Aggregation = Aggregation {
 };
 
 /// What no channel is credited with.
-pub(crate) const UNATTRIBUTED: Aggregation = Aggregation {
-    metric: "unattributed",
-    cut: &["currency", "source"],
-    figures: &NAMES,
-    of: Of::State,
-};
+pub(crate) const UNATTRIBUTED: Aggregation =
+    Aggregation { metric: "unattributed", cut: &["currency", "source"], figures: &NAMES, of: Of::State };
 
 /// The models, in the order of [`NAMES`].
 const MODELS: [Model; 3] = [Model::LastClick, Model::Linear, Model::TimeDecay];
@@ -167,8 +163,7 @@ fn latest(book: &Book<'_>, person: Actor, at: EventTime, own: &Channel) -> Resul
 
 /// What each channel gets of a purchase in all models and windows; `None` gets what nobody is credited with.
 fn shared(touches: &[Touch], minor: i64) -> Vec<(Option<&Channel>, [i64; NAMES.len()])> {
-    let mut all: Vec<_> =
-        touches.iter().map(|touch| (Some(&touch.channel), [0; NAMES.len()])).collect();
+    let mut all: Vec<_> = touches.iter().map(|touch| (Some(&touch.channel), [0; NAMES.len()])).collect();
     let mut none = [0; NAMES.len()];
     for (w, window) in WINDOWS.iter().enumerate() {
         // Latest first, so those within the window are the first ones.

@@ -76,10 +76,10 @@ impl<'a> Deltas<'a> {
         figures: [i64; N],
     ) {
         const { assert!(N <= WIDTH, "a cell has at most WIDTH figures") };
-        let dimensions = dimensions.into_iter().map(cut).collect();
+        let dimensions = dimensions.into_iter().map(cut_either).collect();
         let place = Place { metric: Cow::Borrowed(self.metric), day, dimensions };
         for (sum, figure) in self.cells.entry(place).or_default().iter_mut().zip(figures) {
-            // Amounts from outside are below 10^15, so a handful of them can't leave 64 bits; a count of items could.
+            // Amounts and counts from outside are bounded, so the few of one fact can't leave 64 bits.
             *sum = sum.saturating_add(figure.saturating_mul(self.sign));
         }
     }
@@ -91,18 +91,19 @@ impl<'a> Deltas<'a> {
 }
 
 /// The text, or as much of it as a dimension may have.
-pub(crate) fn cut(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.len() <= LONGEST_TEXT {
-        return text;
-    }
-    let mut end = LONGEST_TEXT;
+pub(crate) fn cut(text: &str) -> &str {
+    let mut end = text.len().min(LONGEST_TEXT);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
+    &text[..end]
+}
+
+fn cut_either(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
-        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+        Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
         Cow::Owned(mut text) => {
-            text.truncate(end);
+            text.truncate(cut(&text).len());
             Cow::Owned(text)
         }
     }

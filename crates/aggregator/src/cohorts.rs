@@ -16,12 +16,8 @@ use crate::people::{Actor, Kind};
 use crate::rows::{Book, PEOPLE, Spot, read};
 
 /// Persons who bought first in a month.
-pub(crate) const USERS: Aggregation = Aggregation {
-    metric: "cohort_users",
-    cut: &[],
-    figures: &["users"],
-    of: Of::State,
-};
+pub(crate) const USERS: Aggregation =
+    Aggregation { metric: "cohort_users", cut: &[], figures: &["users"], of: Of::State };
 
 /// What a cohort bought in a month, gross.
 pub(crate) const REVENUE: Aggregation = Aggregation {
@@ -83,7 +79,8 @@ fn change(book: &mut Book<'_>, person: Actor, month: Day, delta: &Month) -> Resu
     let key = key(book, person, month);
     let mut sums: Month = book.get(PEOPLE, &key)?.unwrap_or_default();
     // As long as the cohort stays, only this month moves; a long history isn't read.
-    let stays = cohort.is_some_and(|cohort| cohort < month || (cohort == month && sums.orders + delta.orders > 0));
+    let stays =
+        cohort.is_some_and(|cohort| cohort < month || (cohort == month && sums.orders + delta.orders > 0));
     if !stays {
         show(book, person, -1)?;
     }

@@ -6,7 +6,6 @@
 //!
 //! Actors are numbered as they appear, per workspace. Numbers depend on the order of processing; counts don't.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use commerce::event::Campaign;
@@ -75,8 +74,8 @@ impl Channel {
     pub(crate) fn of(campaign: Option<&Campaign>) -> Self {
         // Cut as the dimensions of every cell are, so that visitors stand beside the revenue of their channel.
         let cut = |text: &Option<String>| -> Option<String> {
-            let text = cut(Cow::Borrowed(text.as_deref()?.trim()));
-            (!text.is_empty()).then(|| text.into_owned())
+            let text = cut(text.as_deref()?.trim());
+            (!text.is_empty()).then(|| text.to_owned())
         };
         campaign.map_or_else(Self::default, |campaign| Self {
             campaign: cut(&campaign.campaign),

@@ -15,11 +15,13 @@
 mod abandonment;
 mod aggregation;
 mod attribution;
+mod buyer;
 mod cell;
 mod channel;
 mod cohorts;
 mod coupon;
 mod funnel;
+mod kept;
 mod people;
 mod place;
 mod processor;
@@ -27,6 +29,7 @@ mod product;
 mod revenue;
 mod rows;
 mod source;
+mod title;
 
 pub use processor::Aggregator;
 
@@ -47,6 +50,12 @@ pub(crate) const CELL: Table = Table { number: 0, name: "cells", ordered: false 
 /// the marks `revision` and `corrected` alone, which are history; no figure depends on it. `zone:workspace` to the
 /// zone in which its days are cut.
 pub(crate) const CLOCK: Table = Table { number: 1, name: "clock", ordered: false };
+/// `workspace`, person, time of payment and order to what was bought: the purchases of a person in their order.
+pub(crate) const BUYER: Table = Table { number: 2, name: "buyers", ordered: true };
+/// `workspace`, product, time of payment and title to how many lines say so.
+pub(crate) const TITLE: Table = Table { number: 3, name: "titles", ordered: true };
+/// `workspace` and product to the latest of its titles.
+pub(crate) const NAME: Table = Table { number: 4, name: "names", ordered: false };
 
 /// What the stage reads, keeps and writes.
 pub const PLAN: Plan = Plan {
@@ -54,7 +63,7 @@ pub const PLAN: Plan = Plan {
     input: Topic::Facts,
     changelog: Topic::AggregatorChangelog,
     outputs: &[Topic::Metrics, Topic::DeadLetters],
-    tables: &[CELL, CLOCK, PEOPLE, SETS],
+    tables: &[CELL, CLOCK, BUYER, TITLE, NAME, PEOPLE, SETS],
     storage: |config| {
         let kept = &config.aggregator;
         service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)

@@ -6,16 +6,15 @@ use std::time::Duration;
 use commerce::order::Figures;
 use commerce::time::Zone;
 use commerce::{Fact, Outcome, ReceivedTime, WorkspaceId};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use service::stage::{Letters, Parts, decode, encode_error};
-use stream::{Context, Failure, Poison, Processor, Record, Table};
+use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
 use crate::aggregation::{self, deltas};
 use crate::cell::{Cell, Place, end_of};
+use crate::kept::{get, put, unreadable_key};
 use crate::rows::{Book, SETS};
-use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE, funnel, people};
+use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE, buyer, funnel, people, title};
 
 /// The stored clock is behind the true one by at most this, so that not every fact has to store it.
 const CLOCK_STEP: i64 = 60 * commerce::time::SECOND;
@@ -94,25 +93,28 @@ impl Processor for Aggregator {
                 format!("workspace '{}' isn't configured: its facts wait until it is", fact.workspace);
             return Err(Failure::Transient(message));
         };
+        Self::check_zone(ctx, &fact.workspace, zone)?;
         let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
         let closed_before = clock.saturating_sub(self.grace);
+        let mut deltas = deltas(&fact, zone);
+        if fact.before != fact.after {
+            buyer::apply(&fact, zone, ctx, &mut deltas)?;
+            title::apply(&fact, ctx)?;
+        }
         let mut book = Book::new(ctx, fact.workspace.as_str(), zone, fact.received_at, closed_before);
         people::apply(&mut book, &fact, self.quiet)?;
         let people = std::mem::take(&mut book.moves).settle();
         let people = people.into_iter().map(|(spot, sums)| (spot.place(), sums));
-        let sums = deltas(&fact, zone).moved().map(|(place, sums)| (place, sums.to_vec()));
-        let mut moved = sums.chain(people).peekable();
-        // A fact that moves nothing reads and writes no cell: most facts are of this kind.
-        if moved.peek().is_some() {
-            Self::check_zone(ctx, &fact.workspace, zone)?;
-        }
-        for (place, sums) in moved {
+        let sums = deltas.moved().map(|(place, sums)| (place, sums.to_vec()));
+        for (place, sums) in sums.chain(people) {
             let figures = aggregation::named(&place.metric).map_or(0, |known| known.figures.len());
-            let key = place.key(&fact.workspace).map_err(|e| key_error(&e))?;
+            let key = place.key(&fact.workspace).map_err(|e| unreadable_key(&e))?;
             let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
             let closed = end_of(zone, place.day).0 <= closed_before;
-            cell.add(sums.get(..figures.min(sums.len())).unwrap_or_default(), closed, fact.received_at)
-                .map_err(|e| Failure::Fatal(format!("{} {} {}: {e}", fact.workspace, place.metric, place.day)))?;
+            let sums = sums.get(..figures.min(sums.len())).unwrap_or_default();
+            cell.add(sums, closed, fact.received_at).map_err(|e| {
+                Failure::Fatal(format!("{} {} {}: {e}", fact.workspace, place.metric, place.day))
+            })?;
             put(ctx, CELL, &key, &cell)?;
         }
         ctx.count([Outcome::Published.as_str(), "", fact.source.as_str()]);
@@ -122,7 +124,7 @@ impl Processor for Aggregator {
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
         for key in ctx.changed(CELL) {
             let Some(cell) = get::<Cell>(ctx, CELL, &key)? else { continue };
-            let (workspace, place) = Place::read(&key).map_err(|e| key_error(&e))?;
+            let (workspace, place) = Place::read(&key).map_err(|e| unreadable_key(&e))?;
             let Some(known) = aggregation::named(&place.metric) else {
                 return Err(Failure::Fatal(format!(
                     "there is no aggregation of the metric {}",
@@ -142,6 +144,13 @@ impl Processor for Aggregator {
             self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
             ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))?;
         }
+        for (key, metric) in title::changed(ctx)? {
+            self.value.clear();
+            if let Some(metric) = &metric {
+                self.metrics.encode(metric, &mut self.value).map_err(|e| encode_error(&e))?;
+            }
+            ctx.emit(METRICS, Some(ctx.partition()), key.as_bytes(), metric.map(|_| self.value.as_slice()))?;
+        }
         Ok(())
     }
 
@@ -157,19 +166,64 @@ impl Processor for Aggregator {
     }
 }
 
-fn key_error(error: &postcard::Error) -> Failure {
-    Failure::Fatal(format!("the key of a cell: {error}"))
-}
+#[cfg(test)]
+pub(crate) mod samples;
 
-fn get<T: DeserializeOwned>(ctx: &Context<'_>, table: Table, key: &[u8]) -> Result<Option<T>, Failure> {
-    ctx.get(table, key)
-        .map(|bytes| postcard::from_bytes(&bytes))
-        .transpose()
-        .map_err(|e| Failure::Fatal(format!("stored state of table {} can't be read: {e}", table.name)))
-}
+#[cfg(test)]
+mod tests {
+    use commerce::order::Figures;
+    use commerce::time::DAY;
+    use commerce::{Currency, EventTime, Money};
 
-fn put<T: Serialize>(ctx: &mut Context<'_>, table: Table, key: &[u8], value: &T) -> Result<(), Failure> {
-    let bytes = postcard::to_allocvec(value)
-        .map_err(|e| Failure::Fatal(format!("state of table {} can't be stored: {e}", table.name)))?;
-    ctx.put(table, key, &bytes)
+    use super::samples::Folded;
+    use crate::aggregation;
+    use crate::aggregation::samples::{line, paid};
+
+    #[test]
+    fn a_fact_that_moves_nothing_publishes_nothing() {
+        let mut folded = Folded::new();
+        let view = Figures { items: vec![line("A", "Nano", 1, 100)], ..paid(100, 1) };
+        folded.order(None, Some(&view));
+        assert!(folded.published > 0);
+        let entries = folded.metrics.len();
+        folded.order(Some(&view), Some(&view));
+        folded.order(None, None);
+        let unpaid = Figures { counted: false, counted_at: None, ..paid(100, 1) };
+        folded.order(None, Some(&unpaid));
+        assert_eq!((folded.published, folded.metrics.len()), (0, entries));
+    }
+
+    #[test]
+    fn an_order_that_stops_counting_leaves_nothing_in_any_metric() {
+        let mut folded = Folded::new();
+        let view = Figures {
+            items: vec![line("A", "Nano", 1, 100)],
+            coupon_codes: vec!["vip".into()],
+            refunds: [("r".to_owned(), Money::new(40, Currency::USD))].into(),
+            refund_times: [("r".to_owned(), EventTime(61 * DAY))].into(),
+            ..paid(100, 1)
+        };
+        folded.order(None, Some(&view));
+        let metrics = || aggregation::ALL.iter().map(|known| known.metric).chain(["product_name"]);
+        for metric in metrics() {
+            assert!(!folded.cells(metric).is_empty(), "{metric}");
+        }
+        folded.order(Some(&view), Some(&Figures { qa: true, ..view.clone() }));
+        for metric in metrics() {
+            assert!(folded.cells(metric).is_empty(), "{metric}");
+        }
+    }
+
+    #[test]
+    fn a_breakdown_that_moves_after_its_day_says_that_it_was_corrected() {
+        let mut folded = Folded::new();
+        let view = paid(100, 1);
+        folded.order_on(1, None, Some(&view));
+        folded.order_on(9, Some(&view), Some(&Figures { country: Some("DE".into()), ..view.clone() }));
+        let corrected = |name: &str| {
+            let mut cells = folded.metrics.values().filter(|metric| metric.metric == name);
+            cells.clone().count() > 0 && cells.all(|cell| cell.corrected)
+        };
+        assert!(corrected("revenue_by_country") && !corrected("revenue_by_device") && !corrected("revenue"));
+    }
 }

@@ -8,7 +8,7 @@ use commerce::money::GREATEST_MINOR;
 use commerce::order::Line;
 use commerce::{Currency, Money};
 
-use crate::aggregation::{Aggregation, Of, by};
+use crate::aggregation::{Aggregation, Of, bounded, by};
 use crate::cell::Deltas;
 
 pub(crate) const AGGREGATION: Aggregation = Aggregation {
@@ -22,7 +22,7 @@ pub(crate) const AGGREGATION: Aggregation = Aggregation {
             if let Some(id) = item_id(line) {
                 let (revenue, quantity) = products.entry(id).or_default();
                 *revenue = revenue.saturating_add(worth(line, total.currency));
-                *quantity = quantity.saturating_add(line.quantity);
+                *quantity = quantity.saturating_add(bounded(line.quantity));
             }
         }
         for (id, (revenue, quantity)) in products {
@@ -95,9 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_quantity_stays_within_an_amount() {
+    fn a_forged_quantity_stays_within_bounds() {
         let view = Figures { items: vec![line("A", "", i64::MAX, i64::MAX)], ..paid(1, 1) };
         let cells = cells_of("revenue_by_product", None, Some(&view));
-        assert_eq!(cells, [format!("1 USD shopify A [1000000000000000, {}, 1]", i64::MAX)]);
+        assert_eq!(cells, ["1 USD shopify A [1000000000000000, 1000000000000, 1]"]);
     }
 }

@@ -9,7 +9,7 @@ use commerce::Money;
 use commerce::order::Figures;
 use commerce::time::Zone;
 
-use crate::aggregation::{Aggregation, Of};
+use crate::aggregation::{Aggregation, Of, bounded};
 use crate::cell::Deltas;
 
 /// All of the workspace.
@@ -33,7 +33,7 @@ pub(crate) fn add<'a>(view: &'a Figures, zone: &Zone, deltas: &mut Deltas<'a>, b
         let figures = [
             total.minor,
             1,
-            view.item_count,
+            bounded(view.item_count),
             minor(view.discount_total),
             minor(view.shipping_total),
             minor(view.tax_total),

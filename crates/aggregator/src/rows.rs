@@ -16,9 +16,9 @@ use crate::cell::{Place, end_of};
 
 /// Per workspace: actors with their lists, carts, and the clock. Ordered: a list is a run of keys, so that a long
 /// history isn't rewritten for each event.
-pub(crate) const PEOPLE: Table = Table { number: 2, name: "people", ordered: true };
+pub(crate) const PEOPLE: Table = Table { number: 5, name: "people", ordered: true };
 /// Per workspace, set, day and chunk: who is in it ([`crate::funnel::Chunk`]).
-pub(crate) const SETS: Table = Table { number: 3, name: "sets", ordered: false };
+pub(crate) const SETS: Table = Table { number: 6, name: "sets", ordered: false };
 
 /// A key and its value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);

@@ -8,7 +8,7 @@ use commerce::{Currency, EventName, EventTime, Fact, Money, ReceivedTime, Source
 use super::{deltas, named};
 
 /// A fact about nothing.
-pub(crate) fn fact() -> Fact<Figures> {
+pub(crate) fn fact<V>() -> Fact<V> {
     Fact {
         event_id: "0f8fad5b-d9cb-869f-a165-70867728950e".to_owned(),
         event: EventName::OrderUpdated,

@@ -84,7 +84,7 @@ fn revenue(gross: i64, orders: i64) -> Metric {
         corrected: false,
         as_of: ReceivedTime(1_000_000),
         window_end_at: None,
-            members: None,
+        members: None,
     }
 }
 

@@ -448,7 +448,13 @@ pub fn full_metric() -> Metric {
 
 /// A cell with nothing that can be left out.
 pub fn bare_metric() -> Metric {
-    Metric { dimensions: BTreeMap::new(), values: BTreeMap::new(), window_end_at: None, members: None, ..full_metric() }
+    Metric {
+        dimensions: BTreeMap::new(),
+        values: BTreeMap::new(),
+        window_end_at: None,
+        members: None,
+        ..full_metric()
+    }
 }
 
 /// A dead letter with everything.
