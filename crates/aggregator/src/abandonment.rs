@@ -157,9 +157,8 @@ pub(crate) fn add(book: &mut Book<'_>, actor: Actor, piece: &Piece, quiet: i64) 
     let key = match piece.cart {
         Some(id) => key(book, &id),
         None => {
-            let row =
-                [actor.run(book, Kind::Piece).as_slice(), &ascending(piece.at), &piece.id.to_be_bytes()];
-            let row = row.concat();
+            let run = actor.run(book, Kind::Piece);
+            let row = [run.as_slice(), &ascending(piece.at), &piece.id.to_be_bytes()].concat();
             book.put(PEOPLE, &row, piece)?;
             own(book, actor, order_before(book, actor, piece.at))
         }

@@ -136,16 +136,16 @@ impl Set {
 /// Where a stored chunk stands.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct ChunkPlace {
-    workspace: String,
-    set: Set,
-    day: Day,
-    chunk: u32,
+    pub(crate) workspace: String,
+    pub(crate) set: Set,
+    pub(crate) day: Day,
+    pub(crate) chunk: u32,
 }
 
 /// A stored chunk.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Chunk {
-    members: Written,
+    pub(crate) members: Written,
     revision: i32,
     as_of: i64,
 }

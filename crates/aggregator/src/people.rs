@@ -384,3 +384,6 @@ fn forget(book: &mut Book<'_>, person: Actor, quiet: i64) -> Result<(), Failure>
     credits(book, person, 1)?;
     abandonment::forget(book, person, quiet)
 }
+
+#[cfg(test)]
+mod tests;
