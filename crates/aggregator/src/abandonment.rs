@@ -23,11 +23,11 @@ use crate::rows::{Book, PEOPLE, Spot, ascending, read, read_ascending};
 
 /// Carts by the day of their opening.
 pub(crate) const CARTS: Aggregation =
-    Aggregation { metric: "carts", cut: &[], figures: &["opened", "completed", "abandoned"], of: Of::State };
+    Aggregation { metric: "carts", cut: &["source"], figures: &["opened", "completed", "abandoned"], of: Of::State };
 
 /// What abandoned carts are worth, by currency.
 pub(crate) const VALUE: Aggregation =
-    Aggregation { metric: "abandoned_value", cut: &["currency"], figures: &["value"], of: Of::State };
+    Aggregation { metric: "abandoned_value", cut: &["currency", "source"], figures: &["value"], of: Of::State };
 
 /// What one fact does to a cart.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -39,6 +39,7 @@ pub(crate) struct Piece {
     /// The fact, hashed: of two checkouts of one instant it decides which is the last.
     id: u128,
     opens: bool,
+    source: String,
     /// What the checkout is worth.
     begin: Option<Money>,
     /// What was put in, less what was taken out.
@@ -78,6 +79,7 @@ impl Piece {
             received_at: fact.received_at,
             id: Mark::of(&[fact.event_id.as_bytes()]).0,
             opens,
+            source: fact.source.as_str().to_owned(),
             begin: activity.value.filter(|_| checkout),
             items,
         })
@@ -87,8 +89,8 @@ impl Piece {
 /// What is known of a cart.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 struct Cart {
-    /// The first time that something opened it; without one it isn't in the figures.
-    opened: Option<EventTime>,
+    /// When something opened it first, and the source that said so; without one it isn't in the figures.
+    opened: Option<(EventTime, String)>,
     /// The newest arrival of anything about it.
     last: i64,
     /// The last checkout that said its value.
@@ -114,6 +116,7 @@ enum Ending {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Shown {
     day: Day,
+    source: String,
     ending: Ending,
     value: BTreeMap<Currency, i64>,
 }
@@ -121,7 +124,10 @@ struct Shown {
 impl Cart {
     fn take(&mut self, piece: &Piece) {
         if piece.opens {
-            self.opened = Some(self.opened.map_or(piece.at, |known| known.min(piece.at)));
+            let opened = (piece.at, piece.source.clone());
+            if self.opened.as_ref().is_none_or(|known| opened < *known) {
+                self.opened = Some(opened);
+            }
         }
         self.last = self.last.max(piece.received_at.0);
         let begin = piece.begin.map(|money| (piece.at, piece.id, money));
@@ -143,7 +149,7 @@ impl Cart {
         let bought = |opened: EventTime| {
             self.actors.iter().any(|actor| last_order(book, *actor).is_some_and(|order| order >= opened))
         };
-        self.linked > 0 || self.opened.is_some_and(bought)
+        self.linked > 0 || self.opened.as_ref().is_some_and(|(opened, _)| bought(*opened))
     }
 
     fn index(&self) -> Kind {
@@ -349,8 +355,12 @@ fn look(book: &mut Book<'_>, key: &[u8], mut cart: Cart, quiet: i64) -> Result<(
     } else {
         Ending::Open
     };
-    let day = cart.opened.map(|opened| book.zone.day_of(opened));
-    let shown = day.map(|day| Shown { day, ending, value: cart.value() });
+    let shown = cart.opened.as_ref().map(|(opened, source)| Shown {
+        day: book.zone.day_of(*opened),
+        source: source.clone(),
+        ending,
+        value: cart.value(),
+    });
     if ending == Ending::Open && shown.is_some() && cart.due.is_none_or(|due| due > until) {
         if let Some(due) = cart.due {
             let row = due_row(book, due, key);
@@ -380,10 +390,10 @@ fn show(book: &mut Book<'_>, shown: Option<&Shown>, sign: i64) {
     let Some(shown) = shown else { return };
     let is = |ending| i64::from(shown.ending == ending);
     let figures = [1, is(Ending::Completed), is(Ending::Abandoned)];
-    book.moves.add(Spot::new(&CARTS, shown.day, []), &figures, sign);
+    book.moves.add(Spot::new(&CARTS, shown.day, [shown.source.clone()]), &figures, sign);
     if shown.ending == Ending::Abandoned {
         for (currency, minor) in &shown.value {
-            let spot = Spot::new(&VALUE, shown.day, [currency.to_string()]);
+            let spot = Spot::new(&VALUE, shown.day, [currency.to_string(), shown.source.clone()]);
             book.moves.add(spot, &[*minor], sign);
         }
     }

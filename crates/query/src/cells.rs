@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use commerce::members::Members;
 use commerce::time::Day;
 use commerce::{Metric, ReceivedTime};
 use hashbrown::{HashMap, HashSet};
@@ -71,11 +72,18 @@ impl<'a> Place<'a> {
 #[derive(Clone, Debug)]
 pub struct Cell {
     values: Arc<[(Arc<str>, i64)]>,
+    /// Of a set: its members.
+    members: Option<Arc<Members>>,
     /// True once its window had closed and it changed.
     pub corrected: bool,
 }
 
 impl Cell {
+    /// The members of a set; of what isn't one, none.
+    pub fn members(&self) -> Option<&Members> {
+        self.members.as_deref()
+    }
+
     /// A value; 0 where the cell doesn't have it.
     pub fn value(&self, name: &str) -> i64 {
         self.values.iter().find(|(known, _)| &**known == name).map_or(0, |(_, value)| *value)
@@ -162,7 +170,9 @@ impl Cells {
             Arc::new(Series { dimensions: Arc::new(metric.dimensions.clone()), windows: BTreeMap::new() })
         });
         let values = metric.values.iter().map(|(name, value)| (names.get(name), *value)).collect();
-        Arc::make_mut(series).windows.insert(place.window, Cell { values, corrected: metric.corrected });
+        let members = metric.members.as_ref().and_then(|members| Members::read(members).ok()).map(Arc::new);
+        let cell = Cell { values, members, corrected: metric.corrected };
+        Arc::make_mut(series).windows.insert(place.window, cell);
         figure.as_of = figure.as_of.max(Some(metric.as_of));
     }
 }

@@ -282,17 +282,17 @@ fn ana_c22_a_cart_is_open_then_abandoned_and_a_later_purchase_completes_it() {
     let later = |minutes| does(EventName::ProductViewed, Some(9), at(minutes));
     world.say(&in_cart(does(EventName::CheckoutStarted, Some(1), at(0)), "c", 5_000));
     world.say(&later(59));
-    assert_eq!(world.lines("carts"), ["1970-01-02 [1, 0, 0]"]);
+    assert_eq!(world.lines("carts"), ["1970-01-02 shopify [1, 0, 0]"]);
     world.say(&later(60));
-    assert_eq!(world.lines("carts"), ["1970-01-02 [1, 0, 1]"]);
-    assert_eq!(world.lines("abandoned_value"), ["1970-01-02 USD [5000]"]);
+    assert_eq!(world.lines("carts"), ["1970-01-02 shopify [1, 0, 1]"]);
+    assert_eq!(world.lines("abandoned_value"), ["1970-01-02 USD shopify [5000]"]);
     let bought = bought(Some(1), 5_000, at(600));
     let facts = order("o", &[bought.clone(), Figures { qa: true, ..bought }]);
     world.say(&facts[0]);
-    assert_eq!(world.lines("carts"), ["1970-01-02 [1, 1, 0]"]);
+    assert_eq!(world.lines("carts"), ["1970-01-02 shopify [1, 1, 0]"]);
     assert!(world.lines("abandoned_value").is_empty());
     world.say(&facts[1]);
-    assert_eq!(world.lines("carts"), ["1970-01-02 [1, 0, 1]"]);
+    assert_eq!(world.lines("carts"), ["1970-01-02 shopify [1, 0, 1]"]);
 }
 
 #[test]
@@ -302,14 +302,14 @@ fn a_cart_that_moves_again_is_open_again_and_its_clock_starts_anew() {
     let add = |minutes| in_cart(does(EventName::CartItemAdded, Some(1), at(minutes)), "c", 700);
     world.say(&add(0));
     world.say(&does(EventName::ProductViewed, Some(9), at(61)));
-    assert_eq!(world.lines("abandoned_value"), ["1970-01-02 USD [700]"]);
+    assert_eq!(world.lines("abandoned_value"), ["1970-01-02 USD shopify [700]"]);
     world.say(&add(70));
-    assert_eq!(world.lines("carts"), ["1970-01-02 [1, 0, 0]"]);
+    assert_eq!(world.lines("carts"), ["1970-01-02 shopify [1, 0, 0]"]);
     world.say(&in_cart(does(EventName::CartItemRemoved, Some(1), at(80)), "c", 300));
     world.say(&does(EventName::ProductViewed, Some(9), at(139)));
-    assert_eq!(world.lines("carts"), ["1970-01-02 [1, 0, 0]"]);
+    assert_eq!(world.lines("carts"), ["1970-01-02 shopify [1, 0, 0]"]);
     world.say(&does(EventName::ProductViewed, Some(9), at(140)));
-    assert_eq!(world.lines("abandoned_value"), ["1970-01-02 USD [1100]"]);
+    assert_eq!(world.lines("abandoned_value"), ["1970-01-02 USD shopify [1100]"]);
 }
 
 #[test]
@@ -319,10 +319,10 @@ fn without_a_cart_id_what_follows_a_purchase_is_another_cart() {
     facts.extend(order("o", &[bought(Some(1), 100, day(3))]));
     facts.push(does(EventName::ProductViewed, Some(9), day(9)));
     let world = World::of(&facts);
-    assert_eq!(world.lines("carts"), ["1970-01-02 [1, 1, 0]", "1970-01-06 [1, 0, 1]"]);
+    assert_eq!(world.lines("carts"), ["1970-01-02 shopify [1, 1, 0]", "1970-01-06 shopify [1, 0, 1]"]);
     // Without the purchase they are one.
     facts.remove(3);
-    assert_eq!(World::of(&facts).lines("carts"), ["1970-01-02 [1, 0, 1]"]);
+    assert_eq!(World::of(&facts).lines("carts"), ["1970-01-02 shopify [1, 0, 1]"]);
 }
 
 #[test]
