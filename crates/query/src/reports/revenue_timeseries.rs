@@ -100,7 +100,7 @@ mod tests {
             let text = days.to_string();
             let range = Range::read(Asked { days: Some(&text), ..Asked::default() }, today, None).unwrap();
             for currency in [None, Currency::parse("JPY").ok()] {
-                let question = Question { cells: Some(&cells), range, base: Currency::USD, currency };
+                let question = Question { range, currency, ..samples::question(Some(&cells), "2026-03-01", "2026-03-01") };
                 let (series, overview) = (of(&question), overview::of(&question));
                 prop_assert_eq!(series.days, days);
                 prop_assert_eq!(series.series.len(), usize::try_from(days).unwrap());
