@@ -87,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_series_has_exactly_days_entries_and_sums_to_the_total(
+        fn ana_c14_the_series_has_exactly_days_entries_and_sums_to_the_total(
             sales in proptest::collection::vec((-40_i32..40, 0_i64..10_000_000, 0_i64..50, "USD|EUR|JPY"), 0..60),
             days in 1_i32..60,
         ) {
