@@ -168,4 +168,21 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn two_people_who_turn_out_to_be_one_have_one_first_purchase() {
+        let mut folded = Folded::new();
+        let (old, own) = (by(1, "a", 100, 1), by(2, "b", 200, 5));
+        folded.order(None, Some(&own));
+        folded.order(None, Some(&old));
+        assert!(folded.cells("revenue_by_buyer").iter().all(|cell| cell.contains(" new ")));
+        folded.order(Some(&old), Some(&Figures { person_id: own.person_id, ..old.clone() }));
+        assert_eq!(
+            folded.cells("revenue_by_buyer"),
+            [
+                "1970-01-02 new USD shopify: orders 1, revenue 100",
+                "1970-01-06 returning USD shopify: orders 1, revenue 200",
+            ]
+        );
+    }
 }

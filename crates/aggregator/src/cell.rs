@@ -180,6 +180,8 @@ pub(crate) fn end_of(zone: &Zone, day: Day) -> EventTime {
 
 #[cfg(test)]
 mod tests {
+    use commerce::Currency;
+
     use super::*;
 
     #[test]
@@ -189,6 +191,14 @@ mod tests {
             let place = Place { metric: "revenue".into(), day: Day(-3), dimensions };
             assert_eq!(Place::read(&place.key(&workspace).unwrap()).unwrap(), (workspace.clone(), place));
         }
+    }
+
+    #[test]
+    fn the_keys_of_revenue_are_those_that_are_stored_since_it_had_no_other_dimension() {
+        let workspace = WorkspaceId::try_new("demo").unwrap();
+        let place = Place { metric: "revenue".into(), day: Day(20_500), dimensions: vec!["USD".into()] };
+        let stored = postcard::to_allocvec(&(&workspace, ("revenue", Day(20_500), Currency::USD))).unwrap();
+        assert_eq!(place.key(&workspace).unwrap(), stored);
     }
 
     #[test]

@@ -10,6 +10,20 @@
 //! sums. No late fact is dropped: a cell that moves after its window has closed raises its `revision` and says
 //! `corrected`.
 //!
+//! | metric | cut by | figures |
+//! |---|---|---|
+//! | `revenue` | currency | gross, orders, items, discount, shipping, tax, refund_amount, refunds |
+//! | `revenue_by_source` | currency, source | the same |
+//! | `revenue_by_channel` | currency, source, utm_campaign, utm_source, utm_medium | revenue, orders |
+//! | `revenue_by_coupon` | currency, source, coupon | revenue, orders, discount |
+//! | `revenue_by_device`, `_platform`, `_country` | currency, source, device (platform, country) | revenue, orders |
+//! | `revenue_by_product` | currency, source, item_id | revenue, quantity, orders |
+//! | `revenue_by_buyer` | currency, source, buyer (`new`, `returning`, `guest`) | revenue, orders |
+//! | `product_name` | item_id, title | none: the title is the name; not by day |
+//!
+//! All but the last are per day of the workspace's zone. `source` is the one whose word counts for the order, and a
+//! refund stands on its own day.
+//!
 //! [`aggregation`] says what is summed: one file per metric. [`processor`] adds and publishes, whatever the metric.
 
 mod abandonment;
