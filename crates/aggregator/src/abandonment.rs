@@ -22,12 +22,20 @@ use crate::people::{Actor, Kind, last_order, order_before, orders};
 use crate::rows::{Book, PEOPLE, Spot, ascending, read, read_ascending};
 
 /// Carts by the day of their opening.
-pub(crate) const CARTS: Aggregation =
-    Aggregation { metric: "carts", cut: &["source"], figures: &["opened", "completed", "abandoned"], of: Of::State };
+pub(crate) const CARTS: Aggregation = Aggregation {
+    metric: "carts",
+    cut: &["source"],
+    figures: &["opened", "completed", "abandoned"],
+    of: Of::State,
+};
 
 /// What abandoned carts are worth, by currency.
-pub(crate) const VALUE: Aggregation =
-    Aggregation { metric: "abandoned_value", cut: &["currency", "source"], figures: &["value"], of: Of::State };
+pub(crate) const VALUE: Aggregation = Aggregation {
+    metric: "abandoned_value",
+    cut: &["currency", "source"],
+    figures: &["value"],
+    of: Of::State,
+};
 
 /// What one fact does to a cart.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
 
 use crate::range;
-use crate::reports::top_products;
+use crate::reports::{attribution, cohorts, top_products};
 use crate::tenants::Refused;
 
 /// Why a request isn't answered.
@@ -28,6 +28,18 @@ pub enum Error {
     /// §6.4
     #[error("Invalid limit")]
     InvalidLimit,
+    /// §6.11
+    #[error("Invalid attribution model")]
+    InvalidModel,
+    /// §6.11
+    #[error("Invalid attribution window")]
+    InvalidWindow,
+    /// §6.12
+    #[error("Invalid months")]
+    InvalidMonths,
+    /// §6.13
+    #[error("user_id is required")]
+    UserIdRequired,
     /// The query string can't be decoded.
     #[error("Invalid query")]
     InvalidQuery,
@@ -64,6 +76,10 @@ impl Error {
             | Self::InvalidCurrency
             | Self::InvalidSource
             | Self::InvalidLimit
+            | Self::InvalidModel
+            | Self::InvalidWindow
+            | Self::InvalidMonths
+            | Self::UserIdRequired
             | Self::InvalidQuery
             | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -108,6 +124,21 @@ impl From<Refused> for Error {
 impl From<range::Invalid> for Error {
     fn from(_: range::Invalid) -> Self {
         Self::InvalidRange
+    }
+}
+
+impl From<attribution::Invalid> for Error {
+    fn from(invalid: attribution::Invalid) -> Self {
+        match invalid {
+            attribution::Invalid::Model => Self::InvalidModel,
+            attribution::Invalid::Window => Self::InvalidWindow,
+        }
+    }
+}
+
+impl From<cohorts::Invalid> for Error {
+    fn from(_: cohorts::Invalid) -> Self {
+        Self::InvalidMonths
     }
 }
 

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use commerce::{Currency, EventTime, Source};
+use commerce::{Currency, EventTime, PersonId, Source};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -20,7 +20,9 @@ use tokio::sync::Semaphore;
 use crate::error::Error;
 use crate::page::{self, unless_known};
 use crate::range::{Asked, Range};
-use crate::reports::{Question, Report, outcomes, summary, top_products, usage};
+use crate::reports::{
+    Question, Report, attribution, cohorts, outcomes, summary, top_products, usage, user_journey,
+};
 use crate::snapshot::{Published, Reading, Workspace};
 use crate::tenants::{Tenant, Tenants};
 use crate::{csv, live, orders, people};
@@ -93,6 +95,7 @@ type Parameters = Result<Query<Vec<(String, String)>>, axum::extract::rejection:
 /// All routes of the service except health and metrics.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
+        .route("/v1/api/analytics/ecommerce/user-journey", get(journey))
         .route("/v1/api/analytics/ecommerce/{report}", get(report))
         .route("/v1/metrics/outcomes", get(outcomes_report))
         .route("/v1/metrics/usage", get(usage_report))
@@ -152,6 +155,22 @@ async fn report(
         Report::TopProducts => top_products::limit(value(&parameters, "limit"))?,
         _ => 0,
     };
+    let asked = |name| value(&parameters, name);
+    let attribution = match report {
+        Report::Attribution => attribution::Asked::read(asked("model"), asked("window"))?,
+        _ => attribution::Asked::default(),
+    };
+    let ranged = asked("start").is_some() && asked("end").is_some();
+    let months = asked("months").filter(|_| report == Report::Cohorts);
+    let today = tenant.zone.day_of((app.now)());
+    let cohorts = cohorts::Asked::read(months, ranged.then_some(view.range), today)?;
+    // Whose first purchase it was doesn't depend on the source that is asked for.
+    if report == Report::Cohorts && view.source.is_some() {
+        return Err(Error::Unsupported("source"));
+    }
+    if report == Report::Funnel && asked("ordered").is_some_and(|text| text != "false") {
+        return Err(Error::Unsupported("ordered"));
+    }
     let snapshot = app.published.snapshot();
     loaded(&app)?;
     let workspace = snapshot.workspace(tenant.id.as_str());
@@ -162,6 +181,8 @@ async fn report(
         currency: view.currency,
         source: view.source,
         limit,
+        attribution,
+        cohorts,
     };
     let body = report.json(&question)?;
     if wants_csv(&headers) {
@@ -183,6 +204,22 @@ async fn report(
         return Ok(response);
     }
     Ok(json(&headers, body))
+}
+
+async fn journey(State(app): Shared, parameters: Parameters, headers: HeaderMap) -> Result<Response, Error> {
+    let tenant = app.tenants.authenticate(&headers)?;
+    let parameters = parameters?.0;
+    let user_id = value(&parameters, "user_id").ok_or(Error::UserIdRequired)?;
+    let view = View::of_all_sources(&parameters, tenant, (app.now)())?;
+    loaded(&app)?;
+    let stores = app.published.stores();
+    let workspace = tenant.id.as_str();
+    // Any identifier of the person finds the journey (D-ANA-18), and a person id does so before there is a profile.
+    let profile = people::find(&stores.people, workspace, user_id);
+    let person = profile.map(|profile| profile.person_id).or_else(|| PersonId::parse(user_id.trim()));
+    let (from, to) = (tenant.zone.start_of(view.range.first()), tenant.zone.start_of(view.range.end()));
+    let events = person.map(|person| stores.journeys.of(workspace, person, from, to)).unwrap_or_default();
+    answer(&headers, &user_journey::of(user_id, events, tenant.base))
 }
 
 /// True when the client names CSV before JSON and before everything.

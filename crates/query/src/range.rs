@@ -63,6 +63,11 @@ impl Range {
         Ok(Self { first: Day(today.0.saturating_sub(days - 1)), days })
     }
 
+    /// Every day that a figure may stand on.
+    pub fn always() -> Self {
+        Self { first: Day(-1_000_000), days: 4_000_000 }
+    }
+
     /// One day.
     pub fn day(day: Day) -> Self {
         Self { first: day, days: 1 }

@@ -152,7 +152,8 @@ mod tests {
     fn ana_c19_the_asked_model_and_window_are_answered_and_shares_are_of_all_revenue() {
         let credited = |campaign: &str, linear, orders| {
             let channel = [("utm_campaign", campaign), ("utm_source", "a"), ("utm_medium", "(none)")];
-            let values = [("linear_30_revenue", linear), ("linear_30_orders", orders), ("linear_7_revenue", 1)];
+            let values =
+                [("linear_30_revenue", linear), ("linear_30_orders", orders), ("linear_7_revenue", 1)];
             cell("attribution", "2026-03-01", &channel, &values)
         };
         let rest = [("linear_30_revenue", 5_000), ("linear_30_orders", 1)];

@@ -24,6 +24,10 @@ pub struct CartAbandonment {
     pub basis: Basis,
 }
 
+/// The figures of the answer, in their order.
+pub(super) const COLUMNS: [&str; 5] =
+    ["abandonment_rate", "abandoned_carts", "abandoned_revenue", "completed_carts", "days"];
+
 /// The rate alone.
 pub(super) fn rate(question: &Question<'_>) -> Percent {
     let [abandoned, completed] = carts(question);

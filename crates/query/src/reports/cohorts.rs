@@ -15,7 +15,7 @@ const DEFAULT_MONTHS: i32 = 6;
 const GREATEST_MONTHS: i32 = 24;
 
 /// A calendar month: months since year 0.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Month(i32);
 
 impl Month {
@@ -46,7 +46,7 @@ impl Serialize for Month {
 }
 
 /// The cohorts that are asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Asked {
     first: Month,
     last: Month,
@@ -205,6 +205,9 @@ mod tests {
     fn without_data_the_shape_is_the_same() {
         let asked = Asked::read(None, None, day("2026-03-15")).unwrap();
         let answer = serde_json::to_string(&of(&question(None, "2026-03-01", "2026-03-15"), asked)).unwrap();
-        assert!(answer.starts_with(r#"{"cohorts":[],"avg_ltv":0.00,"total_purchasing_users":0,"#), "{answer}");
+        assert!(
+            answer.starts_with(r#"{"cohorts":[],"avg_ltv":0.00,"total_purchasing_users":0,"#),
+            "{answer}"
+        );
     }
 }

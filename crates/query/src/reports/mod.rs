@@ -2,7 +2,12 @@
 //!
 //! A report is a function `of(&Question) -> impl Serialize`. All of them read one [`Cells`] of one snapshot.
 
+mod actors;
+pub mod attribution;
 mod breakdown;
+pub mod cart_abandonment;
+pub mod cohorts;
+pub mod funnel;
 pub mod outcomes;
 pub mod overview;
 pub mod revenue_by_channel;
@@ -12,6 +17,7 @@ pub mod revenue_timeseries;
 pub mod summary;
 pub mod top_products;
 pub mod usage;
+pub mod user_journey;
 
 use std::collections::BTreeMap;
 
@@ -42,11 +48,19 @@ pub enum Report {
     RevenueByPlatform,
     /// §6.9
     RevenueByCountry,
+    /// §6.3
+    Funnel,
+    /// §6.10
+    CartAbandonment,
+    /// §6.11
+    Attribution,
+    /// §6.12
+    Cohorts,
 }
 
 impl Report {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Overview,
         Self::RevenueTimeseries,
         Self::TopProducts,
@@ -55,6 +69,10 @@ impl Report {
         Self::RevenueByDevice,
         Self::RevenueByPlatform,
         Self::RevenueByCountry,
+        Self::Funnel,
+        Self::CartAbandonment,
+        Self::Attribution,
+        Self::Cohorts,
     ];
 
     /// The last part of the path.
@@ -68,6 +86,10 @@ impl Report {
             Self::RevenueByDevice => "revenue-by-device",
             Self::RevenueByPlatform => "revenue-by-platform",
             Self::RevenueByCountry => "revenue-by-country",
+            Self::Funnel => "funnel",
+            Self::CartAbandonment => "cart-abandonment",
+            Self::Attribution => "attribution",
+            Self::Cohorts => "cohorts",
         }
     }
 
@@ -87,6 +109,10 @@ impl Report {
             Self::RevenueByDevice => serde_json::to_vec(&revenue_by_place::devices(question)),
             Self::RevenueByPlatform => serde_json::to_vec(&revenue_by_place::platforms(question)),
             Self::RevenueByCountry => serde_json::to_vec(&revenue_by_place::countries(question)),
+            Self::Funnel => serde_json::to_vec(&funnel::of(question)),
+            Self::CartAbandonment => serde_json::to_vec(&cart_abandonment::of(question)),
+            Self::Attribution => serde_json::to_vec(&attribution::of(question, question.attribution)),
+            Self::Cohorts => serde_json::to_vec(&cohorts::of(question, question.cohorts)),
         }
     }
 
@@ -105,6 +131,12 @@ impl Report {
             Self::RevenueByDevice => (Some("devices"), &["device_type", "revenue", "orders"]),
             Self::RevenueByPlatform => (Some("platforms"), &["platform", "revenue", "orders"]),
             Self::RevenueByCountry => (Some("countries"), &["country", "revenue", "orders"]),
+            Self::Funnel => (Some("steps"), &["name", "count", "percentage"]),
+            Self::CartAbandonment => (None, &cart_abandonment::COLUMNS),
+            Self::Attribution => {
+                (Some("attributed"), &["campaign", "source", "medium", "revenue", "orders", "pct_of_total"])
+            }
+            Self::Cohorts => (Some("cohorts"), &["month", "users", "revenue_by_month"]),
         };
         Table { rows, columns }
     }
@@ -125,6 +157,26 @@ pub struct Question<'a> {
     pub source: Option<Source>,
     /// How many rows a list of products may have.
     pub limit: usize,
+    /// How orders are credited.
+    pub attribution: attribution::Asked,
+    /// Which cohorts.
+    pub cohorts: cohorts::Asked,
+}
+
+impl<'a> Question<'a> {
+    /// Asks for what all sources brought in.
+    pub(crate) fn of_revenue(cells: Option<&'a Cells>, range: Range, base: Currency) -> Self {
+        Self {
+            cells,
+            range,
+            base,
+            currency: None,
+            source: None,
+            limit: 0,
+            attribution: attribution::Asked::default(),
+            cohorts: cohorts::Asked::default(),
+        }
+    }
 }
 
 /// The names of the values of the figure `revenue`, as the aggregator writes them.
@@ -269,6 +321,8 @@ pub(crate) mod samples {
             currency: None,
             source: None,
             limit: top_products::DEFAULT_LIMIT,
+            attribution: attribution::Asked::default(),
+            cohorts: cohorts::Asked::read(None, None, Day::parse(end).unwrap()).unwrap(),
         }
     }
 }

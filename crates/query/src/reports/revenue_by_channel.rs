@@ -1,11 +1,13 @@
 //! `revenue-by-channel` (§6.5).
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
+use super::actors::distinct;
 use super::breakdown::Breakdown;
 use super::{Basis, Question};
 use crate::amount::{Amount, Percent};
-use crate::range::Range;
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -32,21 +34,17 @@ pub struct Channel<'a> {
     pub revenue: Amount,
     /// Counted orders.
     pub orders: i128,
-    /// Actors who bought, of all actors with any event of the channel; 0 while they aren't known.
+    /// Actors who bought, of all actors with any event of the channel.
     pub conversion_rate: Percent,
-}
-
-/// The actors of a channel over a range: those who bought, and all. `None` as long as no figure has them.
-fn actors(_channel: &[&str; 3], _range: Range) -> Option<(u64, u64)> {
-    None
 }
 
 /// Computes the answer.
 pub fn of<'a>(question: &Question<'a>) -> RevenueByChannel<'a> {
     let dimensions = ["utm_campaign", "utm_source", "utm_medium"];
     let found = Breakdown::of(question, "revenue_by_channel", dimensions, ["revenue", "orders"]);
+    let [buyers, visitors] = ["buyers", "visitors"].map(|set| distinct(question, set, dimensions));
     let channel = |(channel, [revenue, orders]): &([&'a str; 3], [i128; 2])| {
-        let (bought, all) = actors(channel, question.range).unwrap_or_default();
+        let actors = |of: &HashMap<[&str; 3], i128>| of.get(channel).copied().unwrap_or(0);
         let [campaign, source, medium] = *channel;
         Channel {
             campaign,
@@ -54,7 +52,7 @@ pub fn of<'a>(question: &Question<'a>) -> RevenueByChannel<'a> {
             medium,
             revenue: found.amount(*revenue),
             orders: *orders,
-            conversion_rate: Percent::of(i128::from(bought), i128::from(all)),
+            conversion_rate: Percent::of(actors(&buyers), actors(&visitors)),
         }
     };
     let channels = found.rows.iter().map(channel).collect();
