@@ -6,6 +6,7 @@ mod analytics_bytes;
 mod analytics_door;
 mod analytics_events;
 mod analytics_fraud;
+mod analytics_plan;
 mod any_bytes;
 mod fixture;
 mod lifesight_door;
