@@ -55,6 +55,12 @@ reasons! {
     UnknownKey = "unknown_key",
     /// The key belongs to another workspace. Nothing is stored.
     WrongWorkspace = "wrong_workspace",
+    /// The key is known and doesn't open this: a publishable key where a secret one is needed. Nothing is stored.
+    KeyNotAllowed = "key_not_allowed",
+    /// The workspace's plan doesn't cover it, or its quota is used up. Nothing is stored.
+    PlanLimit = "plan_limit",
+    /// Requests come faster than the workspace's plan allows: the sender slows down and retries.
+    RateLimited = "rate_limited",
     /// The body is larger than the source's limit.
     PayloadTooLarge = "payload_too_large",
     /// The body didn't arrive in time or couldn't be decompressed.

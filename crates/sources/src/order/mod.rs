@@ -81,6 +81,11 @@ pub(crate) struct Parts {
 
 /// Makes the event of what was read.
 pub(crate) fn assemble(raw: &Raw<'_>, delivery: Delivery<'_>, parts: Parts, reader: Reader) -> Event {
+    envelope::seal(raw, draft(raw, delivery, parts), reader)
+}
+
+/// Makes the draft of what was read, for a delivery that has more to say than an order: its place in a batch, a label.
+pub(crate) fn draft<'a>(raw: &Raw<'_>, delivery: Delivery<'a>, parts: Parts) -> Draft<'a> {
     let test = parts.test && raw.workspace.is_production();
     let content = content::of(&parts.observation, parts.person.as_ref(), raw.received_at, test);
     let said = |at: Option<EventTime>| at.map_or(i64::MIN, |at| at.0).to_le_bytes();
@@ -96,14 +101,13 @@ pub(crate) fn assemble(raw: &Raw<'_>, delivery: Delivery<'_>, parts: Parts, read
     ]);
     let entity = Entity { r#type: "order".to_owned(), id: parts.id, aliases: parts.aliases };
     let keys = (delivery.transport, semantic);
-    let draft = Draft {
+    Draft {
         occurred_at: parts.occurred_at,
         person: parts.person,
         payload: Payload { order: Some(parts.observation), ..Payload::default() },
         test: parts.test,
         ..Draft::new(delivery.event, delivery.source_event, delivery.space, entity, keys)
-    };
-    envelope::seal(raw, draft, reader)
+    }
 }
 
 /// The id of an order; its absence has a reason of its own.

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
+mod analytics_bytes;
+mod analytics_door;
+mod analytics_events;
+mod analytics_fraud;
+mod analytics_plan;
 mod any_bytes;
 mod fixture;
 mod lifesight_door;
