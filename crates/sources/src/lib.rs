@@ -16,6 +16,7 @@
 //!
 //! Each source is one folder (`authenticate`, `validate`, `normalize`) and one line of [`FAMILIES`].
 
+mod customerio;
 mod envelope;
 pub mod http;
 mod json;
@@ -54,7 +55,7 @@ struct Place {
 }
 
 /// All sources that are served: one line each.
-static FAMILIES: &[Family] = &[shopify::FAMILY, lifesight::FAMILY];
+static FAMILIES: &[Family] = &[shopify::FAMILY, lifesight::FAMILY, customerio::FAMILY];
 
 /// 5 MiB, the limit of webhooks (R8.6).
 const WEBHOOK_LIMIT: usize = 5 * 1024 * 1024;
