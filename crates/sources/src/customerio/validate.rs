@@ -187,9 +187,9 @@ pub(super) fn read<'a>(
     }
 }
 
-/// A body without bytes is one without fields: clients send none where there is nothing to say.
+/// A body without bytes is one without fields, and so is `null`: clients send them where there is nothing to say.
 fn object(body: &[u8]) -> Result<Bag<'_>, Fault> {
-    if body.trim_ascii().is_empty() {
+    if matches!(body.trim_ascii(), b"" | b"null") {
         return Ok(Bag::default());
     }
     json::bag(body).map_err(|_| Fault::new(Kind::Malformed, "body", "the body must be a JSON object"))

@@ -3,6 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod any_bytes;
+mod customerio_batch;
+mod customerio_bytes;
+mod customerio_door;
+mod customerio_events;
+mod customerio_keys;
+mod customerio_people;
 mod fixture;
 mod lifesight_door;
 mod lifesight_events;
