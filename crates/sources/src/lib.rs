@@ -17,6 +17,7 @@
 //! Each source is one folder (`authenticate`, `validate`, `normalize`) and one line of [`FAMILIES`].
 
 mod analytics;
+mod customerio;
 mod envelope;
 pub mod http;
 mod json;
@@ -55,7 +56,7 @@ struct Place {
 }
 
 /// All sources that are served: one line each.
-static FAMILIES: &[Family] = &[shopify::FAMILY, lifesight::FAMILY, analytics::FAMILY];
+static FAMILIES: &[Family] = &[shopify::FAMILY, lifesight::FAMILY, customerio::FAMILY, analytics::FAMILY];
 
 /// 5 MiB, the limit of webhooks (R8.6).
 const WEBHOOK_LIMIT: usize = 5 * 1024 * 1024;
