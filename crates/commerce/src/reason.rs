@@ -55,6 +55,10 @@ reasons! {
     UnknownKey = "unknown_key",
     /// The key belongs to another workspace. Nothing is stored.
     WrongWorkspace = "wrong_workspace",
+    /// The key is known, but doesn't open what is asked for. Nothing is stored.
+    Forbidden = "forbidden",
+    /// A credential sends more than its workspace may: it comes again later.
+    RateLimited = "rate_limited",
     /// The body is larger than the source's limit.
     PayloadTooLarge = "payload_too_large",
     /// The body didn't arrive in time or couldn't be decompressed.
