@@ -106,10 +106,7 @@ const LONGEST_VALUE: usize = 200;
 
 fn body(fault: Fault<'_>, correlation: &str) -> String {
     let details = fault.path.map(|path| {
-        let json = fault.value.json();
-        let plain = matches!(fault.value.value(), Value::Text(_) | Value::Number(_) | Value::Bool(_));
-        let value =
-            if plain && json.len() <= LONGEST_VALUE { format!(r#","value":{json}"#) } else { String::new() };
+        let value = sent_back(fault.value).map(|json| format!(r#","value":{json}"#)).unwrap_or_default();
         format!(r#""details":{{"path":{}{value}}},"#, json::quoted(path))
     });
     format!(
@@ -120,6 +117,15 @@ fn body(fault: Fault<'_>, correlation: &str) -> String {
         details.unwrap_or_default(),
         json::quoted(fault.code.remediation()),
     )
+}
+
+/// A value as it may stand in an answer: short, plain, and nothing that a client's own parser stumbles over, like `1e400`.
+fn sent_back(value: Scalar<'_>) -> Option<&str> {
+    let plain = matches!(value.value(), Value::Text(_) | Value::Number(_) | Value::Bool(_));
+    let json = value.json();
+    let fine =
+        plain && json.len() <= LONGEST_VALUE && serde_json::from_str::<serde_json::Value>(json).is_ok();
+    fine.then_some(json)
 }
 
 /// A record of a batch that is refused while others are taken.

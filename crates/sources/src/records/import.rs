@@ -45,6 +45,7 @@ pub struct BadLine {
 /// A file that is being read: an iterator over its bodies.
 pub struct Profiles<'a> {
     rows: csv::Reader<&'a [u8]>,
+    lines: Lines<'a>,
     columns: Vec<String>,
     file: Mark,
     as_of: Option<String>,
@@ -67,12 +68,38 @@ pub fn profiles(file: &[u8], as_of: Option<EventTime>) -> Result<Profiles<'_>, F
     let columns = columns(header)?;
     Ok(Profiles {
         rows,
+        lines: Lines { text, byte: 0, line: 1 },
         columns,
         file: Mark::of(&[b"import profiles", file]),
         as_of: as_of.map(EventTime::to_rfc3339),
         bodies: 0,
         ended: false,
     })
+}
+
+/// Numbers of lines. The reader's own ones are those of the line break that stands before a row.
+struct Lines<'a> {
+    text: &'a [u8],
+    byte: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the first row at or after `byte`.
+    fn at(&mut self, byte: u64) -> u64 {
+        let start = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
+        let rest = self.text.get(start..).unwrap_or_default();
+        let start = start + rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        while self.byte < start {
+            let here = self.text.get(self.byte);
+            let pair = here == Some(&b'\r') && self.text.get(self.byte + 1) == Some(&b'\n');
+            if matches!(here, Some(b'\n' | b'\r')) && !pair {
+                self.line += 1;
+            }
+            self.byte += 1;
+        }
+        self.line
+    }
 }
 
 fn columns(header: &ByteRecord) -> Result<Vec<String>, Failure> {
@@ -116,7 +143,7 @@ impl Iterator for Profiles<'_> {
         let mut row = ByteRecord::new();
         while records.len() < LARGEST_BODY && faults.len() < LARGEST_BODY {
             let read = self.rows.read_byte_record(&mut row);
-            let line = row.position().map_or(0, csv::Position::line);
+            let line = self.lines.at(row.position().map_or(0, csv::Position::byte));
             match read {
                 Ok(true) => match record(&self.columns, &row, self.as_of.as_deref()) {
                     Ok(record) => {
