@@ -26,6 +26,7 @@ pub mod meter;
 mod order;
 mod phone;
 mod read;
+pub mod records;
 mod shopify;
 pub mod workspace;
 
@@ -56,7 +57,8 @@ struct Place {
 }
 
 /// All sources that are served: one line each.
-static FAMILIES: &[Family] = &[shopify::FAMILY, lifesight::FAMILY, customerio::FAMILY, analytics::FAMILY];
+static FAMILIES: &[Family] =
+    &[shopify::FAMILY, lifesight::FAMILY, customerio::FAMILY, analytics::FAMILY, records::FAMILY];
 
 /// 5 MiB, the limit of webhooks (R8.6).
 const WEBHOOK_LIMIT: usize = 5 * 1024 * 1024;

@@ -114,7 +114,7 @@ pub(crate) fn observe(
     })
 }
 
-fn financial_status(reader: &mut Reader, value: Scalar<'_>) -> Option<FinancialStatus> {
+pub(crate) fn financial_status(reader: &mut Reader, value: Scalar<'_>) -> Option<FinancialStatus> {
     let text = word(value)?;
     Some(match text.as_str() {
         "pending" | "unpaid" => FinancialStatus::Pending,
@@ -132,7 +132,11 @@ fn financial_status(reader: &mut Reader, value: Scalar<'_>) -> Option<FinancialS
 }
 
 /// The name of the delivery states the fact even where the body's word lags behind (lifesight.md §4).
-fn fulfillment_status(reader: &mut Reader, event: EventName, value: Scalar<'_>) -> Option<FulfillmentStatus> {
+pub(crate) fn fulfillment_status(
+    reader: &mut Reader,
+    event: EventName,
+    value: Scalar<'_>,
+) -> Option<FulfillmentStatus> {
     let said = match word(value).as_deref() {
         Some("fulfilled" | "shipped") => Some(FulfillmentStatus::Fulfilled),
         Some("partial" | "partially_fulfilled") => Some(FulfillmentStatus::PartiallyFulfilled),
@@ -216,7 +220,7 @@ fn items(
     Ok(Some(items))
 }
 
-fn tags(value: Scalar<'_>) -> Option<Vec<String>> {
+pub(crate) fn tags(value: Scalar<'_>) -> Option<Vec<String>> {
     let text = value.text()?;
     Some(text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect())
 }
