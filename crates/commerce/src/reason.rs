@@ -63,6 +63,8 @@ reasons! {
     UnknownPath = "unknown_path",
     /// The method is not allowed at this address.
     WrongMethod = "wrong_method",
+    /// The credential has used up its rate or quota: the sender comes again later.
+    RateLimited = "rate_limited",
     /// The record couldn't be committed to Kafka in time, or too much is in flight: the sender retries.
     Unavailable = "unavailable",
     /// The workspace named by the record isn't configured.

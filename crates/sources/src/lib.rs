@@ -24,7 +24,9 @@ pub mod meter;
 mod order;
 mod phone;
 mod read;
+mod sequenzy;
 mod shopify;
+mod stripe;
 pub mod workspace;
 
 use commerce::event::Fraud;
@@ -54,7 +56,7 @@ struct Place {
 }
 
 /// All sources that are served: one line each.
-static FAMILIES: &[Family] = &[shopify::FAMILY, lifesight::FAMILY];
+static FAMILIES: &[Family] = &[shopify::FAMILY, stripe::FAMILY, lifesight::FAMILY, sequenzy::FAMILY];
 
 /// 5 MiB, the limit of webhooks (R8.6).
 const WEBHOOK_LIMIT: usize = 5 * 1024 * 1024;

@@ -7,7 +7,7 @@
 //! ```
 
 pub(crate) mod body;
-mod content;
+pub(crate) mod content;
 pub(crate) mod observe;
 mod person;
 pub(crate) mod refund;
