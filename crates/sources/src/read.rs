@@ -267,6 +267,36 @@ mod tests {
     }
 
     #[test]
+    fn a_senders_unit_becomes_that_of_the_currency() {
+        let read = |value: &str, currency: &str, digits| {
+            let mut reader = Reader::new(ReceivedTime(0));
+            let currency = Currency::parse(currency).unwrap();
+            let money = with(value, |v| reader.minor(v, currency, digits, format_args!("a")))?;
+            Ok::<_, Failure>((money.map(|money| money.minor), reader.flags.len()))
+        };
+        for (value, currency, digits, expected) in [
+            ("4999", "USD", 2, (Some(4999), 0)),
+            (r#""4999""#, "USD", 2, (Some(4999), 0)),
+            ("4999.0", "USD", 2, (Some(4999), 0)),
+            ("5000", "MGA", 0, (Some(500_000), 0)),
+            ("500000", "UGX", 2, (Some(5000), 0)),
+            ("149", "UGX", 2, (Some(1), 1)),
+            ("150", "UGX", 2, (Some(2), 1)),
+            ("-150", "UGX", 2, (Some(-2), 1)),
+            ("9", "JPY", 1, (Some(1), 1)),
+            ("null", "USD", 2, (None, 0)),
+        ] {
+            assert_eq!(read(value, currency, digits).unwrap(), expected, "{value} {currency}");
+        }
+        for value in ["10.5", "1e3", "true", r#""ten""#, "1000000000000001", "9223372036854775808", "[1]"] {
+            let failure = read(value, "USD", 2).unwrap_err();
+            assert_eq!((failure.reason, failure.field.as_deref()), (Reason::BadMoney, Some("a")), "{value}");
+        }
+        assert!(read("9223372036854775807", "MGA", 0).is_err());
+        assert!(read("1", "USD", 40).is_err());
+    }
+
+    #[test]
     fn a_fault_names_its_path() {
         let mut reader = Reader::new(ReceivedTime(0));
         let failure =

@@ -7,6 +7,7 @@ mod fixture;
 mod lifesight_door;
 mod lifesight_events;
 mod routes;
+mod sequenzy_bytes;
 mod sequenzy_door;
 mod sequenzy_events;
 mod shopify_door;

@@ -9,7 +9,6 @@ use sources::meter::{Meter, Velocity};
 use sources::workspace::{Secret, SequenzyConfig};
 use sources::{Decision, WorkspaceConfig, Workspaces};
 
-use crate::any_bytes::{odd_value, places};
 use crate::fixture::*;
 
 pub(crate) const ORDERS: &str = "/api/v1/orders";
@@ -436,51 +435,4 @@ fn the_transport_key_is_the_body_and_its_address() {
     assert_eq!(key(ORDERS, &body), key(ORDERS, &body));
     assert_ne!(key(ORDERS, &body), key(ORDERS, &format!("{body} ")));
     assert_ne!(key(ORDERS, &body), key(CHECKOUTS, &body));
-}
-
-proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn no_body_makes_the_door_panic(body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
-        let _ = push(ORDERS, &body);
-        let _ = push(CHECKOUTS, &body);
-    }
-
-    #[test]
-    fn what_passes_the_door_is_always_read(
-        changes in proptest::collection::vec(
-            (proptest::prelude::any::<proptest::sample::Index>(), odd_value()), 1..4),
-    ) {
-        let mut body = with(least(), json!({
-            "orderNumber": "#7", "status": "refunded", "orderedAt": "2026-03-14T12:30:00Z", "refundAmountCents": 1,
-            "items": [{"productId": "p", "title": "t", "quantity": 1, "priceCents": 1, "sku": "s"}],
-            "customerTotals": {"ordersCount": 1, "totalSpentCents": 2}, "properties": {"a": {"b": 1}, "refundId": 1},
-            "checkoutId": "chk-1", "checkoutUrl": "u",
-        }));
-        for (place, value) in changes {
-            let mut found = Vec::new();
-            places(&body, String::new(), &mut found);
-            let place = place.get(&found).clone();
-            if let Some(target) = body.pointer_mut(&place).filter(|_| !place.is_empty()) {
-                *target = value;
-            }
-        }
-        let text = body.to_string();
-        for path in [ORDERS, CHECKOUTS] {
-            if let Decision::Accept(accepted) = push(path, text.as_bytes()) {
-                proptest::prop_assert_eq!(items(&accepted, text.as_bytes()).unwrap().len(), 2);
-            }
-        }
-    }
-}
-
-#[test]
-fn a_deep_push_is_no_danger() {
-    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
-        for field in ["customer", "items", "properties", "x"] {
-            let deep = format!("{{\"{field}\":{}1{}}}", open.repeat(100_000), close.repeat(100_000));
-            assert!(!faults(push(ORDERS, deep.as_bytes())).is_empty());
-        }
-    }
 }

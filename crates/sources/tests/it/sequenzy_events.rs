@@ -496,29 +496,3 @@ fn a_checkout_starts_with_its_items_value_and_address() {
     assert_eq!(worth.to_string(), "50.00 USD", "without a currency the workspace's");
     assert_ne!(bare[0].keys.semantic, started.keys.semantic);
 }
-
-#[test]
-fn a_stored_body_with_a_fault_fails_with_its_first() {
-    let workspace = Workspace::development().unwrap();
-    let failure = |path: &str, body: &[u8]| {
-        let headers = [("path", path)];
-        let raw = Raw {
-            source: Source::Sequenzy,
-            workspace: &workspace,
-            received_at: received(NOW),
-            partition: 0,
-            offset: 0,
-            headers: &headers,
-            body,
-        };
-        let failure = sources::normalize(&raw).unwrap_err();
-        (failure.reason.code(), failure.field.unwrap_or_default())
-    };
-    assert_eq!(failure(ORDERS, b"{}"), ("missing_field", "orderId".into()));
-    assert_eq!(failure(ORDERS, b"\xff"), ("malformed_json", "body".into()));
-    assert_eq!(failure("/elsewhere", b"{}"), ("unsupported_event", "path".into()));
-    let long = least().to_string().replace("5000", &"9".repeat(300));
-    assert_eq!(failure(ORDERS, long.as_bytes()), ("bad_value", "totalCents".into()));
-    let twice = least().to_string().replace("\"totalCents\":5000", "\"totalCents\":1,\"totalCents\":\"x\"");
-    assert_eq!(failure(ORDERS, twice.as_bytes()), ("bad_value", "totalCents".into()));
-}

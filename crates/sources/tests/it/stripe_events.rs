@@ -214,7 +214,7 @@ fn str_c11_an_expanded_customer_is_its_id() {
     let expanded = json!({"id": "cus_1", "object": "customer", "email": "other@example.com"});
     let by_object = succeeded(json!({"customer": expanded, "subscription": {"id": "sub_1"}}));
     assert_eq!(by_id, by_object);
-    assert_eq!(by_id[1].person.as_ref().unwrap().update_only, false);
+    assert!(!by_id[1].person.as_ref().unwrap().update_only);
 }
 
 #[test]
