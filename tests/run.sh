@@ -99,7 +99,16 @@ configuration() {
     "${CARGO_TARGET_DIR:-target}/debug/tillstream" config show --config deploy/compose/tillstream.toml >/dev/null
 }
 
-tests() { cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$TMPDIR/tests.log"; }
+# The runners' lines are kept where `tillstream features` looks for them.
+tests() {
+    local code=0
+    cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$TMPDIR/tests.log" || code=$?
+    cp "$TMPDIR/tests.log" "${CARGO_TARGET_DIR:-target}/tests.log"
+    return $code
+}
+
+# Which test shows which capability.
+features() { "${CARGO_TARGET_DIR:-target}/debug/tillstream" features --log "$TMPDIR/tests.log"; }
 
 no_process_left() {
     local left
@@ -132,6 +141,7 @@ step 'lints' cargo clippy --workspace --all-targets --locked -- -D warnings
 step 'build of the tests' cargo test --workspace --locked --no-run
 step 'configuration of docker-compose.yml' configuration
 step 'tests' tests
+step 'capabilities' features
 if [ -d /proc/self ] && have ps; then
     step 'no process left behind' no_process_left
 fi

@@ -43,6 +43,7 @@ pub const PLAN: Plan = Plan {
         let kept = &config.aggregator;
         service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)
     },
+    lane_per_second: |_| None,
 };
 
 /// Runs the service until the shutdown. Blocks.

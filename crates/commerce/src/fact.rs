@@ -35,8 +35,10 @@ pub struct Fact<V = View> {
     /// Arrival of the delivery that brought it to light.
     pub received_at: ReceivedTime,
     /// What it is about: `order`, `checkout`, `person`, …
+    #[serde(default)]
     pub entity_type: String,
     /// Its id; of an order the one by which it was seen first.
+    #[serde(default)]
     pub entity_id: String,
     /// Of an order fact: the order.
     pub order_id: Option<String>,
@@ -57,6 +59,7 @@ pub struct Fact<V = View> {
     /// Of a fact about a subscription.
     pub subscription: Option<Subscription>,
     /// What else the tracked event carried, by name, each value as JSON text.
+    #[serde(default)]
     pub properties: BTreeMap<String, String>,
     /// Remarks of the event, and `placed_inferred`, `stale`.
     pub flags: Vec<String>,
@@ -68,6 +71,9 @@ pub struct Fact<V = View> {
     pub qa: bool,
     /// The verdict of the fraud rules, where one matched.
     pub fraud: Option<Fraud>,
+    /// Of `customer.merged`: the id under which the person was known before. What was said of it is said of `person_id`
+    /// now.
+    pub from_person_id: Option<PersonId>,
 }
 
 /// What an `order.refunded` says.
@@ -140,6 +146,7 @@ impl<V> Fact<V> {
             trigger_eligible: event.trigger_eligible,
             qa: after.qa,
             fraud: event.fraud.clone(),
+            from_person_id: None,
         }
     }
 
@@ -189,6 +196,7 @@ impl<V> Fact<V> {
                 trigger_eligible: event.trigger_eligible,
                 qa: event.qa,
                 fraud: event.fraud.clone(),
+                from_person_id: None,
             }
         };
         (0..parts).map(fact).collect()

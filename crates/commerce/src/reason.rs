@@ -63,8 +63,18 @@ reasons! {
     UnknownPath = "unknown_path",
     /// The method is not allowed at this address.
     WrongMethod = "wrong_method",
-    /// The credential has used up its rate or quota: the sender comes again later.
+    /// The key may not do this, such as a publishable key or one for another object. Nothing is stored.
+    Forbidden = "forbidden",
+    /// The workspace's plan has no such events. Nothing is stored.
+    FeatureGated = "feature_gated",
+    /// The events of the workspace's month are used up. Nothing is stored.
+    QuotaExceeded = "quota_exceeded",
+    /// Too many requests of one key: the sender comes again later. Nothing is stored.
     RateLimited = "rate_limited",
+    /// A fraud rule of severity 2 matched: answered like success, in no figure.
+    FraudBlocked = "fraud_blocked",
+    /// The request only asks. Nothing is stored.
+    Question = "question",
     /// The record couldn't be committed to Kafka in time, or too much is in flight: the sender retries.
     Unavailable = "unavailable",
     /// The workspace named by the record isn't configured.

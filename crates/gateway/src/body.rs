@@ -11,6 +11,9 @@ use http_body_util::BodyExt;
 
 use crate::room::{Hold, Room};
 
+/// How long the rest of a body that there is no room for is read and forgotten.
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+
 /// Why there is no body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fault {
@@ -54,7 +57,10 @@ pub(crate) async fn read(
             drain(&mut body, bounds.bytes).await;
             return Err(Fault::TooLarge);
         }
-        let hold = room.enter(declared.unwrap_or_default()).ok_or(Fault::NoRoom)?;
+        let Some(hold) = room.enter(declared.unwrap_or_default()) else {
+            drain_briefly(&mut body, bounds.bytes).await;
+            return Err(Fault::NoRoom);
+        };
         collect(&mut body, hold, bounds.bytes).await
     };
     let whole = tokio::time::timeout(bounds.time, reading).await.unwrap_or(Err(Fault::Late))?;
@@ -87,6 +93,7 @@ async fn collect(body: &mut Body, mut hold: Hold, limit: usize) -> Result<Whole,
             return Err(Fault::TooLarge);
         }
         if !hold.grow(data.len()) {
+            drain_briefly(body, limit).await;
             return Err(Fault::NoRoom);
         }
         if joined.is_empty() && first.is_empty() {
@@ -114,6 +121,11 @@ async fn drain(body: &mut Body, limit: usize) {
         }
         left -= length;
     }
+}
+
+/// The same for a sender that is to come again soon: it shall not wait long for being told so.
+async fn drain_briefly(body: &mut Body, limit: usize) {
+    let _ = tokio::time::timeout(DRAIN_WITHIN, drain(body, limit)).await;
 }
 
 fn inflate(packed: Whole, limit: usize) -> Result<Whole, Fault> {

@@ -1,5 +1,7 @@
 //! One request, from its head to its answer.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -11,6 +13,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use prometheus::IntCounter;
 use service::clock;
+use service::http::Peer;
 use service::metrics::{Counter, Histogram, Metrics, NO_SOURCE, Timer};
 use sources::http::Letter;
 use sources::{Accepted, Decision, Reply, Route, Workspaces};
@@ -21,8 +24,8 @@ use crate::letter::{self, Letters, STAGE};
 use crate::producer::{Producer, Record};
 use crate::reports::{self, Reports};
 use crate::room::{Hold, Room};
-use crate::trace::{CORRELATION, Correlation};
-use crate::{answer, server};
+use crate::trace::Correlation;
+use crate::{answer, meter, server};
 
 /// Hashing and checking a larger body takes milliseconds, which other requests mustn't wait for.
 const INLINE: usize = 64 * 1024;
@@ -40,6 +43,7 @@ pub(crate) struct Intake {
     pub(crate) commit_timeout: Duration,
     pub(crate) counts: Counts,
     pub(crate) trouble: server::Trouble,
+    pub(crate) meter: Arc<meter::Counts>,
 }
 
 /// What is raised with every accepted request is looked up once.
@@ -95,7 +99,7 @@ impl Ended {
 }
 
 /// Answers everything that isn't health or metrics.
-pub(crate) async fn handle(State(intake): State<std::sync::Arc<Intake>>, request: Request) -> Response {
+pub(crate) async fn handle(State(intake): State<Arc<Intake>>, request: Request) -> Response {
     let began = Instant::now();
     let correlation = Correlation::new();
     let (parts, body) = request.into_parts();
@@ -156,11 +160,14 @@ impl Intake {
         let deadline = tokio::time::Instant::from_std(complete + self.commit_timeout);
         let received_at = clock::now();
         let Whole { bytes, hold } = whole;
-        let (decision, parts) = self.decide(route, parts, bytes.clone()).await;
+        let peer = peer(&parts);
+        let arrival = Arrival { received_at, correlation: correlation.clone(), peer };
+        let (decision, parts) = self.decide(route, parts, bytes.clone(), arrival).await;
         let (reply, outcome) = match decision {
             Some(Decision::Accept(accepted)) => {
+                let body = accepted.body.as_deref().unwrap_or(&bytes);
                 let committed =
-                    self.publish(&accepted, &parts, &bytes, hold, received_at, correlation, deadline).await;
+                    self.publish(&accepted, &parts, body, hold, received_at, correlation, deadline).await;
                 match committed {
                     Ok(()) => (accepted.reply, Outcome::Published),
                     Err(error) => self.unavailable(route.source, &error, correlation),
@@ -179,6 +186,7 @@ impl Intake {
                     }
                 }
             },
+            Some(Decision::Answer(reply)) => (reply, Outcome::Filtered(Reason::Question)),
             None => {
                 let error = std::io::Error::other("the check of a body ended early");
                 self.unavailable(route.source, &error, correlation)
@@ -187,17 +195,24 @@ impl Intake {
         Ended { reply, outcome, complete: Some(complete) }
     }
 
-    async fn decide(&self, route: Route, parts: Parts, body: Bytes) -> (Option<Decision>, Parts) {
+    async fn decide(
+        &self,
+        route: Route,
+        parts: Parts,
+        body: Bytes,
+        arrival: Arrival,
+    ) -> (Option<Decision>, Parts) {
         if body.len() <= INLINE {
-            return (Some(accept(&route, &parts, &body, &self.workspaces.load())), parts);
+            let decision = accept(&route, &parts, &body, &arrival, &self.workspaces.load(), &self.meter);
+            return (Some(decision), parts);
         }
-        let workspaces = self.workspaces.load_full();
-        let parts = std::sync::Arc::new(parts);
-        let shared = std::sync::Arc::clone(&parts);
-        let decision =
-            tokio::task::spawn_blocking(move || accept(&route, &shared, &body, &workspaces)).await.ok();
+        let (workspaces, meter) = (self.workspaces.load_full(), Arc::clone(&self.meter));
+        let parts = Arc::new(parts);
+        let shared = Arc::clone(&parts);
+        let check = move || accept(&route, &shared, &body, &arrival, &workspaces, &meter);
+        let decision = tokio::task::spawn_blocking(check).await.ok();
         // The closure has ended, so this is the only one.
-        let parts = std::sync::Arc::try_unwrap(parts).unwrap_or_else(|shared| (*shared).clone());
+        let parts = Arc::try_unwrap(parts).unwrap_or_else(|shared| (*shared).clone());
         (decision, parts)
     }
 
@@ -227,7 +242,9 @@ impl Intake {
         headers.extend(content_type.map(|value| ("content-type", value)));
         headers.extend(accepted.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         let key = accepted.delivery.to_hex();
-        let record = Record { topic: Topic::Raw, key: &key, value: body, headers: &headers, received_at };
+        let slow = headers.iter().any(|(name, _)| sources::is_load_label(name));
+        let record =
+            Record { topic: Topic::Raw, key: &key, value: body, headers: &headers, received_at, slow };
         self.producer.commit(&record, hold, deadline).await
     }
 
@@ -242,8 +259,14 @@ impl Intake {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let letter = letter::of(source, letter, body, received_at);
         let value = self.letters.encode(&letter).await?;
-        let record =
-            Record { topic: Topic::DeadLetters, key: &letter.id, value: &value, headers: &[], received_at };
+        let record = Record {
+            topic: Topic::DeadLetters,
+            key: &letter.id,
+            value: &value,
+            headers: &[],
+            received_at,
+            slow: false,
+        };
         Ok(self.producer.commit(&record, hold, deadline).await?)
     }
 
@@ -285,13 +308,45 @@ impl Intake {
     }
 }
 
-fn accept(route: &Route, parts: &Parts, body: &[u8], workspaces: &Workspaces) -> Decision {
+/// Who sent a request. A proxy on this machine or network says it in `X-Forwarded-For`, where the last entry is its own
+/// word; a sender from outside can't choose its address.
+fn peer(parts: &Parts) -> Option<IpAddr> {
+    let Peer(direct) = parts.extensions.get::<Peer>().copied()?;
+    let near = match direct.ip() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+    };
+    let named = || {
+        let header = parts.headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+        header.rsplit(',').next()?.trim().parse().ok()
+    };
+    near.then(named).flatten().or(Some(direct.ip()))
+}
+
+/// When and how a request came.
+struct Arrival {
+    received_at: ReceivedTime,
+    correlation: Correlation,
+    peer: Option<IpAddr>,
+}
+
+fn accept(
+    route: &Route,
+    parts: &Parts,
+    body: &[u8],
+    arrival: &Arrival,
+    workspaces: &Workspaces,
+    meter: &meter::Counts,
+) -> Decision {
     let request = sources::Request {
         method: &parts.method,
         path: parts.uri.path(),
         query: parts.uri.query(),
         headers: &parts.headers,
         body,
+        received_at: arrival.received_at,
+        correlation: arrival.correlation.as_str(),
+        peer: arrival.peer,
     };
-    sources::accept(route, &request, workspaces)
+    sources::accept(route, &request, workspaces, meter)
 }

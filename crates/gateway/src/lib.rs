@@ -29,10 +29,12 @@ mod answer;
 mod body;
 mod intake;
 mod letter;
+mod meter;
 mod producer;
 mod reports;
 mod room;
 mod server;
 mod trace;
+mod usage;
 
-pub use server::{Error, Gateway, run};
+pub use server::{Door, Error, Gateway, run};

@@ -1,5 +1,6 @@
 //! The one idempotent producer: a record is committed, or the sender is told to come again.
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -85,6 +86,8 @@ pub(crate) struct Record<'a> {
     /// In their order.
     pub(crate) headers: &'a [(&'a str, &'a str)],
     pub(crate) received_at: ReceivedTime,
+    /// Labelled as a load: it waits in the slow lane.
+    pub(crate) slow: bool,
 }
 
 /// Made anew after a fatal error, which an idempotent producer doesn't survive, and when a record runs out of time.
@@ -95,6 +98,8 @@ pub(crate) struct Record<'a> {
 /// (<https://github.com/confluentinc/librdkafka/issues/4953>).
 pub(crate) struct Producer {
     current: ArcSwap<Client>,
+    /// Of the raw topic; 0 until a broker has said.
+    partitions: AtomicI32,
     /// Held while a new one is made: of many records that run out of time together, one replaces it.
     replacing: Mutex<()>,
     config: ClientConfig,
@@ -107,6 +112,7 @@ impl Producer {
         let client = client_config(config);
         Ok(Self {
             current: ArcSwap::from_pointee(client.create_with_context(Context)?),
+            partitions: AtomicI32::new(0),
             replacing: Mutex::new(()),
             config: client,
             restarts: metrics.counter(Counter::ProducerRestarts, &[]),
@@ -144,17 +150,28 @@ impl Producer {
             headers = headers.insert(Header { key, value: Some(*value) });
         }
         let ticket = Box::new(Ticket { done, _hold: hold });
-        let message = BaseRecord::with_opaque_to(record.topic.name(), ticket)
+        let mut message = BaseRecord::with_opaque_to(record.topic.name(), ticket)
             .key(record.key)
             .payload(record.value)
             .headers(headers)
             // Retention then counts from the same instant.
             .timestamp(record.received_at.0.div_euclid(1_000));
+        if let Some(partition) = self.partition(record) {
+            message = message.partition(partition);
+        }
         let producer = self.current.load();
         match producer.send(message) {
             Ok(()) => Ok((report, Arc::downgrade(&producer))),
             Err((error, _)) => Err(Error::Queue(error)),
         }
+    }
+
+    /// Where a record goes. `None`: by the hash of its key over all partitions; so it is with a delivery until the
+    /// number of partitions is known, and some then wait in the slow lane.
+    fn partition(&self, record: &Record<'_>) -> Option<i32> {
+        let partitions = self.partitions.load(Ordering::Relaxed);
+        (record.topic == Topic::Raw && partitions > 0)
+            .then(|| topics::raw_partition(record.key.as_bytes(), partitions, record.slow))
     }
 
     /// Whether the brokers know the raw topic and all its partitions have a leader; a sentence either way. Blocks.
@@ -172,6 +189,7 @@ impl Producer {
             .map(rdkafka::metadata::MetadataTopic::partitions)
             .filter(|partitions| !partitions.is_empty())
             .ok_or_else(|| format!("topic {topic} doesn't exist: run `tillstream topics apply`"))?;
+        self.partitions.store(i32::try_from(partitions.len()).unwrap_or(0), Ordering::Relaxed);
         let leaderless = partitions.iter().filter(|partition| partition.leader() < 0).count();
         if leaderless > 0 {
             return Err(format!("{leaderless} of {} partitions of {topic} have no leader", partitions.len()));

@@ -54,6 +54,11 @@ impl Reports {
         Ok(Self { base: base.to_owned(), client })
     }
 
+    /// The query service's address.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Asks there and passes the answer on as it comes. No body is forwarded: these requests have none.
     pub(crate) async fn forward(&self, parts: &http::request::Parts, correlation: &Correlation) -> Response {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());

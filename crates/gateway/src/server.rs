@@ -14,14 +14,17 @@ use service::health::{self, Part};
 use service::http::{self as server, BindError, Limits};
 use service::metrics::{Gauge, Metrics};
 use service::{Config, Readiness, Shutdown};
+use sources::Workspaces;
 use tokio::net::TcpListener;
 
 use crate::intake::{self, Counts, Intake};
 use crate::letter::Letters;
+use crate::meter;
 use crate::producer::Producer;
 use crate::reports::Reports;
 use crate::room::Room;
 use crate::trace::{CORRELATION, Correlation};
+use crate::usage;
 
 /// Between two looks at the brokers, while they are there and while they aren't.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -99,12 +102,18 @@ impl Gateway {
             commit_timeout: settings.commit_timeout.duration(),
             counts: Counts::new(metrics.clone()),
             trouble: Trouble::new(),
+            meter: Arc::new(meter::Counts::new()),
         };
         let limits = Limits {
             header_timeout: settings.header_timeout.duration(),
             max_connections: settings.max_connections,
         };
         Ok(Self { listener, address, limits, intake: Arc::new(intake), readiness, kafka, metrics, shutdown })
+    }
+
+    /// A handle by which its workspaces are changed while it runs.
+    pub fn door(&self) -> Door {
+        Door(Arc::clone(&self.intake))
     }
 
     /// Where it listens.
@@ -120,16 +129,23 @@ impl Gateway {
         let watching = Watching(Shutdown::new());
         let watcher = {
             let (intake, end) = (Arc::clone(&intake), watching.0.clone());
-            tokio::task::spawn_blocking(move || watch(&intake.producer, &kafka, &end))
+            tokio::task::spawn_blocking(move || watch(&intake.producer, &intake.meter, &kafka, &end))
         };
         let warming = {
             let intake = Arc::clone(&intake);
             // Only so that the first dead letter needn't wait; if it fails, that one tries again.
             tokio::spawn(async move { intake.letters.prepare().await.is_ok() })
         };
+        let counting = intake.reports.as_ref().map(|reports| {
+            let (intake, base, end) = (Arc::clone(&intake), reports.base().to_owned(), shutdown.clone());
+            tokio::spawn(async move { usage::settle(&intake, &base, &end).await })
+        });
         let router = router(Arc::clone(&intake), readiness, metrics);
         server::serve(listener, router, shutdown.clone(), limits).await;
         warming.abort();
+        if let Some(counting) = counting {
+            counting.abort();
+        }
         drop(watching);
         let left = shutdown.remaining();
         let flushing = tokio::task::spawn_blocking(move || {
@@ -140,6 +156,25 @@ impl Gateway {
         let _ = tokio::time::timeout(left, flushing).await;
         let _ = tokio::time::timeout(shutdown.remaining(), watcher).await;
         tracing::info!("gateway stopped");
+    }
+}
+
+/// Changes who may come in, while requests go on.
+#[derive(Clone)]
+pub struct Door(Arc<Intake>);
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").finish_non_exhaustive()
+    }
+}
+
+impl Door {
+    /// Takes over credentials and limits; gives what it left as it was, see [`Workspaces::reloaded`].
+    pub fn reload(&self, new: &Workspaces) -> Result<Vec<String>, Vec<String>> {
+        let (workspaces, kept) = self.0.workspaces.load().reloaded(new)?;
+        self.0.workspaces.store(Arc::new(workspaces));
+        Ok(kept)
     }
 }
 
@@ -163,9 +198,10 @@ impl Drop for Watching {
 }
 
 /// Looks at the brokers for `/readyz`, and mends the producer.
-fn watch(producer: &Producer, part: &Part, end: &Shutdown) {
+fn watch(producer: &Producer, meter: &meter::Counts, part: &Part, end: &Shutdown) {
     loop {
         producer.mend();
+        meter.tidy();
         let pause = match producer.check(LOOK_WITHIN) {
             Ok(detail) => {
                 part.ready(detail);

@@ -32,6 +32,7 @@ pub const PLAN: Plan = Plan {
     outputs: &[Topic::Events, Topic::DeadLetters],
     tables: &[],
     storage: |_| Ok(stream::Storage::Memory),
+    lane_per_second: |config| Some(config.normalizer.backfill_per_second),
 };
 
 /// Runs the service until the shutdown. Blocks.
@@ -120,7 +121,12 @@ impl Processor for Normalizer {
             body: record.value.unwrap_or_default(),
         };
         let partition = partition_of(id.as_bytes(), self.parts.event_partitions);
-        for item in sources::normalize(&raw).map_err(|e| poison(&e))? {
+        let items = sources::normalize(&raw).map_err(|e| poison(&e))?;
+        if items.is_empty() {
+            // What a source sends and nothing uses: it stays in the raw topic.
+            count(ctx, Outcome::Filtered(Reason::UnsupportedEvent), source.as_str());
+        }
+        for item in items {
             match item {
                 Ok(event) => {
                     self.key.clear();

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use crate::error::Error;
 use crate::page::{self, unless_known};
 use crate::range::{Asked, Range};
-use crate::reports::{Question, Report, outcomes, summary};
+use crate::reports::{Question, Report, outcomes, summary, usage};
 use crate::snapshot::{Published, Reading, Workspace};
 use crate::tenants::{Tenant, Tenants};
 use crate::{live, orders, people};
@@ -95,6 +95,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/api/analytics/ecommerce/{report}", get(report))
         .route("/v1/metrics/outcomes", get(outcomes_report))
+        .route("/v1/metrics/usage", get(usage_report))
         .route("/v1/metrics/summary", get(summary_report))
         .route("/v1/dead-letters/summary", get(dead_letters))
         .route("/v1/people/{id}", get(person))
@@ -161,6 +162,11 @@ async fn report(
 async fn outcomes_report(State(app): Shared, headers: HeaderMap) -> Result<Response, Error> {
     let workspace = workspace(&app, &headers)?;
     answer(&headers, &outcomes::of(workspace.as_deref().map(|workspace| &workspace.cells)))
+}
+
+async fn usage_report(State(app): Shared, headers: HeaderMap) -> Result<Response, Error> {
+    let workspace = workspace(&app, &headers)?;
+    answer(&headers, &usage::of(workspace.as_deref().map(|workspace| &workspace.cells)))
 }
 
 async fn dead_letters(State(app): Shared, headers: HeaderMap) -> Result<Response, Error> {

@@ -13,6 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -175,7 +176,10 @@ macro_rules! stages {
 
 stages! {
     /// `[normalizer]`
-    Normalizer {}
+    Normalizer {
+        /// Deliveries a second that are read of labelled loads.
+        backfill_per_second: NonZeroU32,
+    }
 
     /// `[state]`
     State {

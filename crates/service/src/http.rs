@@ -12,6 +12,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt;
 
 use crate::Shutdown;
 
@@ -70,6 +71,10 @@ pub async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, BindErr
     })
 }
 
+/// The address at the other end of a request's connection; an extension of every request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer(pub SocketAddr);
+
 /// Answers requests until `shutdown`, then lets those that have begun end within what is left of the drain budget.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown, limits: Limits) {
     let mut http = http1::Builder::new();
@@ -86,8 +91,12 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown, li
             () = shutdown.wait() => break,
             accepted = accept(&listener, &room) => accepted,
         };
-        let Some((stream, permit)) = accepted else { break };
-        let service = TowerToHyperService::new(router.clone());
+        let Some((stream, peer, permit)) = accepted else { break };
+        let named = router.clone().map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            request
+        });
+        let service = TowerToHyperService::new(named);
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             // Clients hang up and send rubbish: nothing that anybody could act upon.
@@ -105,15 +114,18 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown, li
     }
 }
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     // Never closed, so never `None`.
     let permit = Arc::clone(room).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // An answer is one small packet.
                 let _ = stream.set_nodelay(true);
-                return Some((stream, permit));
+                return Some((stream, peer, permit));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection couldn't be accepted");

@@ -1,5 +1,6 @@
 //! The shell of a stage service: from a [`Config`] to running workers, and from their commits to metrics.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub tables: &'static [stream::Table],
     /// Where that is kept.
     pub storage: fn(&Config) -> anyhow::Result<Storage>,
+    /// The rate of the slow lane of its input, where it has one.
+    pub lane_per_second: fn(&Config) -> Option<NonZeroU32>,
 }
 
 /// What a processor is made of.
@@ -103,6 +106,7 @@ pub fn run(
             bytes: settings.max_transaction_bytes.0,
         },
         session_timeout: settings.session_timeout.0,
+        lane_per_second: (plan.lane_per_second)(config),
     };
     let observer: Arc<dyn Observer> =
         Arc::new(Telemetry::new(plan.name, metrics, workers_part, settings.workers));

@@ -146,6 +146,15 @@ impl<'a> Raw<'a> {
     }
 }
 
+/// True for a stored header that labels a load: such deliveries wait in the slow lane. `backfill` is the label that a body
+/// gives itself.
+pub fn is_load_label(name: &str) -> bool {
+    matches!(name, "http.tillstream-backfill" | "http.tillstream-import") || name == BACKFILL_IN_BODY
+}
+
+/// The header that repeats a label which the body gives itself.
+pub(crate) const BACKFILL_IN_BODY: &str = "backfill";
+
 /// The header with the verdicts of the fraud rules.
 pub(crate) const FRAUD: &str = "fraud";
 

@@ -382,14 +382,10 @@ impl Workspaces {
                 found.shops.push(Shop { domain: shop.shop.clone(), workspace: index, macs: macs.collect() });
             }
             for (source, text, key) in keys(workspace) {
-                match found.by_key.insert((source, digest(&text)), (index, key.clone())) {
-                    Some((other, _)) if other != index => {
-                        mistakes.push(format!("workspaces.{id}.{source}: a key opens another workspace too"))
-                    }
-                    Some((_, other)) if other != key => {
-                        mistakes.push(format!("workspaces.{id}.{source}: a key is there twice"));
-                    }
-                    _ => {}
+                let before = found.by_key.insert((source, digest(&text)), (index, key));
+                if let Some((other, _)) = before {
+                    let what = if other == index { "is there twice" } else { "opens another workspace too" };
+                    mistakes.push(format!("workspaces.{id}.{source}: a key {what}"));
                 }
             }
             if let Some(stripe) = &workspace.stripe {
@@ -426,6 +422,47 @@ impl Workspaces {
                 Err(mistakes)
             }
         }
+    }
+
+    /// Takes over the credentials and limits of another reading of the configuration. What changes the meaning of what
+    /// is stored already stays as it is, and so do the tenants: each such difference is listed, it needs a restart.
+    pub fn reloaded(&self, new: &Self) -> Result<(Self, Vec<String>), Vec<String>> {
+        let mut kept = Vec::new();
+        let mut all = Vec::with_capacity(self.all.len());
+        for old in &self.all {
+            let Some(new) = new.get(old.id.as_str()) else {
+                kept.push(format!("workspaces.{}: it is gone from the configuration", old.id));
+                all.push(old.clone());
+                continue;
+            };
+            let mut next = new.clone();
+            let mut keep = |key: &str, same: bool| {
+                if !same {
+                    kept.push(format!("workspaces.{}.{key}: it changes what is counted", old.id));
+                }
+            };
+            keep("environment", next.environment == old.environment);
+            keep("base_currency", next.base_currency == old.base_currency);
+            keep("time_zone", next.zone == old.zone);
+            keep("phone_region", next.phone_region == old.phone_region);
+            keep("test_accounts", next.test_accounts == old.test_accounts);
+            keep("source_precedence", next.source_precedence == old.source_precedence);
+            keep("ownership", next.ownership == old.ownership);
+            keep("replenishment", next.replenishment == old.replenishment);
+            next.environment.clone_from(&old.environment);
+            next.base_currency = old.base_currency;
+            next.zone.clone_from(&old.zone);
+            next.phone_region.clone_from(&old.phone_region);
+            next.test_accounts.clone_from(&old.test_accounts);
+            next.source_precedence.clone_from(&old.source_precedence);
+            next.ownership.clone_from(&old.ownership);
+            next.replenishment.clone_from(&old.replenishment);
+            all.push(next);
+        }
+        for new in new.iter().filter(|new| self.get(new.id.as_str()).is_none()) {
+            kept.push(format!("workspaces.{}: it is new", new.id));
+        }
+        Ok((Self::try_new(all)?, kept))
     }
 
     /// The tenant of an id.
@@ -601,6 +638,26 @@ mod tests {
         ] {
             assert!(mistakes.iter().any(|mistake| mistake.contains(part)), "{part} in {mistakes:#?}");
         }
+    }
+
+    #[test]
+    fn a_reload_takes_keys_and_limits_and_leaves_what_changes_the_meaning() {
+        let old = Workspaces::from_configs([config()]).unwrap();
+        let mut changed = config();
+        changed.base_currency = "USD".into();
+        changed.plan.retention_days = Some(90);
+        changed.lifesight = Some(KeysConfig { keys: vec![Secret::new("rotated")] });
+        let new = Workspaces::from_configs([changed, WorkspaceConfig::new("added")]).unwrap();
+        let (after, kept) = old.reloaded(&new).unwrap();
+        let acme = after.get("acme").unwrap();
+        assert_eq!(acme.base_currency.as_str(), "EUR");
+        assert_eq!(acme.plan.retention_days, Some(90));
+        assert!(after.by_key(Source::Lifesight, "rotated").is_some());
+        assert!(after.by_key(Source::Lifesight, "three").is_none());
+        assert!(after.get("added").is_none());
+        assert_eq!(kept.len(), 2, "{kept:?}");
+        let (after, kept) = old.reloaded(&Workspaces::from_configs([]).unwrap()).unwrap();
+        assert!(after.by_key(Source::Lifesight, "three").is_some() && kept.len() == 1);
     }
 
     #[test]

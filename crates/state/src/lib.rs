@@ -10,9 +10,12 @@
 //! A commit promises that an order, its person, its facts and the mark "this delivery is known" are visible together
 //! or not at all. Everything of a workspace is in one partition, so linking and moving is local and atomic.
 
+mod moment;
+mod order;
 mod outcomes;
 mod people;
 mod processor;
+mod seen;
 mod tables;
 
 pub use processor::StateStage;
@@ -39,6 +42,7 @@ pub const PLAN: Plan = Plan {
         let kept = &config.state;
         service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)
     },
+    lane_per_second: |_| None,
 };
 
 /// The key of person ids where none is configured: fine for development, said at start.

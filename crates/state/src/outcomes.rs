@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use commerce::{Metric, Outcome, ReceivedTime, WorkspaceId};
+use commerce::time::Zone;
+use commerce::{Event, Metric, Outcome, ReceivedTime, Source, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure};
 
 use crate::STAGE;
-use crate::tables::{OUTCOME, get, put};
+use crate::tables::{OUTCOME, USAGE, get, put};
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Count {
@@ -35,25 +36,64 @@ pub(crate) fn record(
     put(ctx, OUTCOME, &key, &count, buffer)
 }
 
-/// The published form of a stored count; `None` for a key that isn't one.
+/// Counts an event against the month's quota of its workspace: what was known already and what a fraud rule blocked
+/// uses nothing up (analytics.md §7.6).
+pub(crate) fn use_up(
+    ctx: &mut Context<'_>,
+    event: &Event,
+    outcome: Outcome,
+    buffer: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let counts = matches!(outcome, Outcome::Published | Outcome::Stale | Outcome::Shadow);
+    if event.source != Source::Analytics || !counts {
+        return Ok(());
+    }
+    let month: String =
+        Zone::utc().day_of(event.received_at.as_event()).to_string().chars().take(7).collect();
+    let key = [event.workspace.as_str(), event.source.as_str(), &month].join("\0").into_bytes();
+    let mut count: Count = get(ctx, USAGE, &key)?.unwrap_or_default();
+    count.count += 1;
+    count.as_of = count.as_of.max(event.received_at.0);
+    put(ctx, USAGE, &key, &count, buffer)
+}
+
+/// The published form of a stored outcome; `None` for a key that isn't one.
 pub(crate) fn metric(key: &[u8], count: Count) -> Option<Metric> {
-    let text = std::str::from_utf8(key).ok()?;
-    let mut parts = text.split('\0');
-    let workspace = WorkspaceId::try_new(parts.next()?).ok()?;
-    let names = ["source", "outcome", "detail"];
-    let mut dimensions: BTreeMap<String, String> =
-        names.iter().zip(parts).map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect();
+    let (workspace, mut dimensions) = dimensions(key, &["source", "outcome", "detail"])?;
     dimensions.insert("stage".to_owned(), STAGE.to_owned());
-    Some(Metric {
+    Some(cell(workspace, "outcomes", dimensions, "count", count))
+}
+
+/// The published form of a stored usage; `None` for a key that isn't one.
+pub(crate) fn usage(key: &[u8], count: Count) -> Option<Metric> {
+    let (workspace, dimensions) = dimensions(key, &["source", "month"])?;
+    Some(cell(workspace, "usage", dimensions, "events", count))
+}
+
+fn dimensions(key: &[u8], names: &[&str]) -> Option<(WorkspaceId, BTreeMap<String, String>)> {
+    let mut parts = std::str::from_utf8(key).ok()?.split('\0');
+    let workspace = WorkspaceId::try_new(parts.next()?).ok()?;
+    let named = names.iter().zip(parts).map(|(name, value)| ((*name).to_owned(), value.to_owned()));
+    Some((workspace, named.collect()))
+}
+
+fn cell(
+    workspace: WorkspaceId,
+    metric: &str,
+    dimensions: BTreeMap<String, String>,
+    value: &str,
+    count: Count,
+) -> Metric {
+    Metric {
         workspace,
-        metric: "outcomes".to_owned(),
+        metric: metric.to_owned(),
         window: "all".to_owned(),
         window_start: String::new(),
         dimensions,
-        values: BTreeMap::from([("count".to_owned(), count.count)]),
+        values: BTreeMap::from([(value.to_owned(), count.count)]),
         revision: 0,
         corrected: false,
         as_of: ReceivedTime(count.as_of),
         window_end_at: None,
-    })
+    }
 }

@@ -106,18 +106,19 @@ impl People {
         Ok(&mut self.0[at])
     }
 
-    /// Takes over what a delivery says of its person.
+    /// Takes over what a delivery says of its person. True when that was news.
     pub(crate) fn learn(
         &mut self,
         ctx: &Context<'_>,
         event: &Event,
         person: PersonId,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let touched = self.load(ctx, &event.workspace, person)?;
-        if touched.person.learn(event) {
+        let changed = touched.person.learn(event);
+        if changed {
             touched.change(event.received_at);
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Moves an order's contribution from where it was to where it is.

@@ -1,34 +1,30 @@
 //! One event: join, compare, say what is new.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
-use commerce::avro::{Encoded, Write as _};
-use commerce::order::{Policy, State, View, steps};
-use commerce::{Currency, Event, EventName, Fact, Outcome, Reason, WorkspaceId};
+use commerce::order::Policy;
+use commerce::{Currency, DuplicateLevel, Event, Outcome, Reason, WorkspaceId};
 use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
-use crate::people::{self, People};
-use crate::tables::{ORDER, OUTCOME, PERSON, get, put};
-use crate::{FACTS, LETTERS, METRICS, ORDERS, PROFILES, STAGE, outcomes};
-
-/// More refunds than any order has; each is a fact of its own with the order before and after.
-const MOST_REFUNDS: usize = 250;
+use crate::order::Views;
+use crate::seen::{self, Seen};
+use crate::tables::{OUTCOME, PERSON, USAGE, get};
+use crate::{LETTERS, METRICS, PROFILES, STAGE, outcomes, people};
 
 /// The stage's logic.
 pub struct StateStage {
-    policies: HashMap<WorkspaceId, (Policy, Currency)>,
+    pub(crate) policies: HashMap<WorkspaceId, (Policy, Currency)>,
     decoder: Decoder,
-    facts: Encoder,
-    orders: Encoder,
+    pub(crate) facts: Encoder,
+    pub(crate) orders: Encoder,
     profiles: Encoder,
     metrics: Encoder,
     letters: Letters,
-    value: Vec<u8>,
-    stored: Vec<u8>,
-    encoded: Views,
+    pub(crate) value: Vec<u8>,
+    pub(crate) stored: Vec<u8>,
+    pub(crate) encoded: Views,
 }
 
 impl StateStage {
@@ -39,6 +35,7 @@ impl StateStage {
                 workspace: workspace.id.clone(),
                 precedence: workspace.source_precedence.clone(),
                 person_key: person_key.to_owned(),
+                ownership: workspace.ownership.clone(),
             };
             (workspace.id.clone(), (policy, workspace.base_currency))
         });
@@ -55,105 +52,48 @@ impl StateStage {
             encoded: Views::default(),
         })
     }
-
-    /// Loads the state of an event's order and the key it is stored under.
-    ///
-    /// Ids of two spaces of one source are different orders, even when they are equal: the later one gets the space
-    /// into its key. Ids of two sources that are equal are one order (contracts R4.5).
-    fn load(ctx: &Context<'_>, event: &Event) -> Result<(Vec<u8>, State), Failure> {
-        let plain = format!("{}:{}", event.workspace, event.entity.id).into_bytes();
-        let state: State = get(ctx, ORDER, &plain)?.unwrap_or_default();
-        let foreign = state.sources.keys().any(|s| s.source == event.source && s.space != event.source_space);
-        let own = state.sources.keys().any(|s| s.source == event.source && s.space == event.source_space);
-        if !foreign || own {
-            return Ok((plain, state));
-        }
-        let apart = format!("{}:{}@{}", event.workspace, event.entity.id, event.source_space).into_bytes();
-        let state = get(ctx, ORDER, &apart)?.unwrap_or_default();
-        Ok((apart, state))
-    }
-
-    fn order(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let Some((policy, _)) = self.policies.get(&event.workspace) else {
-            return Err(poison(
-                Reason::UnknownWorkspace,
-                format!("workspace '{}' isn't configured", event.workspace),
-            ));
-        };
-        self.encoded.0.clear();
-        let (key, mut state) = Self::load(ctx, event)?;
-        let observed = state.observe(event);
-        let Some(view) = state.view(policy) else {
-            return Err(poison(Reason::MissingOrderId, "an order event without an order".to_owned()));
-        };
-        if view.refunds.len() > MOST_REFUNDS {
-            return Err(poison(
-                Reason::BadValue,
-                format!("the order would have {} refunds", view.refunds.len()),
-            ));
-        }
-        let mut people = People::default();
-        if let Some(person) = people::of_event(event, &policy.person_key) {
-            people.learn(ctx, event, person)?;
-        }
-        let before = state.published.take();
-        people.roll_up(ctx, event, &key, before.as_ref(), &view)?;
-        people.store(ctx, &mut self.stored)?;
-        let update = observed.new_version && event.event == EventName::OrderUpdated;
-        let stale = observed.outcome == Outcome::Stale;
-        let mut last = before.as_ref().map(|before| self.encoded.push(before));
-        let facts = steps(before.as_ref(), &view, update, |step, after| {
-            let range = self.encoded.push(after);
-            let datum = |range: &Range<usize>| Encoded(&self.encoded.0[range.clone()]);
-            let mut fact = Fact::of_step(event, step, after, (last.as_ref().map(datum), datum(&range)));
-            if stale {
-                fact.flags.push("stale".to_owned());
-            }
-            self.value.clear();
-            self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
-            ctx.emit(FACTS, Some(ctx.partition()), &key, Some(&self.value))?;
-            last = Some(range);
-            Ok::<_, Failure>(())
-        })?;
-        if let (1.., Some(range)) = (facts, last) {
-            self.value.clear();
-            self.orders
-                .encode(&Encoded(&self.encoded.0[range]), &mut self.value)
-                .map_err(|e| encode_error(&e))?;
-            published(ctx.emit(ORDERS, Some(ctx.partition()), &key, Some(&self.value)), Topic::Orders, &key)?;
-        }
-        state.published = Some(view);
-        // A delivery that was known to the last byte leaves the order as it is; facts come of a changed policy, too.
-        if observed.changed || facts > 0 {
-            put(ctx, ORDER, &key, &state, &mut self.stored)?;
-        }
-        Ok(observed.outcome)
-    }
 }
 
-/// Views of the order in hand, each encoded once and written several times.
-#[derive(Default)]
-struct Views(Vec<u8>);
-
-impl Views {
-    fn push(&mut self, view: &View) -> Range<usize> {
-        let start = self.0.len();
-        view.write(&mut self.0);
-        start..self.0.len()
+impl StateStage {
+    /// Brings an event to its outcome.
+    fn handle(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
+        if !self.policies.contains_key(&event.workspace) {
+            let message = format!("workspace '{}' isn't configured", event.workspace);
+            return Err(poison(Reason::UnknownWorkspace, message));
+        }
+        if event.fraud.as_ref().is_some_and(|fraud| fraud.severity >= 2) {
+            return Ok(Outcome::Filtered(Reason::FraudBlocked));
+        }
+        let joined = event.payload.order.is_some();
+        if event.event.is_order() != joined {
+            let message = format!("{} has no payload that is known here", event.event);
+            return Err(poison(Reason::UnsupportedEvent, message));
+        }
+        // The join finds repetitions itself. It is asked about keys that a sender chose alone: such a key may come
+        // with another body, and then the first body stands.
+        if !joined || event.keys.content.is_some() {
+            match seen::look(ctx, event, &mut self.stored)? {
+                Seen::New => {}
+                Seen::Again(level) if joined && level != DuplicateLevel::Transport => {}
+                Seen::Again(level) => return Ok(Outcome::Duplicate(level)),
+                Seen::OtherBody => {
+                    return Err(Failure::Poison(Poison {
+                        reason: Reason::IdempotencyBodyMismatch.code(),
+                        field: Some("Idempotency-Key".to_owned()),
+                        message: "the key came before with another body, which stands".to_owned(),
+                    }));
+                }
+            }
+        }
+        if joined { self.order(event, ctx) } else { self.moment(event, ctx) }
     }
 }
 
 impl Processor for StateStage {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let event: Event = decode(&mut self.decoder, record)?;
-        let outcome = if event.payload.order.is_some() {
-            self.order(&event, ctx)?
-        } else {
-            return Err(poison(
-                Reason::UnsupportedEvent,
-                format!("{} has no payload that is known here", event.event),
-            ));
-        };
+        let outcome = self.handle(&event, ctx)?;
+        outcomes::use_up(ctx, &event, outcome, &mut self.stored)?;
         outcomes::record(
             ctx,
             &event.workspace,
@@ -181,12 +121,14 @@ impl Processor for StateStage {
                 key.as_bytes(),
             )?;
         }
-        for key in ctx.changed(OUTCOME) {
-            let Some(count) = get(ctx, OUTCOME, &key)? else { continue };
-            let Some(metric) = outcomes::metric(&key, count) else { continue };
-            self.value.clear();
-            self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
-            ctx.emit(METRICS, partition, metric.key().as_bytes(), Some(&self.value))?;
+        for (table, metric) in [(OUTCOME, outcomes::metric as fn(&[u8], _) -> _), (USAGE, outcomes::usage)] {
+            for key in ctx.changed(table) {
+                let Some(count) = get(ctx, table, &key)? else { continue };
+                let Some(metric) = metric(&key, count) else { continue };
+                self.value.clear();
+                self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
+                ctx.emit(METRICS, partition, metric.key().as_bytes(), Some(&self.value))?;
+            }
         }
         Ok(())
     }
@@ -211,7 +153,7 @@ impl Processor for StateStage {
 
 /// A published record that its topic can't take must not stop the stage for ever: the state is kept, the record is
 /// left at its last version, and an operator is told.
-fn published(result: Result<(), Failure>, topic: Topic, key: &[u8]) -> Result<(), Failure> {
+pub(crate) fn published(result: Result<(), Failure>, topic: Topic, key: &[u8]) -> Result<(), Failure> {
     match result {
         Err(Failure::Poison(poison)) => {
             tracing::error!(
@@ -226,6 +168,6 @@ fn published(result: Result<(), Failure>, topic: Topic, key: &[u8]) -> Result<()
     }
 }
 
-fn poison(reason: Reason, message: String) -> Failure {
+pub(crate) fn poison(reason: Reason, message: String) -> Failure {
     Failure::Poison(Poison { reason: reason.code(), field: None, message })
 }

@@ -14,7 +14,20 @@ pub(crate) const PERSON_ORDER: Table = Table { number: 2, name: "person_orders",
 /// `workspace\0source\0outcome\0detail` to [`crate::outcomes::Count`].
 pub(crate) const OUTCOME: Table = Table { number: 3, name: "outcomes", ordered: false };
 
-pub(crate) const ALL: [Table; 4] = [ORDER, PERSON, PERSON_ORDER, OUTCOME];
+/// Marks of deliveries and facts: see [`crate::seen`].
+pub(crate) const SEEN: Table = Table { number: 4, name: "seen", ordered: false };
+/// The same by the hour in which they end. No value.
+pub(crate) const SEEN_END: Table = Table { number: 5, name: "seen_ends", ordered: true };
+/// `workspace\0payment` to what guards it.
+pub(crate) const PAYMENT: Table = Table { number: 6, name: "payments", ordered: false };
+/// `workspace\0kind\0id` of a cart or checkout to what is known of it.
+pub(crate) const BASKET: Table = Table { number: 7, name: "baskets", ordered: false };
+
+/// `workspace\0source\0month` to how many events of it were used: [`crate::outcomes::Count`].
+pub(crate) const USAGE: Table = Table { number: 8, name: "usage", ordered: false };
+
+pub(crate) const ALL: [Table; 9] =
+    [ORDER, PERSON, PERSON_ORDER, OUTCOME, SEEN, SEEN_END, PAYMENT, BASKET, USAGE];
 
 /// Reads a value.
 pub(crate) fn get<T: DeserializeOwned>(

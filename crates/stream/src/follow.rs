@@ -53,7 +53,7 @@ pub fn follow(
 ) -> Result<(), Error> {
     // Not a group: the id only satisfies the client, and nothing is committed under it.
     let consumer: BaseConsumer = assign_only(&follow.client, "tillstream-follow", "read_committed")
-        .set("fetch.wait.max.ms", "50")
+        .set("fetch.wait.max.ms", "200")
         .create()
         .map_err(|source| Error::Client { what: "follow", source })?;
     // First topic by topic, because the end-of-partition event names only the partition: a topic that has been read

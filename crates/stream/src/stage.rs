@@ -1,5 +1,6 @@
 //! A stage: N workers over one input topic.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -71,6 +72,9 @@ pub struct Stage {
     pub cut: Cut,
     /// After how long a silent copy loses its partitions.
     pub session_timeout: Duration,
+    /// At most so many records a second are read of the input's last partition, the slow lane. `None`: there is none. An
+    /// input of one partition has no lane either.
+    pub lane_per_second: Option<NonZeroU32>,
 }
 
 impl Stage {

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use commerce::Reason;
 use service::Config;
 use service::config::Overrides;
 
-use crate::{Output, Stop, bench, dlq, home::Home, measure, serve, tail, topic, trigger, up};
+use crate::{Output, Stop, bench, dlq, features, home::Home, measure, serve, tail, topic, trigger, up};
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
 #[derive(Parser, Debug)]
@@ -73,6 +74,15 @@ enum Command {
     Dlq {
         #[command(subcommand)]
         command: dlq::Command,
+    },
+    /// Which tests show which capability, and how they ended.
+    #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
+    Features(features::Args),
+    /// What a reason code means and what to do; without a code, all of them.
+    #[command(after_help = "Example:\n  tillstream explain bad_money")]
+    Explain {
+        /// The code: a metric label, `reason` of a dead letter, `code` of an error.
+        code: Option<String>,
     },
     /// Measures this build on this machine, with the totals checked.
     #[command(after_help = "Example:\n  tillstream bench pipeline --n 300000")]
@@ -145,6 +155,8 @@ impl Cli {
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
+            Command::Features(args) => features::run(&args),
+            Command::Explain { code } => explain(code.as_deref()),
             Command::Bench { command } => bench::run(&common, &command),
             Command::Config { command: ConfigCommand::Show } => {
                 crate::data(common.load(vec![])?.to_toml_redacted().trim_end())
@@ -168,6 +180,19 @@ impl Common {
         });
         Config::load(named.as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
     }
+}
+
+fn explain(code: Option<&str>) -> Result<(), Stop> {
+    let Some(code) = code else {
+        for reason in Reason::ALL {
+            crate::data(&format!("{}\n   {}\n", reason.code(), reason.explanation().trim()))?;
+        }
+        return Ok(());
+    };
+    let Some(reason) = Reason::parse(code) else {
+        return Err(Stop::Usage(anyhow!("'{code}' is no reason; `tillstream explain` lists all of them")));
+    };
+    crate::data(reason.explanation().trim())
 }
 
 fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {

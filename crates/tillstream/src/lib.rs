@@ -8,7 +8,7 @@
 //! | [`serve`] | one service, or all, against an existing cluster |
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
-//! | [`trigger`], [`tail`], [`dlq`], [`topic`] | tools |
+//! | [`trigger`], [`tail`], [`dlq`], [`topic`], [`features`] | tools |
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or unequal, 64 usage or configuration.
 
@@ -16,6 +16,7 @@ pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod dlq;
+pub mod features;
 pub mod home;
 pub mod measure;
 pub mod serve;
@@ -31,6 +32,15 @@ pub enum Stop {
     Failed(anyhow::Error),
     /// The command line or the configuration is wrong: exit code 64.
     Usage(anyhow::Error),
+}
+
+impl Stop {
+    /// The sentence.
+    pub const fn error(&self) -> &anyhow::Error {
+        match self {
+            Self::Failed(error) | Self::Usage(error) => error,
+        }
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Stop {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 use service::health::ops_router;
 use service::http::Limits;
 use service::{Config, Metrics, Readiness, Shutdown};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Stop;
 use crate::cli::{Common, Service};
@@ -45,11 +46,39 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
         let shutdown = Shutdown::new();
         service::lifecycle::on_signals(&shutdown)?;
         let services = Services::start(&Arc::new(config), &metrics, &shutdown, args.service, None).await?;
+        if let Some(door) = services.door.clone() {
+            reload_on_hangup(door, common.clone())?;
+        }
         shutdown.wait().await;
         services.end().await
     });
     runtime.shutdown_background();
     Ok(result?)
+}
+
+/// Reads the configuration again at every SIGHUP and hands its credentials and limits to the gateway. A configuration
+/// with mistakes changes nothing.
+fn reload_on_hangup(door: gateway::Door, common: Common) -> std::io::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let read = common.load(vec![]).map_err(|stop| vec![format!("{:#}", stop.error())]);
+            let read = read.and_then(|config| config.workspaces()).and_then(|new| door.reload(&new));
+            match read {
+                Ok(kept) => {
+                    for left in kept {
+                        tracing::warn!(left, "a part of the configuration needs a restart");
+                    }
+                    tracing::info!("credentials and limits were read again");
+                }
+                Err(mistakes) => {
+                    let mistakes = mistakes.join("; ");
+                    tracing::error!(mistakes, "the configuration has mistakes, the old one stays");
+                }
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Services of one process.
@@ -63,6 +92,8 @@ pub struct Services {
     pub query: Option<SocketAddr>,
     /// Health and metrics of the stages.
     pub ops: Option<SocketAddr>,
+    /// Who may come in at the gateway, if it is among them.
+    door: Option<gateway::Door>,
 }
 
 type StageRun = fn(&Config, &Metrics, &Readiness, &Shutdown) -> anyhow::Result<()>;
@@ -77,8 +108,15 @@ impl Services {
         which: Service,
         ops: Option<SocketAddr>,
     ) -> anyhow::Result<Self> {
-        let mut services =
-            Self { http: vec![], stages: vec![], readiness: vec![], gateway: None, query: None, ops: None };
+        let mut services = Self {
+            http: vec![],
+            stages: vec![],
+            readiness: vec![],
+            gateway: None,
+            query: None,
+            ops: None,
+            door: None,
+        };
         let wanted = |service| which == service || which == Service::All;
         if wanted(Service::Query) {
             let readiness = Readiness::new(shutdown.clone());
@@ -135,6 +173,7 @@ impl Services {
             let gateway =
                 gateway::Gateway::bind(config, metrics.clone(), readiness.clone(), shutdown.clone()).await?;
             services.gateway = Some(gateway.address());
+            services.door = Some(gateway.door());
             services.readiness.push(("gateway", readiness));
             let shutdown = shutdown.clone();
             services.http.push(tokio::spawn(async move {

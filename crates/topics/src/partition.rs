@@ -39,6 +39,16 @@ pub const fn partition_of(key: &[u8], partitions: i32) -> i32 {
     if partitions < 1 { 0 } else { (murmur2(key) & i32::MAX) % partitions }
 }
 
+/// The partition of a delivery in the raw topic: the last one is the slow lane of labelled loads, the others share what
+/// comes live by the delivery's hash. With one partition there is no lane.
+pub const fn raw_partition(key: &[u8], partitions: i32, slow: bool) -> i32 {
+    match (partitions, slow) {
+        (..=1, _) => 0,
+        (_, true) => partitions - 1,
+        (_, false) => partition_of(key, partitions - 1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

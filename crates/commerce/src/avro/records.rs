@@ -170,6 +170,7 @@ impl<V: Write> Write for Fact<V> {
         self.trigger_eligible.write(out);
         self.qa.write(out);
         self.fraud.write(out);
+        self.from_person_id.write(out);
     }
 }
 
@@ -203,6 +204,7 @@ impl<V: Read> Read for Fact<V> {
             trigger_eligible: Read::read(input)?,
             qa: Read::read(input)?,
             fraud: Read::read(input)?,
+            from_person_id: Read::read(input)?,
         })
     }
 }

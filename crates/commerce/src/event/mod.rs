@@ -85,6 +85,7 @@ pub struct Event {
     /// Place inside a batch body, from 0.
     pub raw_item: i32,
     /// Which of the events that this place gave rise to, from 0.
+    #[serde(default)]
     pub raw_part: i32,
     /// What it is about.
     pub entity: Entity,
@@ -179,5 +180,6 @@ pub struct Payload {
     /// Of a subscription event.
     pub subscription: Option<Subscription>,
     /// What else a tracked event carries, by name, each value as JSON text (R7.5).
+    #[serde(default)]
     pub properties: BTreeMap<String, String>,
 }

@@ -56,6 +56,7 @@ pub struct OrderObservation {
     /// Checkout, cart and their tokens.
     pub links: Vec<Link>,
     /// What was taken off and why: codes first, then applications, each in the source's order.
+    #[serde(default)]
     pub discounts: Vec<Discount>,
     /// Where the shopper sat, as [`Activity::context`](super::Activity::context).
     pub context: Option<Context>,
@@ -214,6 +215,7 @@ pub struct Item {
     /// Brand or vendor.
     pub brand: Option<String>,
     /// Shares of the order's discounts that fall on this line.
+    #[serde(default)]
     pub allocations: Vec<Allocation>,
 }
 
@@ -259,6 +261,13 @@ pub struct Refund {
     pub amount: Money,
     /// When, already clamped for windows.
     pub at: EventTime,
+}
+
+impl Refund {
+    /// The id of an amount that says how much of the order went back so far (D-SEQ-2).
+    pub const CUMULATIVE: &'static str = "cumulative";
+    /// The id of a refund that has none: a second one within 24 hours is the same (D-ANA-2).
+    pub const UNNAMED: &'static str = "refund";
 }
 
 /// Where a shopper came from.

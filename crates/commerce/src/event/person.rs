@@ -34,16 +34,20 @@ pub struct Person {
     /// When the source created the customer.
     pub created_at: Option<EventTime>,
     /// Further attributes by name, each value as JSON text. `null` clears the attribute.
+    #[serde(default)]
     pub attributes: BTreeMap<String, String>,
     /// The instant as of which the attributes and contact data hold; absent: `occurred_at`.
     pub attributes_at: Option<EventTime>,
     /// Nothing is written unless the person is known already.
+    #[serde(default)]
     pub update_only: bool,
     /// What the person agreed to, by channel.
+    #[serde(default)]
     pub consent: Vec<Consent>,
     /// Tags.
     pub tags: Option<Vec<String>>,
     /// Of `customer.merged`: the identifiers of the person that becomes one with this one.
+    #[serde(default)]
     pub absorbed: Vec<Identifier>,
 }
 

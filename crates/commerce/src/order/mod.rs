@@ -8,6 +8,7 @@
 //! [`State::merge`] is commutative, associative and idempotent: any permutation and any repetition of the same
 //! deliveries ends in the same state, and so in the same view.
 
+mod refund;
 mod register;
 mod state;
 mod steps;

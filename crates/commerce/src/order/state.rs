@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::refund;
 use super::register::{Join, Register, Version, Versions, prune};
 use super::view::View;
 use crate::event::{Campaign, Context, Event, FinancialStatus, FulfillmentStatus, Item, OrderObservation};
 use crate::id::Stamp;
 use crate::person::{Identifier, Kind};
-use crate::{DuplicateLevel, EventTime, Mark, Money, Outcome, Source};
+use crate::{DuplicateLevel, EventName, EventTime, Mark, Money, Outcome, ReceivedTime, Source};
 
 /// How many deliveries an order remembers, to say at which level a repetition was caught. Repetitions older than
 /// that are still without effect: the join itself has nothing to learn from them.
@@ -61,6 +62,8 @@ pub struct SourceOrder {
     pub(super) qa: bool,
     /// Other ids and display numbers.
     pub(super) aliases: BTreeSet<String>,
+    /// Arrival of the last purchase that the analytics API brought: see [`SourceOrder::purchased_at`].
+    purchased_at: Option<ReceivedTime>,
 }
 
 impl SourceOrder {
@@ -88,7 +91,11 @@ impl SourceOrder {
             country: at(&order.country),
             context: at(&order.context),
             identifiers: identifiers.map(|id| ((id.kind, id.space.clone()), (0, id.value.clone()))).collect(),
-            refunds: order.refunds.iter().map(|r| (r.id.clone(), (0, (r.amount, r.at)))).collect(),
+            refunds: order
+                .refunds
+                .iter()
+                .map(|refund| (refund::key(refund, event.received_at), (0, (refund.amount, refund.at))))
+                .collect(),
             placed_at: order.placed_at,
             paid_at: order.paid_at,
             counted_at: order.paid_at.map(|at| at.for_window(event.received_at)),
@@ -98,6 +105,8 @@ impl SourceOrder {
             rest_at: (order.refunded_rest == Some(true)).then(|| order.version.for_window(event.received_at)),
             qa: event.qa,
             aliases: event.entity.aliases.iter().cloned().collect(),
+            purchased_at: (event.source == Source::Analytics && event.event == EventName::OrderPlaced)
+                .then_some(event.received_at),
         }
     }
 
@@ -132,6 +141,7 @@ impl SourceOrder {
             rest_at: earliest(self.rest_at, other.rest_at),
             qa: self.qa || other.qa,
             aliases: self.aliases.union(&other.aliases).cloned().collect(),
+            purchased_at: self.purchased_at.max(other.purchased_at),
             versions: Versions::default(),
         };
         merged.versions = union;
@@ -175,6 +185,12 @@ impl SourceOrder {
     /// The greatest version that was seen.
     pub(super) fn version(&self) -> Option<Version> {
         self.versions.greatest()
+    }
+
+    /// When the last purchase of the analytics API arrived that was taken in. Those that came within a day of it are
+    /// the same call (analytics.md §5.1).
+    pub const fn purchased_at(&self) -> Option<ReceivedTime> {
+        self.purchased_at
     }
 
     /// Identifiers of the buyer.

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -64,6 +66,7 @@ fn policy() -> Policy {
         workspace: WorkspaceId::try_new("demo").unwrap(),
         precedence: Source::ALL.to_vec(),
         person_key: "k".into(),
+        ownership: BTreeMap::new(),
     }
 }
 

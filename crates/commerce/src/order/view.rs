@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::refund;
 use super::register::Register;
 use super::state::{SourceOrder, Space, State};
 use crate::event::{Campaign, Context, FinancialStatus, FulfillmentStatus, Item};
 use crate::person::{Identifier, representative};
-use crate::{EventTime, Money, PersonId, Source, WorkspaceId};
+use crate::{EventName, EventTime, Money, PersonId, Source, WorkspaceId};
 
 /// What the workspace has settled. A change of it is a versioned step, never a silent reload.
 #[derive(Clone, Debug)]
@@ -19,6 +20,15 @@ pub struct Policy {
     pub precedence: Vec<Source>,
     /// The deployment's secret for person ids.
     pub person_key: String,
+    /// The one source that owns an event: the same from another source neither counts nor triggers (R13.4).
+    pub ownership: BTreeMap<EventName, Source>,
+}
+
+impl Policy {
+    /// True where a source may say that an event has happened.
+    pub fn owns(&self, source: Source, event: EventName) -> bool {
+        self.ownership.get(&event).is_none_or(|owner| *owner == source)
+    }
 }
 
 /// One order (`commerce.orders.v1`, and `before` and `after` of every order fact).
@@ -135,7 +145,11 @@ impl State {
 
         let mut flags = Vec::new();
         let total = pick(&orders, |o| &o.total);
-        let (refunds, refund_times) = refunds(&orders, total, &mut flags);
+        let owners = |event: EventName| {
+            ranked.iter().filter(move |(space, _)| policy.owns(space.source, event)).map(|(_, order)| *order)
+        };
+        let refunding: Vec<&SourceOrder> = owners(EventName::OrderRefunded).collect();
+        let (refunds, refund_times) = refunds(&refunding, total, &mut flags);
         let refunded = refunds.values().try_fold(0_i64, |sum, money| sum.checked_add(money.minor));
         let currency = total.map(|t| t.currency).or_else(|| refunds.values().next().map(|m| m.currency));
         let refunded_total = currency.map(|currency| Money::new(refunded.unwrap_or(i64::MAX), currency));
@@ -149,8 +163,10 @@ impl State {
             (money, _) => money,
         };
         let qa = orders.iter().any(|o| o.qa);
-        let instant = |get: fn(&SourceOrder) -> Option<EventTime>| orders.iter().filter_map(|o| get(o)).min();
-        let counted_at = instant(|o| o.counted_at);
+        let instant = |event: EventName, get: fn(&SourceOrder) -> Option<EventTime>| {
+            owners(event).filter_map(get).min()
+        };
+        let counted_at = instant(EventName::OrderPaid, |o| o.counted_at);
         let mut sources: Vec<Source> = ranked.iter().map(|(space, _)| space.source).collect();
         sources.dedup();
         let mut aliases: Vec<String> = orders.iter().flat_map(|o| o.aliases.iter().cloned()).collect();
@@ -166,11 +182,11 @@ impl State {
             updated_at: leader.version().map(|version| version.at),
             financial_status: pick(&orders, |o| &o.financial_status),
             fulfillment_status: pick(&orders, |o| &o.fulfillment_status),
-            placed_at: instant(|o| o.placed_at),
-            paid_at: instant(|o| o.paid_at),
-            partially_fulfilled_at: instant(|o| o.partially_fulfilled_at),
-            fulfilled_at: instant(|o| o.fulfilled_at),
-            cancelled_at: instant(|o| o.cancelled_at),
+            placed_at: instant(EventName::OrderPlaced, |o| o.placed_at),
+            paid_at: instant(EventName::OrderPaid, |o| o.paid_at),
+            partially_fulfilled_at: instant(EventName::OrderPartiallyFulfilled, |o| o.partially_fulfilled_at),
+            fulfilled_at: instant(EventName::OrderFulfilled, |o| o.fulfilled_at),
+            cancelled_at: instant(EventName::OrderCancelled, |o| o.cancelled_at),
             counted: counted_at.is_some() && !qa,
             counted_at,
             total,
@@ -214,9 +230,7 @@ type Refunds = (BTreeMap<String, Money>, BTreeMap<String, EventTime>);
 fn refunds(orders: &[&SourceOrder], total: Option<Money>, flags: &mut Vec<String>) -> Refunds {
     let speaks = |o: &&&SourceOrder| !o.refunds.is_empty() || matches!(o.refunded_rest, Some((_, true)));
     let Some(order) = orders.iter().find(speaks) else { return Refunds::default() };
-    let mut listed: Vec<(EventTime, &String, Money)> =
-        order.refunds.iter().map(|(id, (_, (amount, at)))| (*at, id, *amount)).collect();
-    listed.sort_unstable();
+    let listed = refund::resolve(&order.refunds);
     let currency = total.map(|t| t.currency).or_else(|| listed.first().map(|(_, _, m)| m.currency));
     let (mut amounts, mut times) = Refunds::default();
     let mut left = total.map(|t| t.minor.max(0));
@@ -234,7 +248,7 @@ fn refunds(orders: &[&SourceOrder], total: Option<Money>, flags: &mut Vec<String
             *left -= minor;
         }
         amounts.insert(id.clone(), Money::new(minor, amount.currency));
-        times.insert(id.clone(), at);
+        times.insert(id, at);
     }
     let rest = matches!(order.refunded_rest, Some((_, true)));
     if let (true, Some(left @ 1..), Some(currency), Some(at)) = (rest, left, currency, order.rest_at) {

@@ -6,6 +6,7 @@ pub mod outcomes;
 pub mod overview;
 pub mod revenue_timeseries;
 pub mod summary;
+pub mod usage;
 
 use std::collections::BTreeMap;
 

@@ -133,9 +133,6 @@ fn observation(push: &Push, received_at: ReceivedTime) -> OrderObservation {
     order
 }
 
-/// The id of the refund that stands for the sum so far: the greatest amount of it counts.
-const CUMULATIVE: &str = "cumulative";
-
 /// An amount is the sum so far, or with an id one refund of several; without an amount the whole rest went back. An
 /// amount never takes back that the rest went back: the greatest sum holds, and that was the total.
 fn refunded(order: &mut OrderObservation, push: &Push, at: EventTime) {
@@ -150,7 +147,7 @@ fn refunded(order: &mut OrderObservation, push: &Push, at: EventTime) {
         _ if all => Some(FinancialStatus::Refunded),
         _ => Some(FinancialStatus::PartiallyRefunded),
     };
-    let id = push.refund_id.clone().unwrap_or_else(|| CUMULATIVE.to_owned());
+    let id = push.refund_id.clone().unwrap_or_else(|| Refund::CUMULATIVE.to_owned());
     order.refunds.push(Refund { id, amount, at });
 }
 

@@ -85,6 +85,7 @@ fn view(events: &[Event]) -> View {
         workspace: workspace.id.clone(),
         precedence: workspace.source_precedence.clone(),
         person_key: "k".into(),
+        ownership: workspace.ownership.clone(),
     };
     state.view(&policy).unwrap()
 }

@@ -89,9 +89,7 @@ impl Worker<'_> {
             let (records, took, offset) = (restored.records, restored.took, restored.offset);
             self.tasks.insert(partition, Task::Running(Running::new(self.stage, restored)));
             self.seek(partition, offset)?;
-            self.consumer.resume(&self.list(&[partition], Offset::Invalid)).map_err(|source| {
-                Error::Kafka { what: format!("resume {}-{partition}", self.stage.input), source }
-            })?;
+            self.resume(partition)?;
             tracing::info!(slot = self.slot, partition, offset, records, ?took, "state restored");
             self.observer.restored(partition, records, took);
             self.report();
@@ -213,7 +211,8 @@ fn consumer_config(stage: &Stage, slot: usize) -> rdkafka::ClientConfig {
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
         .set("allow.auto.create.topics", "false")
-        .set("fetch.wait.max.ms", "100")
+        // An answer waits for records at most this long: the pulse of an idle pipeline.
+        .set("fetch.wait.max.ms", "500")
         // With small queues the default of 1000 ms makes gaps of a second.
         .set("fetch.queue.backoff.ms", "2")
         .set("queued.min.messages", "50000")

@@ -5,6 +5,7 @@
 //! merged only when the commit is known to have succeeded.
 
 mod group;
+mod lane;
 mod name;
 mod owners;
 mod transaction;
@@ -26,6 +27,7 @@ use crate::rebalance::Rebalances;
 use crate::status::Counts;
 use crate::task::{Running, Task};
 use crate::{Context, Error, Failure, Observer, Phase, Poison, Processor, Record, Stage, TaskStatus};
+use lane::Lane;
 use owners::Owners;
 
 /// An end of transaction that took longer may still be in flight somewhere and hit a later transaction.
@@ -59,6 +61,7 @@ pub(crate) struct Worker<'s> {
     /// else's in between: librdkafka keeps the assignment when it has to rejoin as a new member.
     member: Option<String>,
     owners: Owners,
+    lane: Lane,
     /// Aborts in a row, and when the producer was fenced last.
     aborts: u32,
     /// True when the last poll found nothing.
@@ -97,6 +100,7 @@ impl<'s> Worker<'s> {
             transaction: None,
             member: None,
             owners: Owners::unknown(),
+            lane: Lane::default(),
             aborts: 0,
             drained: false,
             fenced_at: None,
@@ -155,7 +159,10 @@ impl<'s> Worker<'s> {
         // The record first: whatever else is to be done may go back to an earlier one, and this one must not be taken
         // for its successor then.
         match polled {
-            Some(Ok(message)) => self.handle(&message)?,
+            Some(Ok(message)) => {
+                self.handle(&message)?;
+                self.pace(message.partition())?;
+            }
             Some(Err(error)) => self.input_error(error)?,
             None => {}
         }
@@ -163,6 +170,7 @@ impl<'s> Worker<'s> {
             self.rebalance(wish)?;
         }
         self.adopt_restored()?;
+        self.resume_lane()?;
         if self.is_due(drained) {
             self.cut()?;
         }

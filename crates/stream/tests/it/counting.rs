@@ -211,6 +211,7 @@ impl Job {
             },
             cut: Cut::default(),
             session_timeout: Duration::from_secs(6),
+            lane_per_second: None,
         };
         Self { stage, world: Arc::new(AtomicBool::new(true)), folder: Arc::new(folder) }
     }

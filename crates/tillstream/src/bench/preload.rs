@@ -69,7 +69,9 @@ impl Stored {
         for (key, value) in &self.headers {
             headers = headers.insert(Header { key, value: Some(value) });
         }
+        let partitions = Topic::Raw.spec().partitions;
         BaseRecord::to(Topic::Raw.name())
+            .partition(topics::raw_partition(self.key.as_bytes(), partitions, false))
             .key(self.key.as_str())
             .payload(self.body.as_slice())
             .headers(headers)

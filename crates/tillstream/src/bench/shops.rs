@@ -1,9 +1,9 @@
 //! The shops of workload W as tenants, and their webhooks as the gateway takes and stores them.
 
 use anyhow::anyhow;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use service::clock;
 use sources::workspace::{AnalyticsConfig, KeysConfig, Secret, ShopConfig};
-use sources::{Accepted, Decision, Request, WorkspaceConfig, Workspaces};
+use sources::{Accepted, Decision, Refused, WorkspaceConfig, Workspaces};
 
 use super::workload::{SHOPS, Webhook};
 use crate::demo::delivery::WebhookIds;
@@ -47,19 +47,11 @@ impl Shops {
 
     /// What the gateway makes of a request.
     pub fn accept(&self, delivery: &Delivery) -> anyhow::Result<Accepted> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &delivery.headers {
-            headers.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
-        }
-        let (path, query) = match delivery.path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (delivery.path_and_query.as_str(), None),
-        };
-        let route = sources::route(&Method::POST, path).map_err(|reply| anyhow!("{path}: {}", reply.body))?;
-        let request = Request { method: &Method::POST, path, query, headers: &headers, body: &delivery.body };
-        match sources::accept(&route, &request, &self.workspaces) {
+        match delivery.decide(&self.workspaces, clock::now())? {
             Decision::Accept(accepted) => Ok(accepted),
-            Decision::Refuse(refused) => Err(anyhow!("the gateway refuses {path}: {}", refused.reply.body)),
+            Decision::Refuse(Refused { reply, .. }) | Decision::Answer(reply) => {
+                Err(anyhow!("the gateway refuses a webhook: {}", reply.body))
+            }
         }
     }
 }
@@ -96,8 +88,8 @@ pub fn configs() -> Vec<WorkspaceConfig> {
             }],
             lifesight: Some(KeysConfig { keys: vec![Secret::new(credentials.backend_key)] }),
             analytics: AnalyticsConfig {
-                publishable_keys: Vec::new(),
                 secret_keys: vec![Secret::new(report_key(shop.workspace))],
+                ..AnalyticsConfig::default()
             },
             ..WorkspaceConfig::new(shop.workspace)
         }

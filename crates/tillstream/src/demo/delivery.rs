@@ -1,10 +1,15 @@
 //! One HTTP request to the gateway: addressed, signed, and with the answer that it must get.
 
+use anyhow::anyhow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use commerce::ReceivedTime;
 use form_urlencoded::Serializer;
 use hmac::{Hmac, Mac};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sha2::Sha256;
+use sources::meter::Unmetered;
+use sources::{Decision, Request, Workspaces};
 
 /// What opens the gateway's doors.
 #[derive(Clone, PartialEq, Eq)]
@@ -82,6 +87,33 @@ pub struct Delivery {
     pub body: Vec<u8>,
     /// The status of the right answer.
     pub expect_status: u16,
+}
+
+impl Delivery {
+    /// What the gateway decides about it, without HTTP, limits and memory.
+    pub fn decide(&self, workspaces: &Workspaces, received_at: ReceivedTime) -> anyhow::Result<Decision> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            headers.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
+        }
+        let (path, query) = match self.path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (self.path_and_query.as_str(), None),
+        };
+        let method = Method::from_bytes(self.method.as_bytes())?;
+        let route = sources::route(&method, path).map_err(|reply| anyhow!("{path}: {}", reply.body))?;
+        let request = Request {
+            method: &method,
+            path,
+            query,
+            headers: &headers,
+            body: &self.body,
+            received_at,
+            correlation: "",
+            peer: None,
+        };
+        Ok(sources::accept(&route, &request, workspaces, &Unmetered))
+    }
 }
 
 impl std::fmt::Debug for Delivery {

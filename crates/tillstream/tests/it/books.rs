@@ -8,7 +8,7 @@ use commerce::person::Kind;
 use commerce::profile::Contribution;
 use commerce::time::{SECOND, Zone};
 use commerce::{Currency, EventTime, Outcome, PersonId, ReceivedTime, WorkspaceId};
-use sources::{Decision, Raw, Request, WorkspaceConfig, Workspaces};
+use sources::{Decision, Raw, WorkspaceConfig, Workspaces};
 use tillstream::demo::expected::Customer;
 use tillstream::demo::shop::{Options, Shop};
 use tillstream::demo::{Credentials, Delivery, Expected, Measured, Uncertainty};
@@ -32,6 +32,7 @@ impl Core {
             workspace: WorkspaceId::try_new("demo").unwrap(),
             precedence: commerce::Source::ALL.to_vec(),
             person_key: "test".to_owned(),
+            ownership: BTreeMap::new(),
         };
         let measured = Measured {
             duplicates: Some(BTreeMap::new()),
@@ -49,19 +50,7 @@ impl Core {
 
     /// The gateway, the normalizer and the state stage, for one delivery. Gives the HTTP status.
     fn take(&mut self, delivery: &Delivery) -> u16 {
-        let mut headers = http::HeaderMap::new();
-        for (name, value) in &delivery.headers {
-            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
-            headers.insert(name, http::HeaderValue::from_str(value).unwrap());
-        }
-        let (path, query) = match delivery.path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (delivery.path_and_query.as_str(), None),
-        };
-        let method = http::Method::from_bytes(delivery.method.as_bytes()).unwrap();
-        let route = sources::route(&method, path).unwrap();
-        let request = Request { method: &method, path, query, headers: &headers, body: &delivery.body };
-        let accepted = match sources::accept(&route, &request, &self.workspaces) {
+        let accepted = match delivery.decide(&self.workspaces, ReceivedTime(NOW.0)).unwrap() {
             Decision::Accept(accepted) => accepted,
             Decision::Refuse(refused) => {
                 let rejected = self.measured.rejected.as_mut().unwrap();
@@ -71,6 +60,7 @@ impl Core {
                 }
                 return refused.reply.status;
             }
+            Decision::Answer(reply) => return reply.status,
         };
         *self.measured.accepted.as_mut().unwrap() += 1;
         self.offset += 1;

@@ -9,7 +9,7 @@ use commerce::order::View;
 use commerce::time::SECOND;
 use commerce::{EventTime, Fact, Metric, Profile, ReceivedTime};
 use service::stage::{Parts, Plan};
-use sources::{Decision, Request, WorkspaceConfig, Workspaces};
+use sources::{Decision, WorkspaceConfig, Workspaces};
 use stream::{Emitted, Harness, Output, Processor, Record};
 use tillstream::demo::Delivery;
 use tillstream::demo::shop::{Options, Shop};
@@ -33,18 +33,8 @@ fn parts() -> Parts {
 fn store(deliveries: &[Delivery], parts: &Parts) -> Vec<Stored> {
     let mut stored = Vec::new();
     for delivery in deliveries {
-        let mut headers = http::HeaderMap::new();
-        for (name, value) in &delivery.headers {
-            headers.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
-        }
-        let (path, query) = delivery
-            .path_and_query
-            .split_once('?')
-            .map_or((&*delivery.path_and_query, None), |(p, q)| (p, Some(q)));
-        let method = http::Method::from_bytes(delivery.method.as_bytes()).unwrap();
-        let request = Request { method: &method, path, query, headers: &headers, body: &delivery.body };
-        let route = sources::route(&method, path).unwrap();
-        let Decision::Accept(accepted) = sources::accept(&route, &request, &parts.workspaces) else {
+        let Decision::Accept(accepted) = delivery.decide(&parts.workspaces, ReceivedTime(NOW.0)).unwrap()
+        else {
             continue;
         };
         let offset = i64::try_from(stored.len()).unwrap();
@@ -187,9 +177,9 @@ fn the_facts_of_an_order_are_a_gapless_chain_that_ends_in_its_published_record()
     let mut named: BTreeMap<(String, commerce::EventName), usize> = BTreeMap::new();
     for bytes in &done.facts {
         let fact: Fact = decoder.decode(bytes).unwrap();
-        assert_eq!(fact.before.as_ref(), last.get(&fact.order_id), "{}", fact.event_id);
-        *named.entry((fact.order_id.clone(), fact.event)).or_default() += 1;
-        last.insert(fact.order_id.clone(), fact.after.unwrap());
+        assert_eq!(fact.before.as_ref(), last.get(&fact.entity_id), "{}", fact.event_id);
+        *named.entry((fact.entity_id.clone(), fact.event)).or_default() += 1;
+        last.insert(fact.entity_id.clone(), fact.after.unwrap());
     }
     for (id, view) in &last {
         let published = &done.latest[&(Topic::Orders, format!("demo:{id}").into_bytes())];

@@ -246,6 +246,7 @@ pub fn bare_event() -> Event {
         entity: Entity { aliases: vec![], ..full.entity },
         person: None,
         payload: Payload::default(),
+        keys: Keys { content: None, ..full.keys },
         flags: vec![],
         origin: Origin::live(),
         trigger_eligible: false,
@@ -308,6 +309,7 @@ pub fn full_order() -> View {
         tags: texts(&["vip"]),
         campaign: Some(campaign()),
         country: text("US"),
+        context: context(),
         qa: true,
         flags: texts(&["refund_exceeds_order"]),
     }
@@ -332,7 +334,9 @@ pub fn full_fact() -> Fact {
         source_event: "refunds/create".into(),
         occurred_at: at(0),
         received_at: received(1),
-        order_id: "820982911946154508".into(),
+        entity_type: "order".into(),
+        entity_id: "820982911946154508".into(),
+        order_id: text("820982911946154508"),
         person_id: Some(PersonId(u128::MAX)),
         before: Some(before),
         after: Some(full_order()),
@@ -342,10 +346,17 @@ pub fn full_fact() -> Fact {
             refunded_total: usd(4_194),
             full: false,
         }),
+        activity: Some(activity()),
+        group: text("0f8fad5b-d9cb-869f-a165-70867728950e"),
+        payment: Some(payment()),
+        subscription: Some(subscription()),
+        properties: properties(),
         flags: texts(&["placed_inferred"]),
         origin: Origin { kind: "replay".into(), label: text("again") },
         trigger_eligible: true,
         qa: false,
+        fraud: Some(Fraud { severity: 1, rules: texts(&["velocity"]) }),
+        from_person_id: Some(PersonId(9)),
     }
 }
 
@@ -353,12 +364,20 @@ pub fn full_fact() -> Fact {
 pub fn bare_fact() -> Fact {
     Fact {
         event: EventName::OrderPlaced,
+        order_id: None,
         person_id: None,
         before: None,
         after: None,
         refund: None,
+        activity: None,
+        group: None,
+        payment: None,
+        subscription: None,
+        properties: BTreeMap::new(),
         flags: vec![],
         origin: Origin::live(),
+        fraud: None,
+        from_person_id: None,
         ..full_fact()
     }
 }

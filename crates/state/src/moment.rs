@@ -1,0 +1,112 @@
+//! Events that no join takes in: each is a fact of its own, once, and some have a guard that outlives every mark.
+
+use std::collections::BTreeSet;
+
+use commerce::event::Activity;
+use commerce::{DuplicateLevel, Event, EventName, Fact, Outcome};
+use serde::{Deserialize, Serialize};
+use service::stage::encode_error;
+use stream::{Context, Failure};
+
+use crate::FACTS;
+use crate::people::{self, People};
+use crate::processor::StateStage;
+use crate::tables::{BASKET, PAYMENT, get, put};
+
+/// What guards a payment: it succeeds once for ever, and each refund of it happens once (R9).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Payment {
+    paid: bool,
+    refunds: BTreeSet<String>,
+}
+
+/// What is known of a cart or checkout: it begins once.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Basket {
+    started: bool,
+}
+
+impl StateStage {
+    /// Says an event that was not seen before as facts.
+    pub(crate) fn moment(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
+        if !self.guard_payment(event, ctx)? {
+            return Ok(Outcome::Duplicate(DuplicateLevel::Entity));
+        }
+        let Some((policy, _)) = self.policies.get(&event.workspace) else { return Ok(Outcome::Shadow) };
+        let owned = policy.owns(event.source, event.event);
+        let person = people::of_event(event, &policy.person_key);
+        let mut learned = false;
+        if let Some(person) = person {
+            let mut people = People::default();
+            learned = people.learn(ctx, event, person)?;
+            people.store(ctx, &mut self.stored)?;
+        }
+        // The customer inside another delivery is news only if something changed (R3.3).
+        if event.event == EventName::CustomerUpdated && event.raw_part > 0 && !learned {
+            return Ok(Outcome::Duplicate(DuplicateLevel::Entity));
+        }
+        let mut facts = Fact::<commerce::order::View>::of_event(event, person);
+        if let Some(first) = facts.first_mut() {
+            first.event = self.begun(event, ctx)?;
+            if first.event == EventName::CheckoutStarted && event.event == EventName::CheckoutUpdated {
+                // The beginning was missed: it is inferred, and the change follows.
+                let mut update = first.clone();
+                update.event = EventName::CheckoutUpdated;
+                first.event_id = inferred(&first.event_id);
+                first.flags.push("started_inferred".to_owned());
+                facts.insert(1, update);
+            }
+        }
+        let key = format!("{}:{}", event.workspace, event.entity.id);
+        for mut fact in facts {
+            if !owned {
+                fact.flags.push("shadow".to_owned());
+                fact.trigger_eligible = false;
+            }
+            self.value.clear();
+            self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
+            ctx.emit(FACTS, Some(ctx.partition()), key.as_bytes(), Some(&self.value))?;
+        }
+        Ok(if owned { Outcome::Published } else { Outcome::Shadow })
+    }
+
+    /// False for what a payment has been through before.
+    fn guard_payment(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<bool, Failure> {
+        let Some(said) = &event.payload.payment else { return Ok(true) };
+        let key = [event.workspace.as_str(), &event.entity.id].join("\0").into_bytes();
+        let mut payment: Payment = get(ctx, PAYMENT, &key)?.unwrap_or_default();
+        let new = match (event.event, &said.refund_id) {
+            (EventName::PaymentSucceeded, _) => !std::mem::replace(&mut payment.paid, true),
+            (EventName::PaymentRefunded, Some(id)) => payment.refunds.insert(id.clone()),
+            _ => return Ok(true),
+        };
+        if new {
+            put(ctx, PAYMENT, &key, &payment, &mut self.stored)?;
+        }
+        Ok(new)
+    }
+
+    /// The name of a fact about a cart or checkout, which begins once: a second beginning is a change, a change of one
+    /// that is unknown is its beginning.
+    fn begun(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<EventName, Failure> {
+        let (kind, id) = match (event.event, &event.payload.activity) {
+            (
+                EventName::CheckoutStarted | EventName::CheckoutUpdated,
+                Some(Activity { checkout_id, cart_id, .. }),
+            ) => ("checkout", checkout_id.as_ref().or(cart_id.as_ref())),
+            _ => return Ok(event.event),
+        };
+        let Some(id) = id else { return Ok(event.event) };
+        let key = [event.workspace.as_str(), kind, id].join("\0").into_bytes();
+        let basket: Basket = get(ctx, BASKET, &key)?.unwrap_or_default();
+        if basket.started {
+            return Ok(EventName::CheckoutUpdated);
+        }
+        put(ctx, BASKET, &key, &Basket { started: true }, &mut self.stored)?;
+        Ok(EventName::CheckoutStarted)
+    }
+}
+
+fn inferred(event_id: &str) -> String {
+    commerce::Mark::of(&[event_id.as_bytes(), b"inferred"]).to_uuid()
+}

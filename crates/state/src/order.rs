@@ -1,0 +1,126 @@
+//! The order join: one delivery about an order, what it changes, and the facts that come of it.
+
+use std::ops::Range;
+
+use commerce::avro::{Encoded, Write as _};
+use commerce::order::{State, View, steps};
+use commerce::{DuplicateLevel, Event, EventName, Fact, Outcome, Reason, Source, time};
+use service::stage::encode_error;
+use stream::{Context, Failure};
+use topics::Topic;
+
+use crate::people::{self, People};
+use crate::processor::{StateStage, poison, published};
+use crate::tables::{ORDER, get, put};
+use crate::{FACTS, ORDERS};
+
+/// More refunds than any order has; each is a fact of its own with the order before and after.
+const MOST_REFUNDS: usize = 250;
+/// A purchase of the analytics API that comes again within this time of the one that counted is the same call.
+const SAME_PURCHASE: i64 = time::DAY;
+
+impl StateStage {
+    /// Loads the state of an event's order and the key it is stored under.
+    ///
+    /// Ids of two spaces of one source are different orders, even when they are equal: the later one gets the space
+    /// into its key. Ids of two sources that are equal are one order (contracts R4.5).
+    fn load(ctx: &Context<'_>, event: &Event) -> Result<(Vec<u8>, State), Failure> {
+        let plain = format!("{}:{}", event.workspace, event.entity.id).into_bytes();
+        let state: State = get(ctx, ORDER, &plain)?.unwrap_or_default();
+        let foreign = state.sources.keys().any(|s| s.source == event.source && s.space != event.source_space);
+        let own = state.sources.keys().any(|s| s.source == event.source && s.space == event.source_space);
+        if !foreign || own {
+            return Ok((plain, state));
+        }
+        let apart = format!("{}:{}@{}", event.workspace, event.entity.id, event.source_space).into_bytes();
+        let state = get(ctx, ORDER, &apart)?.unwrap_or_default();
+        Ok((apart, state))
+    }
+
+    /// Joins an order event. Everything that it says is taken in before anything is left out: what another source owns
+    /// or an older version says is for the view to weigh.
+    pub(crate) fn order(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let Some((policy, _)) = self.policies.get(&event.workspace) else {
+            return Err(poison(
+                Reason::UnknownWorkspace,
+                format!("workspace '{}' isn't configured", event.workspace),
+            ));
+        };
+        self.encoded.0.clear();
+        let (key, mut state) = Self::load(ctx, event)?;
+        if is_same_purchase(&state, event) {
+            return Ok(Outcome::Duplicate(DuplicateLevel::Semantic));
+        }
+        let observed = state.observe(event);
+        let Some(view) = state.view(policy) else {
+            return Err(poison(Reason::MissingOrderId, "an order event without an order".to_owned()));
+        };
+        if view.refunds.len() > MOST_REFUNDS {
+            return Err(poison(
+                Reason::BadValue,
+                format!("the order would have {} refunds", view.refunds.len()),
+            ));
+        }
+        let mut people = People::default();
+        if let Some(person) = people::of_event(event, &policy.person_key) {
+            people.learn(ctx, event, person)?;
+        }
+        let before = state.published.take();
+        people.roll_up(ctx, event, &key, before.as_ref(), &view)?;
+        people.store(ctx, &mut self.stored)?;
+        let update = observed.new_version && event.event == EventName::OrderUpdated;
+        let stale = observed.outcome == Outcome::Stale;
+        let mut last = before.as_ref().map(|before| self.encoded.push(before));
+        let facts = steps(before.as_ref(), &view, update, |step, after| {
+            let range = self.encoded.push(after);
+            let datum = |range: &Range<usize>| Encoded(&self.encoded.0[range.clone()]);
+            let mut fact = Fact::of_step(event, step, after, (last.as_ref().map(datum), datum(&range)));
+            if stale {
+                fact.flags.push("stale".to_owned());
+            }
+            self.value.clear();
+            self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
+            ctx.emit(FACTS, Some(ctx.partition()), &key, Some(&self.value))?;
+            last = Some(range);
+            Ok::<_, Failure>(())
+        })?;
+        if let (1.., Some(range)) = (facts, last) {
+            self.value.clear();
+            self.orders
+                .encode(&Encoded(&self.encoded.0[range]), &mut self.value)
+                .map_err(|e| encode_error(&e))?;
+            published(ctx.emit(ORDERS, Some(ctx.partition()), &key, Some(&self.value)), Topic::Orders, &key)?;
+        }
+        state.published = Some(view);
+        // A delivery that was known to the last byte leaves the order as it is; facts come of a changed policy, too.
+        if observed.changed || facts > 0 {
+            put(ctx, ORDER, &key, &state, &mut self.stored)?;
+        }
+        let shadow =
+            !policy.owns(event.source, event.event) && !matches!(observed.outcome, Outcome::Duplicate(_));
+        Ok(if shadow { Outcome::Shadow } else { observed.outcome })
+    }
+}
+
+/// A purchase of the analytics API that comes again within a day of the one that counted is ignored, whatever it says
+/// (analytics.md §5.1); later it updates the order.
+fn is_same_purchase(state: &State, event: &Event) -> bool {
+    if event.source != Source::Analytics || event.event != EventName::OrderPlaced {
+        return false;
+    }
+    let known = state.sources.iter().filter(|(space, _)| space.source == Source::Analytics);
+    let mut arrivals = known.filter_map(|(_, order)| order.purchased_at());
+    arrivals.any(|arrival| event.received_at.0.abs_diff(arrival.0) < SAME_PURCHASE.unsigned_abs())
+}
+
+/// Views of the order in hand, each encoded once and written several times.
+#[derive(Default)]
+pub(crate) struct Views(Vec<u8>);
+
+impl Views {
+    fn push(&mut self, view: &View) -> Range<usize> {
+        let start = self.0.len();
+        view.write(&mut self.0);
+        start..self.0.len()
+    }
+}
