@@ -10,6 +10,7 @@ mod routes;
 mod sequenzy_bytes;
 mod sequenzy_door;
 mod sequenzy_events;
+mod sequenzy_refunds;
 mod shopify_door;
 mod shopify_events;
 mod stripe_door;

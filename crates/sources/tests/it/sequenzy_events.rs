@@ -1,6 +1,6 @@
 //! sequenzy.md §4 to §7: what a push says.
 
-use commerce::event::{Event, FinancialStatus, FulfillmentStatus, Refund};
+use commerce::event::{Event, FinancialStatus, FulfillmentStatus};
 use commerce::order::{Policy, State, View};
 use commerce::{EventName, Source};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use sources::{Raw, Workspace, WorkspaceConfig};
 use crate::fixture::*;
 use crate::sequenzy_door::{CHECKOUTS, ORDERS, least};
 
-struct Push {
+pub(crate) struct Push {
     workspace: Workspace,
     path: &'static str,
     received_at: &'static str,
@@ -57,11 +57,11 @@ impl Push {
     }
 }
 
-fn both(fields: Value) -> [Event; 2] {
+pub(crate) fn both(fields: Value) -> [Event; 2] {
     Push::default().both(fields)
 }
 
-fn order(fields: Value) -> Event {
+pub(crate) fn order(fields: Value) -> Event {
     let [order, _] = both(fields);
     order
 }
@@ -75,7 +75,7 @@ fn attribute<'e>(event: &'e Event, name: &str) -> Option<&'e str> {
     event.person.as_ref().unwrap().attributes.get(name).map(String::as_str)
 }
 
-fn view(events: &[Event]) -> View {
+pub(crate) fn view(events: &[Event]) -> View {
     let mut state = State::default();
     for event in events {
         state.observe(event);
@@ -90,7 +90,7 @@ fn view(events: &[Event]) -> View {
     state.view(&policy).unwrap()
 }
 
-const AT: &str = "2026-03-14T12:30:00Z";
+pub(crate) const AT: &str = "2026-03-14T12:30:00Z";
 
 #[test]
 fn seq_c01_a_placed_order_is_placed_and_paid_at_its_own_time() {
@@ -150,7 +150,7 @@ fn seq_c08_each_status_states_its_own_fact_and_only_placed_is_a_payment() {
 }
 
 /// All orders of four things.
-fn permutations() -> Vec<[usize; 4]> {
+pub(crate) fn permutations() -> Vec<[usize; 4]> {
     let mut found = Vec::new();
     for a in 0..4 {
         for b in (0..4).filter(|b| *b != a) {
@@ -194,46 +194,8 @@ fn seq_c09_all_24_arrival_orders_of_the_four_statuses_end_in_the_same_state() {
     }
 }
 
-#[test]
-fn seq_c13_an_amount_is_the_sum_so_far_and_one_refund_stands_for_it() {
-    let refunded =
-        |amount: Value| order(json!({"status": "refunded", "orderedAt": AT, "refundAmountCents": amount}));
-    let partial = refunded(json!(1000));
-    let one = |minor: i64| vec![Refund { id: "cumulative".into(), amount: usd(minor), at: at(AT) }];
-    assert_eq!((&partial.order().refunds, partial.order().refunded_rest), (&one(1000), None));
-    assert_eq!(partial.order().financial_status, Some(FinancialStatus::PartiallyRefunded));
-    let full = refunded(json!(5000));
-    assert_eq!(full.order().financial_status, Some(FinancialStatus::Refunded));
-    assert_eq!(full.order().refunds, one(5000));
-    let nothing = refunded(json!(0));
-    assert_eq!((&nothing.order().refunds, nothing.order().financial_status), (&one(0), None));
-    let over = refunded(json!(999_999));
-    let placed = order(json!({"orderedAt": AT}));
-    assert_eq!(view(&[placed.clone(), over]).refunded_total.unwrap().minor, 5000, "cut to the total");
-    let rest = refunded(json!(null));
-    assert_eq!((rest.order().refunds.len(), rest.order().refunded_rest), (0, Some(true)));
-    assert_eq!(view(&[rest, placed]).refunded_total.unwrap().minor, 5000, "the whole rest");
-    // An amount on another status is no refund.
-    assert_eq!(order(json!({"refundAmountCents": 1000})).order().refunds, []);
-}
-
-fn usd(minor: i64) -> commerce::Money {
+pub(crate) fn usd(minor: i64) -> commerce::Money {
     commerce::Money::new(minor, commerce::Currency::USD)
-}
-
-#[test]
-fn refunds_with_ids_are_refunds_of_their_own_and_add_up() {
-    let refund = |id: Value| {
-        let fields = json!({
-            "status": "refunded", "orderedAt": AT, "refundAmountCents": 1000, "properties": {"refundId": id},
-        });
-        order(fields)
-    };
-    let (first, second) = (refund(json!("r-1")), refund(json!(2)));
-    assert_eq!((first.order().refunds[0].id.as_str(), second.order().refunds[0].id.as_str()), ("r-1", "2"));
-    assert_ne!(first.keys.semantic, second.keys.semantic);
-    assert_eq!(first.payload.properties["refundId"], r#""r-1""#, "it is passed on");
-    assert_eq!(view(&[first.clone(), second, first]).refunded_total.unwrap().minor, 2000);
 }
 
 #[test]
