@@ -129,6 +129,17 @@ fn str_c06_an_amount_is_read_in_the_unit_that_stripe_uses_for_its_currency() {
         assert_eq!(payment(&events[0]).amount.unwrap().to_string(), expected);
         assert_eq!(events[0].flags, Vec::<String>::new());
     }
+    let paid = |currency: &str| {
+        let amount = json!({"amount_paid": 1234, "amount_due": 1234, "currency": currency});
+        payment(&succeeded(amount)[0]).amount.unwrap()
+    };
+    let whole = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf";
+    for currency in whole.split(' ') {
+        assert_eq!(paid(currency).to_major().trim_end_matches(".00"), "1234", "{currency}");
+    }
+    for currency in ["bhd", "jod", "kwd", "omr", "tnd"] {
+        assert_eq!(paid(currency).to_major(), "1.234", "{currency}");
+    }
     for (amount, expected) in [(50, 1), (49, 0), (149, 1), (150, 2), (-150, -2)] {
         let events = succeeded(json!({"amount_paid": amount, "currency": "ugx"}));
         assert_eq!(payment(&events[0]).amount.unwrap().minor, expected, "{amount}");
