@@ -27,7 +27,9 @@ mod order;
 mod phone;
 mod read;
 pub mod records;
+mod sequenzy;
 mod shopify;
+mod stripe;
 pub mod workspace;
 
 use commerce::event::Fraud;
@@ -57,8 +59,15 @@ struct Place {
 }
 
 /// All sources that are served: one line each.
-static FAMILIES: &[Family] =
-    &[shopify::FAMILY, lifesight::FAMILY, customerio::FAMILY, analytics::FAMILY, records::FAMILY];
+static FAMILIES: &[Family] = &[
+    shopify::FAMILY,
+    stripe::FAMILY,
+    lifesight::FAMILY,
+    sequenzy::FAMILY,
+    customerio::FAMILY,
+    analytics::FAMILY,
+    records::FAMILY,
+];
 
 /// 5 MiB, the limit of webhooks (R8.6).
 const WEBHOOK_LIMIT: usize = 5 * 1024 * 1024;

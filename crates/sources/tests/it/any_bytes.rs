@@ -27,7 +27,7 @@ fn everything_reads(body: &[u8]) {
     }
 }
 
-fn odd_value() -> impl Strategy<Value = Value> {
+pub(crate) fn odd_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(json!(null)),
         Just(json!("")),
@@ -50,7 +50,7 @@ fn odd_value() -> impl Strategy<Value = Value> {
 }
 
 /// All places of a value that can be replaced.
-fn places(value: &Value, at: String, found: &mut Vec<String>) {
+pub(crate) fn places(value: &Value, at: String, found: &mut Vec<String>) {
     match value {
         Value::Object(map) => map.iter().for_each(|(key, value)| places(value, format!("{at}/{key}"), found)),
         Value::Array(list) => {
