@@ -9,7 +9,7 @@ use crate::event::{
 use crate::fact::RefundFact;
 use crate::order::{Figures, View};
 use crate::person::{Identifier, Kind};
-use crate::profile::Contact;
+use crate::profile::{Contact, Reported};
 use crate::{
     Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
     Source, WorkspaceId,
@@ -132,9 +132,10 @@ fields! {
     RefundFact { id amount refunded_total full }
     Profile {
         workspace person_id merged_into contact orders_count total_spent total_spent_by_currency lifetime_value
-        lifetime_value_by_currency refunded_total refunded_total_by_currency aov first_order_at last_order_at flags
-        as_of
+        lifetime_value_by_currency refunded_total refunded_total_by_currency aov first_order_at last_order_at reported
+        payment_status last_payment_at payment_failed_at created_at attributes consent tags flags as_of
     }
+    Reported { orders_count orders_count_at total_spent total_spent_at last_order_at }
     Contact { identifiers email phone first_name last_name }
     Metric {
         workspace metric window window_start dimensions values revision corrected as_of window_end_at
