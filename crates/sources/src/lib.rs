@@ -16,6 +16,9 @@
 //!
 //! Each source is one folder (`authenticate`, `validate`, `normalize`) and one line of [`FAMILIES`].
 
+mod checkout;
+mod country;
+mod customer;
 mod envelope;
 pub mod http;
 mod json;

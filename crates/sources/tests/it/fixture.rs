@@ -193,7 +193,13 @@ impl Delivery {
         self
     }
 
+    /// The first event of a body: that of the order, where there is one.
     pub(crate) fn read(&self, body: &[u8]) -> Result<Event, Failure> {
+        Ok(self.read_all(body)?.swap_remove(0))
+    }
+
+    /// All events of a body.
+    pub(crate) fn read_all(&self, body: &[u8]) -> Result<Vec<Event>, Failure> {
         let headers: Vec<_> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let raw = Raw {
@@ -205,9 +211,11 @@ impl Delivery {
             headers: &headers,
             body,
         };
-        let mut items = sources::normalize(&raw)?;
-        assert_eq!(items.len(), 1);
-        Ok(items.remove(0).unwrap())
+        Ok(sources::normalize(&raw)?.into_iter().map(Result::unwrap).collect())
+    }
+
+    pub(crate) fn events(&self, body: &Value) -> Vec<Event> {
+        self.read_all(body.to_string().as_bytes()).unwrap()
     }
 
     pub(crate) fn event(&self, body: &Value) -> Event {
