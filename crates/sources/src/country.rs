@@ -12,13 +12,20 @@ fn is_code(text: &str) -> bool {
     text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
-/// The code behind a country's name in English, or behind a code in the place of the name.
+/// The code behind a country's name in English, or behind a code in the place of the name. Names come as they are
+/// said, as ISO writes them (`Korea, Republic of`), and with another name in brackets.
 pub(crate) fn named(text: &str) -> Option<String> {
     if text.len() > LONGEST_NAME {
         return None;
     }
+    let turned = || text.split_once(',').and_then(|(last, first)| plain(&format!("{first} {last}")));
+    let bare = || text.split_once('(').and_then(|(bare, _)| plain(bare));
+    plain(text).or_else(turned).or_else(bare)
+}
+
+fn plain(text: &str) -> Option<String> {
     let name = squeezed(text);
-    let name = name.strip_prefix("the").filter(|rest| !rest.is_empty()).unwrap_or(&name);
+    let name = name.strip_prefix("the").unwrap_or(&name);
     if let Some((_, code)) = FURTHER_NAMES.iter().find(|(further, _)| *further == name) {
         return Some((*code).to_owned());
     }
@@ -68,29 +75,29 @@ fn letter(c: char) -> Option<char> {
 /// Shopify shows, and usual abbreviations.
 const FURTHER_NAMES: [(&str, &str); 24] = [
     ("uk", "GB"),
-    ("gb", "GB"),
     ("uae", "AE"),
-    ("hongkong", "HK"),
+    ("korea", "KR"),
     ("hongkongsar", "HK"),
     ("hongkongsarchina", "HK"),
     ("macaosar", "MO"),
     ("macausar", "MO"),
     ("macaosarchina", "MO"),
-    ("myanmarburma", "MM"),
     ("palestinianterritories", "PS"),
     ("congokinshasa", "CD"),
     ("congobrazzaville", "CG"),
     ("congodrc", "CD"),
     ("congorepublic", "CG"),
-    ("vietnam", "VN"),
-    ("korea", "KR"),
-    ("britishvirginislands", "VG"),
-    ("falklandislandsislasmalvinas", "FK"),
-    ("saotomeandprincipe", "ST"),
-    ("sainthelena", "SH"),
-    ("samoa", "WS"),
     ("sintmaarten", "SX"),
-    ("saintmartin", "MF"),
+    ("caribbeannetherlands", "BQ"),
+    ("bonairesinteustatiusandsaba", "BQ"),
+    ("heardandmcdonaldislands", "HM"),
+    ("pitcairnislands", "PN"),
+    ("sainthelenaascensionandtristandacunha", "SH"),
+    ("saintvincentandgrenadines", "VC"),
+    ("southgeorgiaandsouthsandwichislands", "GS"),
+    ("usoutlyingislands", "UM"),
+    ("plurinationalstateofbolivia", "BO"),
+    ("provinceofchinataiwan", "TW"),
 ];
 
 #[cfg(test)]
@@ -150,6 +157,14 @@ mod tests {
             ("U.S. Virgin Islands", "VI"),
             ("de", "DE"),
             ("SGP", "SG"),
+            ("Bolivia, Plurinational State of", "BO"),
+            ("Taiwan, Province of China", "TW"),
+            ("Korea, Republic of", "KR"),
+            ("Congo, The Democratic Republic of the", "CD"),
+            ("Virgin Islands, British", "VG"),
+            ("Saint Martin (French part)", "MF"),
+            ("Sint Maarten (Dutch part)", "SX"),
+            ("St. Vincent & Grenadines", "VC"),
         ] {
             assert_eq!(named(name).as_deref(), Some(code), "{name}");
         }
@@ -157,7 +172,19 @@ mod tests {
 
     #[test]
     fn what_is_no_country_is_none() {
-        for name in ["", "the", "Atlantis", "12", "日本", "XZ", "ZZZ", &"a".repeat(500)] {
+        for name in [
+            "",
+            "the",
+            "Atlantis",
+            "12",
+            "日本",
+            "XZ",
+            "ZZZ",
+            ",",
+            "(",
+            "Atlantis, Republic of",
+            &"a".repeat(500),
+        ] {
             assert_eq!(named(name), None, "{name}");
         }
     }

@@ -19,6 +19,10 @@ pub(crate) const CREATE: &str = "/webhooks/shopify/orders/create";
 pub(crate) const ORDER: &str = include_str!("../samples/order.json");
 pub(crate) const CHECKOUT: &str = include_str!("../samples/checkout.json");
 pub(crate) const CUSTOMER: &str = include_str!("../samples/customer.json");
+/// As in the seed's sample request, which differs from its sample body.
+pub(crate) const CUSTOMER_REQUEST: &str = include_str!("../samples/customer_request.json");
+pub(crate) const LINE_ITEMS: &str = include_str!("../samples/line_items.json");
+pub(crate) const DISCOUNT_CODES: &str = include_str!("../samples/discount_codes.json");
 pub(crate) const SHOPIFY_EXAMPLE: &str =
     include_str!("../../../../schemas/examples/shopify_order_create.json");
 pub(crate) const LIFESIGHT_EXAMPLE: &str =
