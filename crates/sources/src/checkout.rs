@@ -133,8 +133,9 @@ pub(crate) fn events(
             (delivery.transport, semantic),
         )
     };
-    let checkout = envelope::seal(raw, draft, reader);
-    Ok(std::iter::once(checkout).chain(customer).map(Ok).collect())
+    let mut items = vec![Ok(envelope::seal(raw, draft, reader))];
+    items.extend(customer.map(Ok));
+    Ok(items)
 }
 
 /// What the body says of the checkout itself, besides its id and times.

@@ -76,8 +76,10 @@ pub(crate) fn events(
         observation,
         test,
     };
-    let order = assemble(raw, delivery, parts, reader);
-    Ok(std::iter::once(order).chain(customer).map(Ok).collect())
+    let mut items = Vec::with_capacity(1 + usize::from(customer.is_some()));
+    items.push(Ok(assemble(raw, delivery, parts, reader)));
+    items.extend(customer.map(Ok));
+    Ok(items)
 }
 
 /// What an event is made of.

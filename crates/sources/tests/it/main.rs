@@ -5,11 +5,11 @@
 mod any_bytes;
 mod checkouts;
 mod customers;
-mod discounts;
 mod facts;
 mod fixture;
 mod lifesight_door;
 mod lifesight_events;
+mod order_details;
 mod routes;
 mod shopify_door;
 mod shopify_events;

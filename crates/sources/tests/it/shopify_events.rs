@@ -428,21 +428,6 @@ fn tags_coupons_campaign_and_country_are_kept() {
 }
 
 #[test]
-fn d_ana_15_the_country_is_that_of_the_shipping_address_by_code_or_name_else_of_the_billing_address() {
-    let country = |shipping: Value, billing: Value| {
-        create(json!({"shipping_address": shipping, "billing_address": billing})).order().country.clone()
-    };
-    let billing = json!({"country": "Canada", "country_code": "CA"});
-    let named = |name: &str| country(json!({"country": name}), billing.clone());
-    assert_eq!(country(json!({"country": "France", "country_code": "us"}), billing.clone()).unwrap(), "US");
-    assert_eq!(named("United States").unwrap(), "US");
-    assert_eq!(named("C\u{f4}te d\u{2019}Ivoire").unwrap(), "CI");
-    assert_eq!(named("Nowhere").unwrap(), "CA", "a name that no country has says nothing");
-    assert_eq!(country(json!([]), json!({"country": "Canada"})).unwrap(), "CA");
-    assert_eq!(country(json!({"country": "Nowhere"}), Value::Null), None);
-}
-
-#[test]
 fn a_labelled_load_and_an_old_event_start_nothing() {
     let backfill =
         Delivery::shopify("orders/create").with("http.tillstream-backfill", "2025").event(&order());
@@ -476,28 +461,4 @@ fn the_example_body_is_read_without_a_remark() {
     let event = Delivery::shopify("orders/create").read(SHOPIFY_EXAMPLE.as_bytes()).unwrap();
     assert_eq!((event.order().total, event.flags.as_slice()), (usd(8447), &[][..]));
     assert_eq!(event.order().item_count, Some(4));
-}
-
-#[test]
-fn the_id_of_an_order_without_later_fields_stays_what_it_was() {
-    let rich = json!({
-        "financial_status": "partially_refunded", "tags": "a, b", "name": "#1001", "checkout_id": 5, "cart_token": "k",
-        "customer": {"id": 9, "email": "jane.doe@example.com", "first_name": "Jane", "phone": "+12025550100", "orders_count": 5, "total_spent": "250.00"},
-        "refunds": [{"id": 1, "created_at": "2026-03-14T10:00:00-04:00", "transactions": [{"amount": "5.00"}]}],
-        "landing_site": "/p?utm_source=news", "cancelled_at": "2026-03-14T11:00:00Z",
-    });
-    let read = |delivery: Delivery, fields: Value| delivery.event(&with(order(), fields)).event_id;
-    let found = [
-        read(Delivery::shopify("orders/create"), json!({})),
-        read(Delivery::shopify("orders/updated"), rich.clone()),
-        read(Delivery::lifesight("orders_paid"), rich),
-    ];
-    assert_eq!(
-        found,
-        [
-            "9f225827-bc7a-8571-806e-62082989d81f",
-            "5849a432-cde3-8327-9d8b-34d25f2578c5",
-            "a68ff2b2-f6e1-89eb-8c18-d2ac94f2d7d1",
-        ]
-    );
 }

@@ -1,4 +1,5 @@
-//! lifesight.md §5.2 and §5.3: what was taken off an order, and the lines' shares of it.
+//! What an order says besides money and status: lifesight.md §5.2 and §5.3 (what was taken off, and the lines' shares of
+//! it), its country, and that fields which were read later move no event id.
 
 use commerce::event::{Discount, Item};
 use serde_json::{Value, json};
@@ -130,4 +131,47 @@ fn a_changed_discount_of_one_version_is_another_event() {
     let key = |amount: &str| read(json!({"discount_codes": [{"code": "A", "amount": amount}]})).keys.semantic;
     assert_eq!(key("1.00"), key("1"));
     assert_ne!(key("1.00"), key("2.00"));
+}
+
+#[test]
+fn d_ana_15_the_country_is_that_of_the_shipping_address_by_code_or_name_else_of_the_billing_address() {
+    let country = |shipping: Value, billing: Value| {
+        Delivery::shopify("orders/create")
+            .event(&with(order(), json!({"shipping_address": shipping, "billing_address": billing})))
+            .order()
+            .country
+            .clone()
+    };
+    let billing = json!({"country": "Canada", "country_code": "CA"});
+    let named = |name: &str| country(json!({"country": name}), billing.clone());
+    assert_eq!(country(json!({"country": "France", "country_code": "us"}), billing.clone()).unwrap(), "US");
+    assert_eq!(named("United States").unwrap(), "US");
+    assert_eq!(named("C\u{f4}te d\u{2019}Ivoire").unwrap(), "CI");
+    assert_eq!(named("Nowhere").unwrap(), "CA", "a name that no country has says nothing");
+    assert_eq!(country(json!([]), json!({"country": "Canada"})).unwrap(), "CA");
+    assert_eq!(country(json!({"country": "Nowhere"}), Value::Null), None);
+}
+
+#[test]
+fn the_id_of_an_order_without_later_fields_stays_what_it_was() {
+    let rich = json!({
+        "financial_status": "partially_refunded", "tags": "a, b", "name": "#1001", "checkout_id": 5, "cart_token": "k",
+        "customer": {"id": 9, "email": "jane.doe@example.com", "first_name": "Jane", "phone": "+12025550100", "orders_count": 5, "total_spent": "250.00"},
+        "refunds": [{"id": 1, "created_at": "2026-03-14T10:00:00-04:00", "transactions": [{"amount": "5.00"}]}],
+        "landing_site": "/p?utm_source=news", "cancelled_at": "2026-03-14T11:00:00Z",
+    });
+    let read = |delivery: Delivery, fields: Value| delivery.event(&with(order(), fields)).event_id;
+    let found = [
+        read(Delivery::shopify("orders/create"), json!({})),
+        read(Delivery::shopify("orders/updated"), rich.clone()),
+        read(Delivery::lifesight("orders_paid"), rich),
+    ];
+    assert_eq!(
+        found,
+        [
+            "9f225827-bc7a-8571-806e-62082989d81f",
+            "5849a432-cde3-8327-9d8b-34d25f2578c5",
+            "a68ff2b2-f6e1-89eb-8c18-d2ac94f2d7d1",
+        ]
+    );
 }
