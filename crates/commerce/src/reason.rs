@@ -71,6 +71,8 @@ reasons! {
     WrongMethod = "wrong_method",
     /// A fraud rule of severity 2 matched: answered like success, in no figure.
     FraudBlocked = "fraud_blocked",
+    /// The customer inside another delivery, of whom everything was known.
+    NothingNew = "nothing_new",
     /// The request only asks. Nothing is stored.
     Question = "question",
     /// The record couldn't be committed to Kafka in time, or too much is in flight: the sender retries.

@@ -126,7 +126,11 @@ impl StateStage {
 impl Processor for StateStage {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let event: Event = decode(&mut self.decoder, record)?;
-        let outcome = self.handle(&event, ctx)?;
+        let outcome = match self.handle(&event, ctx)? {
+            // What a delivery brings along isn't a delivery: duplicates are counted by what was sent.
+            Outcome::Duplicate(_) if event.raw_part > 0 => Outcome::Filtered(Reason::NothingNew),
+            outcome => outcome,
+        };
         outcomes::use_up(ctx, &event, outcome, &mut self.stored)?;
         outcomes::record(
             ctx,
