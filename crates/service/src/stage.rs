@@ -1,10 +1,13 @@
 //! The shell of a stage service: from a [`Config`] to running workers, and from their commits to metrics.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use commerce::{DeadLetter, DuplicateLevel, EventTime, Mark, Outcome, Reason, ReceivedTime, Source, avro};
+use commerce::letter::Status;
+use commerce::letter::redrive::{self, Redriven};
+use commerce::{DeadLetter, DuplicateLevel, Mark, Outcome, Reason, ReceivedTime, Source, avro};
 use sources::Workspaces;
 use stream::{
     Committed, Context, Cut, Failure, Observer, OnDisk, Output, Phase, Poison, Processor, Record, Storage,
@@ -269,7 +272,8 @@ impl Letters {
         Ok(Self { stage, output, encoder: parts.schemas.encoder(Topic::DeadLetters)?, value: Vec::new() })
     }
 
-    /// Writes the dead letter of an input record, or of one item of it; gives the letter and how the item ended.
+    /// Writes the dead letter of one item of an input record, or with [`commerce::letter::WHOLE`] of all of it; gives the letter and how
+    /// the item ended. A record that was redriven keeps its letter's id.
     pub fn set_aside(
         &mut self,
         record: &Record<'_>,
@@ -291,13 +295,20 @@ impl Letters {
 fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> DeadLetter {
     let header = |name: &str| record.header(name).unwrap_or_default().to_owned();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let id = Mark::of(&[
-        stage.as_bytes(),
-        record.topic.as_bytes(),
-        &record.partition.to_be_bytes(),
-        &record.offset.to_be_bytes(),
-        &item.to_be_bytes(),
-    ]);
+    let redriven = Redriven::read(|name| record.header(name));
+    let first = || {
+        // A whole record had the place 0 before items had one, and a rolling update must not write it twice.
+        let place = item.max(0).to_be_bytes();
+        let (partition, offset) = (record.partition.to_be_bytes(), record.offset.to_be_bytes());
+        Mark::of(&[stage.as_bytes(), record.topic.as_bytes(), &partition, &offset, &place]).to_uuid()
+    };
+    // The sender's own; of two of one name the first, as they are read.
+    let mut headers = BTreeMap::new();
+    for (name, value) in record.headers() {
+        if !redrive::HEADERS.contains(name) {
+            headers.entry((*name).to_owned()).or_insert_with(|| text(value));
+        }
+    }
     // From the events on the key begins with the workspace; raw names it in a header.
     let in_key = || text(record.key).split_once(':').map(|(workspace, _)| workspace.to_owned());
     let workspace = record.header("workspace").map(str::to_owned).or_else(in_key).unwrap_or_default();
@@ -308,7 +319,7 @@ fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> DeadL
             .or((record.timestamp_millis > 0)
                 .then(|| ReceivedTime(record.timestamp_millis.saturating_mul(1000))));
     DeadLetter {
-        id: id.to_uuid(),
+        id: redriven.as_ref().map_or_else(first, |redriven| redriven.letter_id(item)),
         workspace,
         stage: stage.to_owned(),
         source: header("source"),
@@ -319,11 +330,20 @@ fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> DeadL
         origin_partition: record.partition,
         origin_offset: record.offset,
         received_at,
-        first_seen_at: EventTime(clock::now().0),
-        redrive_count: 0,
+        first_seen_at: redriven
+            .as_ref()
+            .and_then(|redriven| redriven.first_seen_at)
+            .unwrap_or_else(|| clock::now().as_event()),
+        redrive_count: redriven.as_ref().map_or(0, |redriven| redriven.count),
         verdict: header("verdict"),
-        headers: record.headers().iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
+        headers,
         body: record.value.unwrap_or_default().to_vec(),
+        status: Status::Open,
+        // What was one item of a batch stays one, also where now the whole body can't be read.
+        item: redriven.and_then(|redriven| redriven.item).unwrap_or(item),
+        changed_at: None,
+        key: record.key.to_vec(),
+        cut: record.is_cut(),
     }
 }
 

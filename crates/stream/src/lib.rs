@@ -41,12 +41,14 @@ mod store;
 mod task;
 mod topic;
 mod worker;
+mod writer;
 
 pub use context::{Context, Emitted, Harness};
 pub use error::Error;
-pub use follow::{Follow, Followed, follow, partition_count};
+pub use follow::{Follow, Followed, follow, partition_count, read_decided};
 pub use processor::{Failure, Poison, Processor};
 pub use record::Record;
 pub use stage::{Cut, Output, Stage, run};
 pub use status::{Committed, Labels, Observer, Phase, TaskStatus};
 pub use store::{Change, Entry, LONGEST_KEY, Memory, OnDisk, Reached, Storage, Store, StoreError, Table};
+pub use writer::{Outgoing, WriteError, Writer};
