@@ -15,6 +15,7 @@
 //! Several services may live in one process (`up`): they share one [`Metrics`] and one [`Shutdown`], and each has a
 //! [`Readiness`] of its own.
 
+pub mod breaker;
 pub mod clock;
 pub mod config;
 pub mod health;

@@ -15,6 +15,7 @@ use stream::{
 };
 use topics::{DecodeError, Decoder, EncodeError, Encoder, SchemaRegistry, Schemas, Topic};
 
+use crate::breaker::{Guarded, Held};
 use crate::health::Part;
 use crate::metrics::{Counter, Gauge, Histogram, NO_SOURCE, Timer};
 use crate::unit::ByteSize;
@@ -107,9 +108,13 @@ pub fn run(
         },
         session_timeout: settings.session_timeout.0,
     };
+    let held = Held::new(plan.name, readiness.part("breaker"));
     let observer: Arc<dyn Observer> =
-        Arc::new(Telemetry::new(plan.name, metrics, workers_part, settings.workers));
-    let make = || make(&parts).map_err(|e| stream::Error::Processor(e.to_string()));
+        Arc::new(Telemetry::new(plan.name, metrics, workers_part, settings.workers, held.clone()));
+    let make = || {
+        let processor = make(&parts).map_err(|e| stream::Error::Processor(e.to_string()))?;
+        Ok(Guarded::around(processor, settings.breaker, &held))
+    };
     stream::run(&stage, &make, &observer, &|| shutdown.is_triggered())?;
     Ok(())
 }
@@ -146,10 +151,11 @@ struct Telemetry {
     bytes: Timer,
     restore: Timer,
     slots: Mutex<Vec<(Vec<TaskStatus>, i64)>>,
+    held: Held,
 }
 
 impl Telemetry {
-    fn new(stage: &'static str, metrics: &Metrics, part: Part, workers: usize) -> Self {
+    fn new(stage: &'static str, metrics: &Metrics, part: Part, workers: usize, held: Held) -> Self {
         Self {
             stage,
             metrics: metrics.clone(),
@@ -160,6 +166,7 @@ impl Telemetry {
             bytes: metrics.histogram(Histogram::TransactionBytes, &[stage]),
             restore: metrics.histogram(Histogram::RestoreDuration, &[stage]),
             slots: Mutex::new(vec![(Vec::new(), 0); workers.max(1)]),
+            held,
         }
     }
 }
@@ -213,6 +220,8 @@ impl Observer for Telemetry {
         self.metrics.gauge(Gauge::StateBytes, &[self.stage]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let behind = all().map(|task| task.behind).sum();
         self.metrics.gauge(Gauge::RestoreRemaining, &[self.stage]).set(behind);
+        let held = self.held.retain(|partition| all().any(|task| task.partition == partition));
+        self.metrics.gauge(Gauge::BreakerHeld, &[self.stage]).set(i64::try_from(held).unwrap_or(i64::MAX));
         let (total, running) = (all().count(), all().filter(|task| task.phase == Phase::Running).count());
         if total == 0 {
             self.part.not_ready("none assigned");
@@ -443,7 +452,13 @@ mod tests {
     fn what_a_worker_does_is_counted() {
         let metrics = Metrics::new("test").unwrap();
         let readiness = Readiness::new(Shutdown::new());
-        let telemetry = Telemetry::new("state", &metrics, readiness.part("partitions"), 1);
+        let telemetry = Telemetry::new(
+            "state",
+            &metrics,
+            readiness.part("partitions"),
+            1,
+            Held::new("state", readiness.part("breaker")),
+        );
         let counts: &[(stream::Labels, u64)] = &[(["published", "", "shopify"], 3)];
         let (duration, commit) = (Duration::from_millis(50), Duration::from_millis(5));
         let oldest_millis = clock::now().0 / 1000;
@@ -469,6 +484,7 @@ mod tests {
             r#"tillstream_producer_recycles_total{cause="slow",stage="state"} 1"#,
             r#"tillstream_restore_duration_seconds_sum{stage="state"} 2"#,
             r#"tillstream_restore_remaining_records{stage="state"} 77"#,
+            r#"tillstream_breaker_held_partitions{stage="state"} 0"#,
             r#"tillstream_state_bytes{stage="state"} 100"#,
             r#"tillstream_state_entries{stage="state"} 5"#,
             r#"tillstream_consumer_lag_records{stage="state"} 9"#,
