@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use service::Config;
 use service::config::Overrides;
 
-use crate::{Output, Stop, bench, dlq, home::Home, measure, serve, tail, topic, trigger, up};
+use crate::{Output, Stop, bench, dlq, explain, home::Home, measure, serve, tail, topic, trigger, up};
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
 #[derive(Parser, Debug)]
@@ -69,11 +69,16 @@ enum Command {
         command: ConfigCommand,
     },
     /// Dead letters: what couldn't be understood, with its bytes.
-    #[command(after_help = "Example:\n  tillstream dlq ls --reason malformed_json")]
+    #[command(
+        after_help = "Examples:\n  tillstream dlq ls --reason malformed_json\n  tillstream dlq redrive --help"
+    )]
     Dlq {
         #[command(subcommand)]
         command: dlq::Command,
     },
+    /// Says what a reason means (of a dead letter, a refusal, a metric) and what to do.
+    #[command(after_help = "Example:\n  tillstream explain unknown_workspace")]
+    Explain(explain::Args),
     /// Measures this build on this machine, with the totals checked.
     #[command(after_help = "Example:\n  tillstream bench pipeline --n 300000")]
     Bench {
@@ -145,6 +150,7 @@ impl Cli {
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
+            Command::Explain(args) => explain::run(&args),
             Command::Bench { command } => bench::run(&common, &command),
             Command::Config { command: ConfigCommand::Show } => {
                 crate::data(common.load(vec![])?.to_toml_redacted().trim_end())
