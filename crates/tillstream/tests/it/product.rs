@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::running::{Up, broker_of, command, diagnosis, folder, kill, log, spawn, turn, wait, wait_in};
 
-const ORDER: &str = include_str!("../../../sources/tests/samples/order.json");
+pub const ORDER: &str = include_str!("../../../sources/tests/samples/order.json");
 
 /// A field of a report as it is printed.
 fn amount(report: &str, name: &str) -> String {
@@ -226,7 +226,7 @@ fn mistakes_of_the_command_line_and_configuration_exit_with_64_and_a_sentence() 
 }
 
 /// The signature of the development shop.
-fn sign(body: &[u8]) -> String {
+pub fn sign(body: &[u8]) -> String {
     use base64::Engine as _;
     use hmac::Mac as _;
     let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"dev-shopify-secret").unwrap();
