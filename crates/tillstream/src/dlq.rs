@@ -36,6 +36,7 @@ pub enum Command {
     /// Lists dead letters, oldest first: open ones, unless all are asked for.
     #[command(after_help = "Example:\n  tillstream dlq ls --reason missing_field --since 2h -o json")]
     Ls {
+        /// Which.
         #[command(flatten)]
         which: Which,
         /// Also those that were redriven or discarded.
@@ -63,6 +64,7 @@ pub enum Command {
   tillstream dlq redrive --reason unknown_workspace --dry-run
   tillstream dlq redrive --reason unknown_workspace --rate 500 --yes")]
     Redrive {
+        /// Which, and how.
         #[command(flatten)]
         change: Change,
         /// So many a second.
@@ -74,6 +76,7 @@ pub enum Command {
   tillstream dlq discard 0198c1f2 5d0e77a1
   tillstream dlq discard --reason malformed_json --source shopify --since 1d --yes")]
     Discard {
+        /// Which, and how.
         #[command(flatten)]
         change: Change,
         /// So many a second.

@@ -1,8 +1,16 @@
 //! Dead letters from their arrival to their end, with the binary itself and real Kafka.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use commerce::DeadLetter;
+use commerce::letter::{Status, WHOLE};
 use rdkafka::ClientConfig;
 use serde_json::Value;
-use stream::{Followed, Outgoing, Writer, read_decided};
+use service::stage::Parts;
+use sources::{WorkspaceConfig, Workspaces};
+use stream::{Followed, Harness, Outgoing, Output, Record, Writer, read_decided};
+use topics::{Schemas, Topic};
 
 use crate::product::{ORDER, sign};
 use crate::running::{Up, command, folder, turn, wait};
@@ -43,10 +51,69 @@ fn records(up: &Up, topic: &str, value: &[u8]) -> usize {
 }
 
 /// Runs `dlq redrive` until it kills itself at this point.
-fn redrive_and_die(dir: &std::path::Path, id: &str, at: &str) {
+fn redrive_and_die(dir: &Path, id: &str, at: &str) {
     let mut redrive = command(dir, &["dlq", "redrive", id]);
     let output = redrive.env("FAILPOINTS", format!("{at}=return(abort)")).output().unwrap();
     assert_eq!(output.status.code(), None, "{output:?}");
+}
+
+/// What the normalizer makes of an order that was redriven, with further headers: events, and letters.
+fn normalized(body: &str, headers: &[(&str, &str)]) -> (usize, Vec<DeadLetter>) {
+    let workspaces = Workspaces::from_configs([WorkspaceConfig::development()]).unwrap();
+    let schemas = Schemas::offline();
+    let parts = Parts { workspaces: Arc::new(workspaces), schemas: schemas.clone(), event_partitions: 1 };
+    let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
+    let outputs = normalizer::PLAN.outputs.iter().map(output).collect();
+    let mut harness = Harness::new(normalizer::Normalizer::new(&parts).unwrap(), &[], outputs);
+    let stored = [
+        ("source", "shopify"),
+        ("workspace", "demo"),
+        ("received_at", "2026-01-01T00:00:00Z"),
+        ("path", "/webhooks/shopify/orders/create"),
+        ("space", "demo-shop.myshopify.com"),
+    ];
+    let mut record = Record::new("commerce.raw.v1", 1, 99, b"k", body.as_bytes());
+    for (name, value) in stored.iter().chain(headers) {
+        record = record.with_header(name, value.as_bytes());
+    }
+    let mut decoder = schemas.decoder();
+    let (mut events, mut letters) = (0, Vec::new());
+    for (output, _, key, value) in harness.process(&record).unwrap() {
+        match normalizer::PLAN.outputs[output] {
+            Topic::Events => events += 1,
+            _ => {
+                let letter: DeadLetter = decoder.decode(&value.unwrap()).unwrap();
+                assert_eq!(key, letter.id.as_bytes());
+                letters.push(letter);
+            }
+        }
+    }
+    (events, letters)
+}
+
+#[test]
+fn a_record_that_was_redriven_gives_the_item_that_is_meant_and_keeps_its_letter() {
+    let redriven = [
+        ("redrive_of", "first-id"),
+        ("redrive_count", "2"),
+        ("redrive_first_seen_at", "2025-12-31T10:00:00Z"),
+        ("redrive_item", "0"),
+    ];
+    assert_eq!(normalized(ORDER, &[]), (1, vec![]));
+    assert_eq!(normalized(ORDER, &redriven), (1, vec![]));
+    // The order is the item at the place 0: that at 1 was another one of its batch.
+    assert_eq!(normalized(ORDER, &[&redriven[..3], &[("redrive_item", "1")]].concat()), (0, vec![]));
+
+    let (events, letters) = normalized("not json", &redriven);
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!((events, letter.id.as_str(), letter.redrive_count, letter.item), (0, "first-id", 2, 0));
+    assert_eq!(letter.first_seen_at.to_rfc3339(), "2025-12-31T10:00:00Z");
+    assert_eq!((letter.status, letter.key.as_slice()), (Status::Open, &b"k"[..]));
+    assert!(!letter.headers.keys().any(|name| name.starts_with("redrive")), "{:?}", letter.headers);
+
+    let (_, letters) = normalized("not json", &[]);
+    assert_eq!((letters[0].redrive_count, letters[0].item), (0, WHOLE));
+    assert_ne!(letters[0].id, "first-id");
 }
 
 #[test]
