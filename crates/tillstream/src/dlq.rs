@@ -307,7 +307,13 @@ fn counts(wanted: &[&Kept], to: Status, args: &Change) -> Result<(), Stop> {
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(kind, (all, _))| (std::cmp::Reverse(*all), *kind));
-    let put = |line: &str| if args.dry_run { data(line) } else { Ok(eprintln!("{line}")) };
+    let put = |line: &str| {
+        if args.dry_run {
+            return data(line);
+        }
+        eprintln!("{line}");
+        Ok(())
+    };
     for ((reason, stage), (all, skipped)) in counts {
         if args.dry_run && args.output == Output::Json {
             put(&json!({"reason": reason, "stage": stage, "letters": all, "skipped": skipped}).to_string())?;
