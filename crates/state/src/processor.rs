@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use commerce::letter::WHOLE;
 use commerce::order::Policy;
 use commerce::{
     Currency, DuplicateLevel, Event, Outcome, PersonId, Profile, Reason, ReceivedTime, WorkspaceId,
@@ -173,7 +174,7 @@ impl Processor for StateStage {
         poison: &Poison,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let (letter, outcome) = self.letters.set_aside(record, 0, poison, ctx)?;
+        let (letter, outcome) = self.letters.set_aside(record, WHOLE, poison, ctx)?;
         match (WorkspaceId::try_new(letter.workspace.as_str()), letter.received_at) {
             // The source is inside the record that couldn't be read.
             (Ok(workspace), Some(at)) => outcomes::record(ctx, &workspace, "", outcome, at, &mut self.stored),

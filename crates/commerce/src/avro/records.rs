@@ -7,6 +7,7 @@ use crate::event::{
     Person, Refund, Subscription,
 };
 use crate::fact::RefundFact;
+use crate::letter::Status;
 use crate::order::{Figures, View};
 use crate::person::{Identifier, Kind};
 use crate::profile::{Contact, Reported};
@@ -82,6 +83,7 @@ words! {
     Kind, "no kind of identifier that is known here", Kind::parse;
     Channel, "no channel that is known here", Channel::parse;
     ConsentState, "no state of consent that is known here", ConsentState::parse;
+    Status, "no state of a dead letter that is known here", Status::parse;
 }
 
 fields! {
@@ -360,6 +362,11 @@ impl Write for DeadLetter {
         self.verdict.write(out);
         self.headers.write(out);
         write_bytes(&self.body, out);
+        self.status.write(out);
+        self.item.write(out);
+        self.changed_at.write(out);
+        write_bytes(&self.key, out);
+        self.cut.write(out);
     }
 }
 
@@ -382,6 +389,11 @@ impl Read for DeadLetter {
             verdict: Read::read(input)?,
             headers: Read::read(input)?,
             body: input.bytes()?.to_vec(),
+            status: Read::read(input)?,
+            item: Read::read(input)?,
+            changed_at: Read::read(input)?,
+            key: input.bytes()?.to_vec(),
+            cut: Read::read(input)?,
         })
     }
 }

@@ -8,6 +8,7 @@ use commerce::event::{
     Person, Refund, Subscription,
 };
 use commerce::fact::RefundFact;
+use commerce::letter::{Status, WHOLE};
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
 use commerce::profile::{Contact, Reported};
@@ -496,10 +497,26 @@ pub fn full_letter() -> DeadLetter {
         verdict: "hmac".into(),
         headers: BTreeMap::from([("http.x-shopify-topic".into(), "orders/paid".into())]),
         body: (0..=255).collect(),
+        status: Status::Redriven,
+        item: 7,
+        changed_at: Some(at(2)),
+        key: vec![0, 255, b'k'],
+        cut: true,
     }
 }
 
 /// A dead letter with nothing that can be left out.
 pub fn bare_letter() -> DeadLetter {
-    DeadLetter { field: None, received_at: None, headers: BTreeMap::new(), body: vec![], ..full_letter() }
+    DeadLetter {
+        field: None,
+        received_at: None,
+        headers: BTreeMap::new(),
+        body: vec![],
+        status: Status::Open,
+        item: WHOLE,
+        changed_at: None,
+        key: vec![],
+        cut: false,
+        ..full_letter()
+    }
 }
