@@ -17,6 +17,7 @@ pub mod avro;
 pub mod event;
 pub mod fact;
 pub mod id;
+pub mod identity;
 pub mod letter;
 pub mod members;
 pub mod metric;

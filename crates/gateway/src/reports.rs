@@ -13,7 +13,6 @@ use crate::trace::{CORRELATION, Correlation};
 
 const WITHIN: Duration = Duration::from_secs(5);
 const REPORTS: &str = "/v1/api/analytics/ecommerce/";
-const PERSON: &str = "/v1/api/analytics/user/";
 
 /// Of one connection, not of the message (RFC 9110 §7.6.1); and what the client writes itself.
 const NOT_FORWARDED: [HeaderName; 11] = [
@@ -32,9 +31,8 @@ const NOT_FORWARDED: [HeaderName; 11] = [
 
 /// Whether the query service answers this, not the gateway.
 pub(crate) fn is_report(method: &Method, path: &str) -> bool {
-    let below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
     let is_read = method == Method::GET || method == Method::HEAD;
-    (is_read && below(REPORTS)) || (method == Method::DELETE && below(PERSON))
+    is_read && path.strip_prefix(REPORTS).is_some_and(|rest| !rest.is_empty())
 }
 
 /// Where reports are answered.
@@ -112,10 +110,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_reports_and_the_deletion_of_a_person_are_forwarded() {
+    fn only_reports_are_forwarded() {
         for (method, path, expected) in [
             (Method::GET, "/v1/api/analytics/ecommerce/revenue", true),
-            (Method::DELETE, "/v1/api/analytics/user/u-1", true),
+            (Method::DELETE, "/v1/api/analytics/user/u-1", false),
             (Method::POST, "/v1/api/analytics/ecommerce/track", false),
             (Method::GET, "/v1/api/analytics/ecommerce/", false),
             (Method::DELETE, "/v1/api/analytics/ecommerce/revenue", false),

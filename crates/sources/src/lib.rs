@@ -16,6 +16,11 @@
 //!
 //! Each source is one folder (`authenticate`, `validate`, `normalize`) and one line of [`FAMILIES`].
 
+mod analytics;
+mod checkout;
+mod country;
+mod customer;
+mod customerio;
 mod envelope;
 pub mod http;
 mod json;
@@ -24,7 +29,10 @@ pub mod meter;
 mod order;
 mod phone;
 mod read;
+pub mod records;
+mod sequenzy;
 mod shopify;
+mod stripe;
 pub mod workspace;
 
 use commerce::event::Fraud;
@@ -54,7 +62,15 @@ struct Place {
 }
 
 /// All sources that are served: one line each.
-static FAMILIES: &[Family] = &[shopify::FAMILY, lifesight::FAMILY];
+static FAMILIES: &[Family] = &[
+    shopify::FAMILY,
+    stripe::FAMILY,
+    lifesight::FAMILY,
+    sequenzy::FAMILY,
+    customerio::FAMILY,
+    analytics::FAMILY,
+    records::FAMILY,
+];
 
 /// 5 MiB, the limit of webhooks (R8.6).
 const WEBHOOK_LIMIT: usize = 5 * 1024 * 1024;

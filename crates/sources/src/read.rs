@@ -54,6 +54,41 @@ impl Reader {
         Ok(Some(read.money))
     }
 
+    /// Reads a whole number of the sender's own small unit, of which 10^`digits` make one major unit. The sender's unit
+    /// needn't be that of ISO 4217 (R5.3).
+    pub(crate) fn minor(
+        &mut self,
+        value: Scalar<'_>,
+        currency: Currency,
+        digits: u32,
+        path: fmt::Arguments<'_>,
+    ) -> Result<Option<Money>, Failure> {
+        let text = match value.value() {
+            Value::Absent => return Ok(None),
+            Value::Text(text) => text,
+            Value::Number(text) => text.into(),
+            Value::Bool(_) | Value::Other => "it".into(),
+        };
+        let bad = |message: &str| Failure::at(Reason::BadMoney, path.to_string(), message);
+        let number: i64 =
+            whole(&text).parse().map_err(|_| bad("it is not a whole number of the smallest unit"))?;
+        let exponent = currency.exponent();
+        let minor = match 10_i64.checked_pow(exponent.abs_diff(digits)) {
+            Some(factor) if exponent >= digits => number.checked_mul(factor),
+            Some(factor) => {
+                let (quotient, rest) = (number / factor, number % factor);
+                if rest != 0 {
+                    self.flag("amount_rounded");
+                }
+                let half_or_more = rest.unsigned_abs() >= factor.unsigned_abs().div_ceil(2);
+                Some(quotient + if half_or_more { number.signum() } else { 0 })
+            }
+            None => None,
+        };
+        let money = minor.and_then(|minor| Money::checked(minor, currency).ok());
+        money.map(Some).ok_or_else(|| bad("it is beyond 10^15 minor units"))
+    }
+
     /// Reads an ISO 8601 time.
     pub(crate) fn time(
         &mut self,
@@ -95,11 +130,7 @@ impl Reader {
             Value::Number(text) => text.into(),
             Value::Bool(_) | Value::Other => return bad(path),
         };
-        let whole = match text.split_once('.') {
-            Some((whole, zeros)) if zeros.bytes().all(|b| b == b'0') => whole,
-            _ => &text,
-        };
-        let Ok(number) = whole.parse::<i64>() else { return bad(path) };
+        let Ok(number) = whole(&text).parse::<i64>() else { return bad(path) };
         let micros = if number >= MILLISECONDS_FROM {
             self.flag("timestamp_unit_guessed");
             number.checked_mul(1_000)
@@ -175,18 +206,22 @@ pub(crate) fn count(value: Scalar<'_>, path: fmt::Arguments<'_>) -> Result<Optio
         Value::Text(text) => text.into_owned(),
         Value::Number(text) => text.to_owned(),
     };
-    let whole = match text.split_once('.') {
-        Some((whole, zeros)) if zeros.bytes().all(|b| b == b'0') => whole,
-        _ => &text,
-    };
-    match whole.parse::<i64>() {
+    match whole(&text).parse::<i64>() {
         Ok(number) if (0..=GREATEST_COUNT).contains(&number) => Ok(Some(number)),
         _ => Err(Failure::at(Reason::BadValue, path.to_string(), "it is not a whole number from 0 to 10^12")),
     }
 }
 
+/// A number without a fraction of zeros: `2.0` is `2`.
+pub(crate) fn whole(text: &str) -> &str {
+    match text.split_once('.') {
+        Some((whole, zeros)) if zeros.bytes().all(|b| b == b'0') => whole,
+        _ => text,
+    }
+}
+
 /// The greatest count that is believed: sums of them can't overflow.
-const GREATEST_COUNT: i64 = 1_000_000_000_000;
+pub(crate) const GREATEST_COUNT: i64 = 1_000_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -229,6 +264,36 @@ mod tests {
         for value in ["-1", "1.5", "1e3", r#""two""#, "true", "[1]", "99999999999999999999"] {
             assert!(with(value, |v| count(v, format_args!("q"))).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn a_senders_unit_becomes_that_of_the_currency() {
+        let read = |value: &str, currency: &str, digits| {
+            let mut reader = Reader::new(ReceivedTime(0));
+            let currency = Currency::parse(currency).unwrap();
+            let money = with(value, |v| reader.minor(v, currency, digits, format_args!("a")))?;
+            Ok::<_, Failure>((money.map(|money| money.minor), reader.flags.len()))
+        };
+        for (value, currency, digits, expected) in [
+            ("4999", "USD", 2, (Some(4999), 0)),
+            (r#""4999""#, "USD", 2, (Some(4999), 0)),
+            ("4999.0", "USD", 2, (Some(4999), 0)),
+            ("5000", "MGA", 0, (Some(500_000), 0)),
+            ("500000", "UGX", 2, (Some(5000), 0)),
+            ("149", "UGX", 2, (Some(1), 1)),
+            ("150", "UGX", 2, (Some(2), 1)),
+            ("-150", "UGX", 2, (Some(-2), 1)),
+            ("9", "JPY", 1, (Some(1), 1)),
+            ("null", "USD", 2, (None, 0)),
+        ] {
+            assert_eq!(read(value, currency, digits).unwrap(), expected, "{value} {currency}");
+        }
+        for value in ["10.5", "1e3", "true", r#""ten""#, "1000000000000001", "9223372036854775808", "[1]"] {
+            let failure = read(value, "USD", 2).unwrap_err();
+            assert_eq!((failure.reason, failure.field.as_deref()), (Reason::BadMoney, Some("a")), "{value}");
+        }
+        assert!(read("9223372036854775807", "MGA", 0).is_err());
+        assert!(read("1", "USD", 40).is_err());
     }
 
     #[test]
