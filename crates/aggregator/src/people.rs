@@ -129,9 +129,8 @@ impl Purchase {
             return None;
         }
         let (at, total) = view.purchase()?;
-        let carts = Vec::<String>::new();
         Some(Self {
-            actor: match (view.person_id, carts.first()) {
+            actor: match (view.person_id, view.carts.first()) {
                 (Some(person), _) => Actor::person(person),
                 (None, Some(cart)) => Actor::cart(cart),
                 (None, None) => Actor::order(id),
@@ -141,7 +140,7 @@ impl Purchase {
             total: *total,
             channel: Channel::of(view.campaign.as_ref()),
             source: source(view).to_owned(),
-            carts,
+            carts: view.carts.clone(),
         })
     }
 }

@@ -238,7 +238,7 @@ pub(crate) mod memory {
         }
 
         fn next(&self, table: Table, prefix: &[u8], after: Option<&[u8]>) -> Option<Row> {
-            let from = after.map_or(Bound::Included(prefix), |key| Bound::Excluded(key));
+            let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
             let from = from.map(|key| (table.number, key.to_vec()));
             let (key, value) = self.0.range((from, Bound::Unbounded)).next()?;
             (key.0 == table.number && key.1.starts_with(prefix)).then(|| (key.1.clone(), value.clone()))

@@ -118,9 +118,9 @@ impl Journeys {
         let Some(shard) = self.shard(person) else { return Vec::new() };
         let lists = shard.read().unwrap_or_else(PoisonError::into_inner);
         let Some(list) = lists.get(&person) else { return Vec::new() };
-        let entry =
-            |(at, bytes): (&(EventTime, u128), &Box<[u8]>)| Some((at.0, postcard::from_bytes(bytes).ok()?));
-        list.range((from, 0)..(to, 0)).filter_map(entry).collect()
+        list.range((from, 0)..(to, 0))
+            .filter_map(|((at, _), bytes)| Some((*at, postcard::from_bytes(bytes).ok()?)))
+            .collect()
     }
 
     /// Adds an event, or the next item of one that is there.

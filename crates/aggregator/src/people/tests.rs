@@ -254,7 +254,8 @@ fn ana_c20_a_purchase_without_a_person_is_unattributed() {
     let campaign = Campaign { campaign: Some("A".to_owned()), ..Campaign::default() };
     let guest = Figures { campaign: Some(campaign), ..bought(None, 10_000, day(8)) };
     let known = Figures { person_id: Some(PersonId(1)), ..guest.clone() };
-    let credited = |view: &Figures| World::of(&order("o", &[view.clone()])).credited("linear_30_revenue");
+    let credited =
+        |view: &Figures| World::of(&order("o", std::slice::from_ref(view))).credited("linear_30_revenue");
     assert_eq!(credited(&guest), BTreeMap::from([(String::new(), 10_000)]));
     // The purchase's own campaign is a touch.
     assert_eq!(credited(&known), BTreeMap::from([("A".to_owned(), 10_000)]));
@@ -294,6 +295,17 @@ fn ana_c22_a_cart_is_open_then_abandoned_and_a_later_purchase_completes_it() {
     assert!(world.lines("abandoned_value").is_empty());
     world.say(&facts[1]);
     assert_eq!(world.lines("carts"), ["1970-01-02 shopify [1, 0, 1]"]);
+}
+
+#[test]
+fn ana_c22_an_order_that_names_the_cart_completes_it_whoever_bought() {
+    let opened = in_cart(does(EventName::CheckoutStarted, None, day(1)), "c", 5_000);
+    let later = does(EventName::ProductViewed, Some(9), day(3));
+    let named = Figures { carts: vec!["c".to_owned()], ..bought(Some(1), 5_000, day(2)) };
+    let mut facts = vec![opened, later];
+    facts.extend(order("o", &[bought(Some(1), 5_000, day(2)), named]));
+    assert_eq!(World::of(&facts[..3]).lines("carts"), ["1970-01-02 shopify [1, 0, 1]"]);
+    assert_eq!(World::of(&facts).lines("carts"), ["1970-01-02 shopify [1, 1, 0]"]);
 }
 
 #[test]

@@ -119,6 +119,7 @@ fn view(figures: &Figures) -> View {
         country: figures.country,
         context: figures.context,
         qa: figures.qa,
+        carts: figures.carts,
         ..View::default()
     }
 }

@@ -130,7 +130,7 @@ fields! {
         id aliases source sources person_id updated_at financial_status fulfillment_status placed_at paid_at
         partially_fulfilled_at fulfilled_at cancelled_at counted counted_at total subtotal discount_total
         shipping_total tax_total refunds refund_times refunded_total net item_count items coupon_codes tags campaign
-        country context qa flags
+        country context qa flags carts
     }
     RefundFact { id amount refunded_total full }
     Profile {
@@ -243,6 +243,7 @@ impl Read for Figures {
         let (campaign, country) = (Read::read(input)?, Read::read(input)?);
         let (context, qa) = (Read::read(input)?, Read::read(input)?);
         Vec::<String>::skip(input)?; // flags
+        let carts = Read::read(input)?;
         Ok(Self {
             id,
             source,
@@ -264,6 +265,7 @@ impl Read for Figures {
             country,
             context,
             qa,
+            carts,
         })
     }
 }

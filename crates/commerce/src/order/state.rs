@@ -62,6 +62,8 @@ pub struct SourceOrder {
     pub(super) qa: bool,
     /// Other ids and display numbers.
     pub(super) aliases: BTreeSet<String>,
+    /// Carts that it came of.
+    pub(super) carts: BTreeSet<String>,
     /// Arrival of the last purchase that the analytics API brought: see [`SourceOrder::purchased_at`].
     purchased_at: Option<ReceivedTime>,
 }
@@ -105,6 +107,12 @@ impl SourceOrder {
             rest_at: (order.refunded_rest == Some(true)).then(|| order.version.for_window(event.received_at)),
             qa: event.qa,
             aliases: event.entity.aliases.iter().cloned().collect(),
+            carts: order
+                .links
+                .iter()
+                .filter(|link| link.kind == "cart")
+                .map(|link| link.id.clone())
+                .collect(),
             purchased_at: (event.source == Source::Analytics && event.event == EventName::OrderPlaced)
                 .then_some(event.received_at),
         }
@@ -141,6 +149,7 @@ impl SourceOrder {
             rest_at: earliest(self.rest_at, other.rest_at),
             qa: self.qa || other.qa,
             aliases: self.aliases.union(&other.aliases).cloned().collect(),
+            carts: self.carts.union(&other.carts).cloned().collect(),
             purchased_at: self.purchased_at.max(other.purchased_at),
             versions: Versions::default(),
         };

@@ -1,6 +1,6 @@
 //! The view: one order as everybody sees it, a pure function of the joined state and the policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,9 @@ pub struct View {
     pub qa: bool,
     /// Remarks: `refund_exceeds_order`, `refunded_rest`, `currency_conflict`.
     pub flags: Vec<String>,
+    /// The carts that it came of, ascending.
+    #[serde(default)]
+    pub carts: Vec<String>,
 }
 
 /// What figures are made of: the part of a [`View`] that the reader of many facts needs. Each field is as in the view.
@@ -143,6 +146,9 @@ pub struct Figures {
     pub context: Option<Context>,
     /// Test traffic.
     pub qa: bool,
+    /// The carts that it came of.
+    #[serde(default)]
+    pub carts: Vec<String>,
 }
 
 impl Figures {
@@ -259,6 +265,13 @@ impl State {
             context: pick(&orders, |o| &o.context),
             qa,
             flags,
+            carts: orders
+                .iter()
+                .flat_map(|o| &o.carts)
+                .cloned()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
         })
     }
 }

@@ -314,6 +314,7 @@ pub fn full_order() -> View {
         context: context(),
         qa: true,
         flags: texts(&["refund_exceeds_order"]),
+        carts: texts(&["cart-1"]),
     }
 }
 

@@ -31,9 +31,12 @@ fn any_moment() -> impl Strategy<Value = Fact<Figures>> {
 
 fn any_view() -> impl Strategy<Value = Figures> {
     let names = prop::option::of(prop::sample::select(vec!["A", "B", "C"]));
-    (prop::option::weighted(0.9, 0_u128..4), 0_i64..100, 0_i64..100, any::<bool>(), names).prop_map(
-        |(person, minor, at, counted, name)| Figures {
+    let carts = prop::collection::vec(prop::sample::select(vec!["c1".to_owned(), "c2".to_owned()]), 0..2);
+    let person = prop::option::weighted(0.9, 0_u128..4);
+    (person, 0_i64..100, 0_i64..100, any::<bool>(), names, carts).prop_map(
+        |(person, minor, at, counted, name, carts)| Figures {
             counted,
+            carts,
             campaign: name.map(|name| Campaign { campaign: Some(name.to_owned()), ..Campaign::default() }),
             ..bought(person, minor, EventTime(at * DAY + at * MINUTE))
         },
