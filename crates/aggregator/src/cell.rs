@@ -27,7 +27,8 @@ const LONGEST_TEXT: usize = 200;
 impl Place<'_> {
     /// The key of the cell's state: workspace, metric and day, then one text per dimension.
     pub(crate) fn key(&self, workspace: &WorkspaceId) -> Result<Vec<u8>, postcard::Error> {
-        let mut key = postcard::to_allocvec(&(workspace, &self.metric, self.day))?;
+        // Room for most keys, so that it isn't moved as it grows.
+        let mut key = postcard::to_extend(&(workspace, &self.metric, self.day), Vec::with_capacity(96))?;
         for text in &self.dimensions {
             key = postcard::to_extend(text, key)?;
         }

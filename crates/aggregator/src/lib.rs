@@ -66,9 +66,9 @@ pub(crate) const CELL: Table = Table { number: 0, name: "cells", ordered: false 
 pub(crate) const CLOCK: Table = Table { number: 1, name: "clock", ordered: false };
 /// `workspace`, person, time of payment and order to what was bought: the purchases of a person in their order.
 pub(crate) const BUYER: Table = Table { number: 2, name: "buyers", ordered: true };
-/// `workspace`, product, time of payment and title to how many lines say so.
+/// `workspace`, product, time of payment and order to the title that the order says.
 pub(crate) const TITLE: Table = Table { number: 3, name: "titles", ordered: true };
-/// `workspace` and product to the latest of its titles.
+/// `workspace` and product to the latest of its titles. Written only when that changes.
 pub(crate) const NAME: Table = Table { number: 4, name: "names", ordered: false };
 
 /// What the stage reads, keeps and writes.

@@ -2,11 +2,12 @@
 //!
 //! A cell of the metric `product_name` has no figure; the title is one of its dimensions. Every purchase says its
 //! titles at the time of its payment, and takes them back when it stops counting, so each of them is kept: a title that
-//! was only remembered as the latest would depend on what came between.
+//! was only remembered as the latest would depend on what came between. Nearly every purchase says what the product is
+//! called already, and then nothing is looked up among them.
 
 use std::collections::BTreeMap;
 
-use commerce::order::Figures;
+use commerce::order::{Figures, Line};
 use commerce::{Fact, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure};
@@ -21,8 +22,8 @@ pub(crate) const METRIC: &str = "product_name";
 /// What a product is called.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 struct Name {
-    /// The latest title and the time at which it was said.
-    latest: Option<(i64, String)>,
+    /// The latest title.
+    title: Option<String>,
     /// The title of the record that is published, which has to be taken back before another one is.
     published: Option<String>,
     as_of: i64,
@@ -30,46 +31,72 @@ struct Name {
 
 /// What a fact says and takes back.
 pub(crate) fn apply(fact: &Fact<Figures>, ctx: &mut Context<'_>) -> Result<(), Failure> {
-    for ((product, at, title), change) in said(fact).into_iter().filter(|(_, change)| *change != 0) {
-        let product = kept::key(&(&fact.workspace, product))?;
-        let key = [&product, &kept::sortable(at)[..], title.as_bytes()].concat();
-        let count = kept::get::<i64>(ctx, TITLE, &key)?.unwrap_or(0).saturating_add(change);
-        if count == 0 {
-            ctx.remove(TITLE, &key)?;
-        } else {
-            kept::put(ctx, TITLE, &key, &count)?;
+    let (before, after) = (fact.before.as_ref().map(said), fact.after.as_ref().map(said));
+    if before == after {
+        return Ok(());
+    }
+    let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+    let products = before.keys().chain(after.keys().filter(|product| !before.contains_key(*product)));
+    for product in products {
+        let (old, new) = (before.get(product), after.get(product));
+        if old != new {
+            change(&kept::key(&(&fact.workspace, product))?, old, new, fact.received_at, ctx)?;
         }
-        let mut name: Name = kept::get(ctx, NAME, &product)?.unwrap_or_default();
-        let this = (at, title.to_owned());
-        if count != 0 && name.latest.as_ref().is_some_and(|latest| *latest >= this) {
-            continue;
-        }
-        name.latest = match count {
-            0 if name.latest.as_ref() != Some(&this) => continue,
-            // Only when the latest of all has gone, the one before it has to be looked for.
-            0 => ctx.last(TITLE, &product).and_then(|(key, _)| read(&key, product.len())),
-            _ => Some(this),
-        };
-        name.as_of = name.as_of.max(fact.received_at.0);
-        kept::put(ctx, NAME, &product, &name)?;
     }
     Ok(())
 }
 
-/// The titles that are said more (or, below zero, less) often than before, by product and time.
-fn said(fact: &Fact<Figures>) -> BTreeMap<(&str, i64, &str), i64> {
-    let mut said = BTreeMap::new();
-    for (view, sign) in [(&fact.before, -1), (&fact.after, 1)] {
-        let Some(view) = view else { continue };
-        let Some((at, _)) = view.purchase() else { continue };
-        for line in &view.items {
-            let title = line.title.as_deref().map(str::trim).filter(|title| !title.is_empty());
-            if let (Some(product), Some(title)) = (item_id(line), title) {
-                *said.entry((cut(product), at.0, cut(title))).or_default() += sign;
-            }
-        }
+/// What an order calls a product.
+#[derive(Clone, PartialEq, Debug)]
+struct Said<'a> {
+    at: i64,
+    order: &'a str,
+    title: &'a str,
+}
+
+impl Said<'_> {
+    /// Its place among all that was said of the product: by time, and by the order where two are of one instant.
+    fn key(&self, product: &[u8]) -> Vec<u8> {
+        [product, &kept::sortable(self.at)[..], self.order.as_bytes()].concat()
     }
-    said
+}
+
+/// The titles that an order says, each product's last.
+fn said(view: &Figures) -> BTreeMap<&str, Said<'_>> {
+    let Some((at, _)) = view.purchase() else { return BTreeMap::new() };
+    let titled = view.items.iter().filter_map(|line| Some((item_id(line)?, title(line)?)));
+    titled.map(|(id, title)| (cut(id), Said { at: at.0, order: &view.id, title: cut(title) })).collect()
+}
+
+fn title(line: &Line) -> Option<&str> {
+    line.title.as_deref().map(str::trim).filter(|title| !title.is_empty())
+}
+
+fn change(
+    product: &[u8],
+    old: Option<&Said<'_>>,
+    new: Option<&Said<'_>>,
+    received_at: ReceivedTime,
+    ctx: &mut Context<'_>,
+) -> Result<(), Failure> {
+    let mut name: Name = kept::get(ctx, NAME, product)?.unwrap_or_default();
+    if let Some(old) = old {
+        ctx.remove(TITLE, &old.key(product))?;
+    }
+    if let Some(new) = new {
+        ctx.put(TITLE, &new.key(product), new.title.as_bytes())?;
+    }
+    let known = name.title.as_deref();
+    // The name stays when it is said again, and when another title goes.
+    if old.is_none_or(|old| Some(old.title) != known) && new.is_none_or(|new| Some(new.title) == known) {
+        return Ok(());
+    }
+    let latest = ctx.last(TITLE, product).and_then(|(_, title)| String::from_utf8(title).ok());
+    if latest != name.title {
+        name = Name { title: latest, as_of: name.as_of.max(received_at.0), ..name };
+        kept::put(ctx, NAME, product, &name)?;
+    }
+    Ok(())
 }
 
 /// The records that a change of names asks for: key, and the record or its end.
@@ -77,7 +104,7 @@ pub(crate) fn changed(ctx: &mut Context<'_>) -> Result<Vec<(String, Option<Metri
     let mut records = Vec::new();
     for key in ctx.changed(NAME) {
         let Some(mut name) = kept::get::<Name>(ctx, NAME, &key)? else { continue };
-        let latest = name.latest.as_ref().map(|(_, title)| title.clone());
+        let latest = name.title.clone();
         if name.published == latest {
             continue;
         }
@@ -115,12 +142,6 @@ fn metric(workspace: &WorkspaceId, product: &str, title: &str, as_of: i64) -> Me
     }
 }
 
-/// Time and title of a key after the product.
-fn read(key: &[u8], product: usize) -> Option<(i64, String)> {
-    let (at, title) = key.get(product..)?.split_first_chunk()?;
-    Some((kept::sorted(*at), String::from_utf8(title.to_vec()).ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use commerce::order::Figures;
@@ -154,5 +175,21 @@ mod tests {
         assert_eq!(folded.cells("product_name"), [" A First: "]);
         folded.order(Some(&first), Some(&Figures { items: vec![], ..first.clone() }));
         assert!(folded.cells("product_name").is_empty());
+    }
+
+    #[test]
+    fn a_purchase_whose_time_moves_takes_its_title_along() {
+        let mut folded = Folded::new();
+        let second = called("Second", 5);
+        folded.order(None, Some(&called("First", 3)));
+        folded.order(None, Some(&second));
+        let earlier = Figures { counted_at: called("", 1).counted_at, ..second.clone() };
+        folded.order(Some(&second), Some(&earlier));
+        assert_eq!(folded.cells("product_name"), [" A First: "]);
+        folded.order(Some(&earlier), Some(&second));
+        assert_eq!(folded.cells("product_name"), [" A Second: "]);
+        // One that says the same name again changes no record.
+        folded.order(None, Some(&Figures { id: "9".into(), ..called("Second", 8) }));
+        assert!(folded.metrics.values().filter(|metric| metric.metric == "product_name").count() == 1);
     }
 }

@@ -1,6 +1,6 @@
 //! What all reports that cut the revenue share: the rows of a figure over a range, in their order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -95,11 +95,11 @@ pub(super) fn by_one<'a>(
 }
 
 /// The name of each of some products.
-pub(super) fn names<'a>(question: &Question<'a>, products: &[&str]) -> BTreeMap<&'a str, &'a str> {
+pub(super) fn names<'a>(question: &Question<'a>, products: &HashSet<&str>) -> HashMap<&'a str, &'a str> {
     let figure = question.cells.and_then(|cells| cells.figure("product_name"));
     let pair = |series: &'a crate::cells::Series| {
         let id = series.dimensions.get("item_id")?.as_str();
-        products.contains(&id).then_some((id, series.dimensions.get("title")?.as_str()))
+        products.contains(id).then_some((id, series.dimensions.get("title")?.as_str()))
     };
     figure.iter().flat_map(|figure| figure.series()).filter_map(pair).collect()
 }

@@ -1,5 +1,7 @@
 //! `top-products` (§6.4).
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::breakdown::{Breakdown, names};
@@ -61,7 +63,7 @@ pub fn of<'a>(question: &Question<'a>) -> TopProducts<'a> {
     let values = ["revenue", "quantity", "orders"];
     let mut found = Breakdown::of(question, "revenue_by_product", ["item_id"], values);
     found.rows.truncate(question.limit);
-    let ids: Vec<&str> = found.rows.iter().map(|([id], _)| *id).collect();
+    let ids: HashSet<&str> = found.rows.iter().map(|([id], _)| *id).collect();
     let names = names(question, &ids);
     let products = found.rows.iter().map(|([id], [revenue, quantity, orders])| Product {
         item_id: id,

@@ -315,19 +315,20 @@ fn expected(report: Report, orders: &[Vec<View>], source: Option<Source>) -> Vec
                 lines
             });
             // The name is the latest of all purchases, whatever their range, currency or source.
-            let mut names: BTreeMap<String, (EventTime, String)> = BTreeMap::new();
+            let mut names: BTreeMap<String, (EventTime, String, String)> = BTreeMap::new();
             for view in orders.iter().filter_map(|views| views.last()) {
                 let (true, Some(at), Some(_)) = (view.counted, view.counted_at, view.total) else { continue };
                 for item in &view.items {
                     if let (Some(id), Some(title)) = (id(item), &item.title) {
-                        let this = (at, title.clone());
-                        let latest = names.entry(id).or_insert_with(|| this.clone());
-                        *latest = this.max(latest.clone());
+                        let latest = names.entry(id).or_insert((at, String::new(), String::new()));
+                        if (at, &view.id) >= (latest.0, &latest.1) {
+                            *latest = (at, view.id.clone(), title.clone());
+                        }
                     }
                 }
             }
             let line = |(id, sums): (String, Vec<i128>)| {
-                let name = names.get(&id).map_or("", |(_, title)| title.as_str());
+                let name = names.get(&id).map_or("", |(_, _, title)| title.as_str());
                 format!("{id}|{name}|{}|{}|{}", sums[0], sums[1], sums[2])
             };
             grouped(sold).into_iter().map(line).collect()
