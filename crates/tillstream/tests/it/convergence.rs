@@ -127,7 +127,10 @@ fn settled(done: &Final, decoder: &mut Decoder) -> BTreeMap<(Topic, String), Str
                 if metric.metric == "outcomes" || empty {
                     continue;
                 }
-                format!("{:?}", Metric { revision: 0, corrected: false, as_of: ReceivedTime(0), ..metric })
+                // Actors are numbered as they are seen; how many there are is a figure.
+                let metric =
+                    Metric { revision: 0, corrected: false, as_of: ReceivedTime(0), members: None, ..metric };
+                format!("{metric:?}")
             }
             other => panic!("{other:?}"),
         };

@@ -86,7 +86,7 @@ fn root(merges: &[(u128, u128)], person: u128) -> u128 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(160))]
 
     #[test]
     fn any_order_of_the_same_facts_gives_the_same_figures(
