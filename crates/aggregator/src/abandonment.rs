@@ -37,6 +37,10 @@ pub(crate) const VALUE: Aggregation = Aggregation {
     of: Of::State,
 };
 
+/// As many carts are looked at when the clock moves: after a pause a fact that finds thousands of them due leaves the
+/// rest to the facts that follow, so that no transaction grows without bound.
+const AT_ONCE: usize = 1000;
+
 /// What one fact does to a cart.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Piece {
@@ -334,7 +338,8 @@ pub(crate) fn pass(book: &mut Book<'_>, received_at: ReceivedTime, quiet: i64) -
     let clock = clock(book)?.max(received_at.0);
     book.put(PEOPLE, &key, &clock)?;
     let run = book.key(&[b"D"]);
-    while let Some((row, _)) = book.next(&run, None) {
+    for _ in 0..AT_ONCE {
+        let Some((row, _)) = book.next(&run, None) else { break };
         let rest = row.get(run.len()..).unwrap_or_default();
         if read_ascending(rest).is_none_or(|due| due.0 > clock) {
             break;

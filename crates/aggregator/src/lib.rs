@@ -25,6 +25,10 @@
 //! refund stands on its own day.
 //!
 //! [`aggregation`] says what is summed: one file per metric. [`processor`] adds and publishes, whatever the metric.
+//!
+//! What isn't a sum is kept as what it is, per person an ordered list of what matters ([`people`]): [`funnel`] keeps
+//! the set of actors of each day, which any range is united from; [`cohorts`], [`attribution`] and [`abandonment`] move
+//! cells by what the list says after a fact less what it said before.
 
 mod abandonment;
 mod aggregation;

@@ -7,6 +7,7 @@
 )]
 
 mod figures;
+mod shoppers;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
