@@ -37,6 +37,10 @@ pub(crate) const VALUE: Aggregation = Aggregation {
     of: Of::State,
 };
 
+/// As many actors of a cart are known: the smallest, so that it doesn't matter who came first. A sender that gives all
+/// its shoppers one cart id would let the cart grow with each of them.
+const MOST_ACTORS: usize = 64;
+
 /// As many carts are looked at when the clock moves: after a pause a fact that finds thousands of them due leaves the
 /// rest to the facts that follow, so that no transaction grows without bound.
 const AT_ONCE: usize = 1000;
@@ -184,8 +188,14 @@ pub(crate) fn add(book: &mut Book<'_>, actor: Actor, piece: &Piece, quiet: i64) 
     let mut cart: Cart = book.get(PEOPLE, &key)?.unwrap_or_default();
     cart.take(piece);
     if cart.actors.insert(actor) {
-        let row = row(book, actor, cart.index(), &key);
-        book.put(PEOPLE, &row, &())?;
+        let new = row(book, actor, cart.index(), &key);
+        book.put(PEOPLE, &new, &())?;
+    }
+    if cart.actors.len() > MOST_ACTORS
+        && let Some(last) = cart.actors.pop_last()
+    {
+        let gone = row(book, last, cart.index(), &key);
+        book.remove(&gone)?;
     }
     look(book, &key, cart, quiet)
 }

@@ -34,6 +34,10 @@ const MODELS: [Model; 3] = [Model::LastClick, Model::Linear, Model::TimeDecay];
 /// The windows in days, in the order of [`NAMES`].
 const WINDOWS: [i64; 5] = [7, 14, 30, 60, 90];
 
+/// Touches of further channels are passed over. Whoever has the public key can make up a campaign for each click, and
+/// every channel of a person is looked at when they buy.
+const MOST_CHANNELS: u32 = 500;
+
 /// The widest window.
 const WIDEST: i64 = 90 * DAY;
 
@@ -95,9 +99,18 @@ pub(crate) fn touch(
     channel: &Channel,
     at: EventTime,
 ) -> Result<(), Failure> {
-    let key = [person.run(book, Kind::Touch).as_slice(), &hash(channel)?, &descending(at)].concat();
+    let of_channel = [person.run(book, Kind::Touch).as_slice(), &hash(channel)?].concat();
+    let key = [of_channel.as_slice(), &descending(at)].concat();
     if book.has(&key) {
         return Ok(());
+    }
+    if book.next(&of_channel, None).is_none() {
+        let counter = person.run(book, Kind::Channels);
+        let channels: u32 = book.get(PEOPLE, &counter)?.unwrap_or(0);
+        if channels >= MOST_CHANNELS {
+            return Ok(());
+        }
+        book.put(PEOPLE, &counter, &(channels + 1))?;
     }
     let affected = orders(book, person, at, EventTime(at.0.saturating_add(WIDEST)))?;
     for (at, bought) in &affected {
@@ -106,6 +119,18 @@ pub(crate) fn touch(
     book.put(PEOPLE, &key, channel)?;
     for (at, bought) in &affected {
         credit(book, person, *at, bought, 1)?;
+    }
+    Ok(())
+}
+
+/// Adds up how many channels have touched two persons that are joined; one that has touched both counts twice.
+pub(crate) fn merge(book: &mut Book<'_>, from: Actor, to: Actor) -> Result<(), Failure> {
+    let (old, new) = (from.run(book, Kind::Channels), to.run(book, Kind::Channels));
+    let count = |book: &Book<'_>, key: &[u8]| book.get::<u32>(PEOPLE, key).map(|n| n.unwrap_or(0));
+    let sum = count(book, &old)?.saturating_add(count(book, &new)?);
+    book.remove(&old)?;
+    if sum > 0 {
+        book.put(PEOPLE, &new, &sum)?;
     }
     Ok(())
 }

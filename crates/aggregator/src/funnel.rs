@@ -167,7 +167,7 @@ pub(crate) fn reason(book: &mut Book<'_>, actor: Actor, set: &Set, day: Day, by:
     let workspace = book.workspace().to_owned();
     let key = write(&ChunkPlace { workspace, set: set.clone(), day, chunk })?;
     let mut stored: Chunk = book.get(SETS, &key)?.unwrap_or_default();
-    let mut members = Members::read(&stored.members)
+    let mut members = Members::read(&stored.members.0)
         .map_err(|e| Failure::Fatal(format!("a stored set can't be read: {e}")))?;
     if after > 0 {
         members.insert(place);
@@ -233,7 +233,7 @@ pub(crate) fn metric(
         .map_err(|e| Failure::Fatal(format!("a stored workspace can't be read: {e}")))?;
     let utc = Zone::utc();
     let zone = zones.get(&workspace).unwrap_or(&utc);
-    let count = Members::read(&chunk.members).map_or(0, |members| members.count());
+    let count = Members::read(&chunk.members.0).map_or(0, |members| members.count());
     let mut dimensions = place.set.dimensions();
     dimensions.insert("chunk".to_owned(), place.chunk.to_string());
     Ok(Metric {

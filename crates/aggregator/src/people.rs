@@ -10,6 +10,7 @@
 //! | [`Kind::Reason`] | set, day | how many reasons it has to be in there ([`funnel`]) |
 //! | [`Kind::Order`] | time of counting (newest first), order | [`Bought`] |
 //! | [`Kind::Touch`] | channel, time (newest first) | the channel ([`attribution`]) |
+//! | [`Kind::Channels`] | | how many channels have touched it |
 //! | [`Kind::Month`] | month | [`cohorts::Month`] |
 //! | [`Kind::Cart`], [`Kind::Completed`], [`Kind::Piece`] | | see [`abandonment`] |
 //!
@@ -44,6 +45,7 @@ pub(crate) enum Kind {
     Cart = b'c' as isize,
     Completed = b'd' as isize,
     Piece = b'p' as isize,
+    Channels = b'x' as isize,
 }
 
 impl Actor {
@@ -349,6 +351,7 @@ fn merge(book: &mut Book<'_>, from: Actor, to: Actor, quiet: i64) -> Result<(), 
             book.put_bytes(&[&new, key.get(old.len()..).unwrap_or_default()].concat(), &value)?;
         }
     }
+    attribution::merge(book, from, to)?;
     credits(book, to, 1)?;
     let key = from.run(book, Kind::Forward);
     book.put(PEOPLE, &key, &to)?;
@@ -377,8 +380,10 @@ fn forget(book: &mut Book<'_>, person: Actor, quiet: i64) -> Result<(), Failure>
         funnel::reason(book, person, &set, day, 1)?;
     }
     credits(book, person, -1)?;
-    for (key, _) in book.all(&person.run(book, Kind::Touch)) {
-        book.remove(&key)?;
+    for kind in [Kind::Touch, Kind::Channels] {
+        for (key, _) in book.all(&person.run(book, kind)) {
+            book.remove(&key)?;
+        }
     }
     credits(book, person, 1)?;
     abandonment::forget(book, person, quiet)

@@ -81,7 +81,7 @@ impl Members {
     }
 
     /// Reads the written form.
-    pub fn read(Written(bytes): &Written) -> Result<Self, NoChunk> {
+    pub fn read(bytes: &[u8]) -> Result<Self, NoChunk> {
         let mut members = Self::default();
         if bytes.len() == BITMAP_BYTES {
             for (word, bytes) in members.0.iter_mut().zip(bytes.as_chunks().0) {
@@ -119,7 +119,7 @@ mod tests {
             };
             let written = chunk(&a).written();
             prop_assert!(written.0.len() <= 512);
-            let mut read = Members::read(&written).unwrap();
+            let mut read = Members::read(&written.0).unwrap();
             prop_assert_eq!(read.iter().collect::<BTreeSet<_>>(), a.clone());
             read.unite(&chunk(&b));
             prop_assert_eq!(read.count(), i64::try_from(a.union(&b).count()).unwrap());
@@ -129,7 +129,7 @@ mod tests {
 
         #[test]
         fn any_bytes_give_a_chunk_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let _ = Members::read(&Written(bytes)).map(|members| members.count());
+            let _ = Members::read(&bytes).map(|members| members.count());
         }
     }
 

@@ -72,16 +72,16 @@ impl<'a> Place<'a> {
 #[derive(Clone, Debug)]
 pub struct Cell {
     values: Arc<[(Arc<str>, i64)]>,
-    /// Of a set: its members.
-    members: Option<Arc<Members>>,
+    /// Of a set: its members as they were written, which is short for the many small ones.
+    members: Option<Arc<[u8]>>,
     /// True once its window had closed and it changed.
     pub corrected: bool,
 }
 
 impl Cell {
     /// The members of a set; of what isn't one, none.
-    pub fn members(&self) -> Option<&Members> {
-        self.members.as_deref()
+    pub fn members(&self) -> Option<Members> {
+        Members::read(self.members.as_deref()?).ok()
     }
 
     /// A value; 0 where the cell doesn't have it.
@@ -174,7 +174,7 @@ impl Cells {
         }
         let Some(series) = figure.series.get_mut(place.dimensions) else { return };
         let values = metric.values.iter().map(|(name, value)| (names.get(name), *value)).collect();
-        let members = metric.members.as_ref().and_then(|members| Members::read(members).ok()).map(Arc::new);
+        let members = metric.members.as_ref().map(|members| members.0.as_slice().into());
         let cell = Cell { values, members, corrected: metric.corrected };
         Arc::make_mut(series).windows.insert(place.window, cell);
         figure.as_of = figure.as_of.max(Some(metric.as_of));

@@ -48,7 +48,7 @@ impl World {
         for ((table, key), value) in &self.rows.0 {
             if *table == SETS.number {
                 let (place, chunk): (ChunkPlace, Chunk) = (read(key).unwrap(), read(value).unwrap());
-                let numbers = Members::read(&chunk.members).unwrap();
+                let numbers = Members::read(&chunk.members.0).unwrap();
                 let numbers = numbers.iter().map(|n| place.chunk * CHUNK + u32::from(n));
                 sets.entry((place.set, place.day)).or_default().extend(numbers);
             }
@@ -350,6 +350,25 @@ fn a_person_who_is_erased_leaves_orders_and_nothing_else() {
     let (erased, bare) = (World::of(&facts), World::of(&orders));
     assert_eq!(erased.counts(), bare.counts());
     assert_eq!(erased.cells, bare.cells);
+}
+
+#[test]
+fn a_cart_id_that_everybody_shares_and_campaigns_without_end_stay_within_bounds() {
+    let mut world = World::default();
+    for n in 0..600_i64 {
+        let person = Some(u128::try_from(n).unwrap());
+        world.say(&in_cart(does(EventName::CartItemAdded, person, EventTime(n * MINUTE)), "default", 1));
+        world.say(&with_campaign(
+            does(EventName::ProductViewed, Some(1), EventTime(n * MINUTE)),
+            &n.to_string(),
+        ));
+    }
+    assert!(world.rows.0.values().all(|value| value.len() < 4096));
+    assert_eq!(world.lines("carts"), ["1970-01-01 shopify [1, 0, 0]"]);
+    for fact in order("o", &[bought(Some(1), 1_000, day(1)), Figures { qa: true, ..paid(1, 1) }]) {
+        world.say(&fact);
+    }
+    assert!(world.credited("linear_30_revenue").is_empty());
 }
 
 #[test]

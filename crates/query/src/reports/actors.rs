@@ -22,7 +22,7 @@ pub(super) fn distinct<'a, const D: usize>(
             continue;
         }
         for members in series.days(question.range).filter_map(|(_, cell)| cell.members()) {
-            unions.entry((dimensions.map(text), text("chunk"))).or_default().unite(members);
+            unions.entry((dimensions.map(text), text("chunk"))).or_default().unite(&members);
         }
     }
     let mut counts = HashMap::new();
