@@ -108,7 +108,6 @@ fn a_commit_that_happened_although_it_failed_for_its_producer_is_kept() {
 const UNKNOWN_SERVER_ERROR: i16 = -1;
 
 #[test]
-#[ignore = "it isn't kept yet: an abort that fails is taken for one, and the records are done again"]
 fn a_commit_that_happened_although_its_producer_was_told_to_abort_is_kept() {
     unclear_error(true, UNKNOWN_SERVER_ERROR);
 }
