@@ -6,6 +6,8 @@
     reason = "a step that fails is a test that fails"
 )]
 
+mod figures;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
