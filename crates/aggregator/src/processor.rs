@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use commerce::letter::WHOLE;
 use commerce::order::Figures;
 use commerce::time::Zone;
 use commerce::{Fact, Outcome, ReceivedTime, WorkspaceId};
@@ -112,7 +113,7 @@ impl Processor for Aggregator {
         poison: &Poison,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let (_, outcome) = self.letters.set_aside(record, 0, poison, ctx)?;
+        let (_, outcome) = self.letters.set_aside(record, WHOLE, poison, ctx)?;
         ctx.count([outcome.as_str(), outcome.detail(), ""]);
         Ok(())
     }

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use commerce::Reason;
 use service::Config;
 use service::config::Overrides;
 
-use crate::{Output, Stop, bench, dlq, features, home::Home, measure, serve, tail, topic, trigger, up};
+use crate::{
+    Output, Stop, bench, dlq, explain, features, home::Home, measure, serve, tail, topic, trigger, up,
+};
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
 #[derive(Parser, Debug)]
@@ -70,7 +71,9 @@ enum Command {
         command: ConfigCommand,
     },
     /// Dead letters: what couldn't be understood, with its bytes.
-    #[command(after_help = "Example:\n  tillstream dlq ls --reason malformed_json")]
+    #[command(
+        after_help = "Examples:\n  tillstream dlq ls --reason malformed_json\n  tillstream dlq redrive --help"
+    )]
     Dlq {
         #[command(subcommand)]
         command: dlq::Command,
@@ -78,12 +81,9 @@ enum Command {
     /// Which tests show which capability, and how they ended.
     #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
     Features(features::Args),
-    /// What a reason code means and what to do; without a code, all of them.
-    #[command(after_help = "Example:\n  tillstream explain bad_money")]
-    Explain {
-        /// The code: a metric label, `reason` of a dead letter, `code` of an error.
-        code: Option<String>,
-    },
+    /// Says what a reason means (of a dead letter, a refusal, a metric) and what to do.
+    #[command(after_help = "Example:\n  tillstream explain unknown_workspace")]
+    Explain(explain::Args),
     /// Measures this build on this machine, with the totals checked.
     #[command(after_help = "Example:\n  tillstream bench pipeline --n 300000")]
     Bench {
@@ -156,7 +156,7 @@ impl Cli {
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
             Command::Features(args) => features::run(&args),
-            Command::Explain { code } => explain(code.as_deref()),
+            Command::Explain(args) => explain::run(&args),
             Command::Bench { command } => bench::run(&common, &command),
             Command::Config { command: ConfigCommand::Show } => {
                 crate::data(common.load(vec![])?.to_toml_redacted().trim_end())
@@ -180,19 +180,6 @@ impl Common {
         });
         Config::load(named.as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
     }
-}
-
-fn explain(code: Option<&str>) -> Result<(), Stop> {
-    let Some(code) = code else {
-        for reason in Reason::ALL {
-            crate::data(&format!("{}\n   {}\n", reason.code(), reason.explanation().trim()))?;
-        }
-        return Ok(());
-    };
-    let Some(reason) = Reason::parse(code) else {
-        return Err(Stop::Usage(anyhow!("'{code}' is no reason; `tillstream explain` lists all of them")));
-    };
-    crate::data(reason.explanation().trim())
 }
 
 fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {

@@ -7,9 +7,10 @@ use crate::event::{
     Person, Refund, Subscription,
 };
 use crate::fact::RefundFact;
+use crate::letter::Status;
 use crate::order::{Figures, View};
 use crate::person::{Identifier, Kind};
-use crate::profile::Contact;
+use crate::profile::{Contact, Reported};
 use crate::{
     Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
     Source, WorkspaceId,
@@ -82,6 +83,7 @@ words! {
     Kind, "no kind of identifier that is known here", Kind::parse;
     Channel, "no channel that is known here", Channel::parse;
     ConsentState, "no state of consent that is known here", ConsentState::parse;
+    Status, "no state of a dead letter that is known here", Status::parse;
 }
 
 fields! {
@@ -132,9 +134,10 @@ fields! {
     RefundFact { id amount refunded_total full }
     Profile {
         workspace person_id merged_into contact orders_count total_spent total_spent_by_currency lifetime_value
-        lifetime_value_by_currency refunded_total refunded_total_by_currency aov first_order_at last_order_at flags
-        as_of
+        lifetime_value_by_currency refunded_total refunded_total_by_currency aov first_order_at last_order_at reported
+        payment_status last_payment_at payment_failed_at created_at attributes consent tags flags as_of
     }
+    Reported { orders_count orders_count_at total_spent total_spent_at last_order_at }
     Contact { identifiers email phone first_name last_name }
     Metric {
         workspace metric window window_start dimensions values revision corrected as_of window_end_at
@@ -359,6 +362,11 @@ impl Write for DeadLetter {
         self.verdict.write(out);
         self.headers.write(out);
         write_bytes(&self.body, out);
+        self.status.write(out);
+        self.item.write(out);
+        self.changed_at.write(out);
+        write_bytes(&self.key, out);
+        self.cut.write(out);
     }
 }
 
@@ -381,6 +389,11 @@ impl Read for DeadLetter {
             verdict: Read::read(input)?,
             headers: Read::read(input)?,
             body: input.bytes()?.to_vec(),
+            status: Read::read(input)?,
+            item: Read::read(input)?,
+            changed_at: Read::read(input)?,
+            key: input.bytes()?.to_vec(),
+            cut: Read::read(input)?,
         })
     }
 }

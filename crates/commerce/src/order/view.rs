@@ -18,8 +18,6 @@ pub struct Policy {
     pub workspace: WorkspaceId,
     /// Whose word counts where sources disagree, best first.
     pub precedence: Vec<Source>,
-    /// The deployment's secret for person ids.
-    pub person_key: String,
     /// The one source that owns an event: the same from another source neither counts nor triggers (R13.4).
     pub ownership: BTreeMap<EventName, Source>,
 }
@@ -131,7 +129,14 @@ pub struct Figures {
 const REST: &str = "rest";
 
 impl State {
-    /// The order as everybody sees it. `None` before any delivery.
+    /// The handle of whoever placed the order: the best of all that its deliveries name.
+    pub fn buyer(&self) -> Option<Identifier> {
+        let identifiers: Vec<Identifier> = self.sources.values().flat_map(SourceOrder::identifiers).collect();
+        representative(&identifiers).cloned()
+    }
+
+    /// The order as everybody sees it, but for the person: who [`State::buyer`] is depends on more than the order.
+    /// `None` before any delivery.
     pub fn view(&self, policy: &Policy) -> Option<View> {
         let (_, id) = self.first.as_ref()?;
         let mut ranked: Vec<(&Space, &SourceOrder)> = self.sources.iter().collect();
@@ -178,7 +183,7 @@ impl State {
             aliases,
             source: sources.first().copied(),
             sources,
-            person_id: person(&orders, policy),
+            person_id: None,
             updated_at: leader.version().map(|version| version.at),
             financial_status: pick(&orders, |o| &o.financial_status),
             fulfillment_status: pick(&orders, |o| &o.fulfillment_status),
@@ -215,12 +220,6 @@ impl State {
 /// The value of the best source that has one.
 fn pick<T: Clone>(orders: &[&SourceOrder], get: impl Fn(&SourceOrder) -> &Register<T>) -> Option<T> {
     orders.iter().find_map(|order| get(order).as_ref().map(|(_, value)| value.clone()))
-}
-
-fn person(orders: &[&SourceOrder], policy: &Policy) -> Option<PersonId> {
-    let identifiers: Vec<Identifier> = orders.iter().flat_map(|order| order.identifiers()).collect();
-    let identifier = representative(&identifiers)?;
-    Some(PersonId::derive(&policy.person_key, &policy.workspace, identifier))
 }
 
 type Refunds = (BTreeMap<String, Money>, BTreeMap<String, EventTime>);

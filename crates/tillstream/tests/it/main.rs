@@ -10,5 +10,6 @@ mod bench;
 mod books;
 mod clients;
 mod convergence;
+mod letters;
 mod product;
 mod running;
