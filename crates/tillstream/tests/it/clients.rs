@@ -63,8 +63,9 @@ impl Clients {
 
     fn sends(&mut self, script: &str, mut command: Command) {
         let output = command.env("TILLSTREAM_DATA_DIR", &self.dir).output().unwrap();
-        let (claims, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{script} failed:\n{said}\n{claims}\n{}", diagnosis(&self.dir));
+        let (claims, said) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}\n{script} failed:\n{claims}\n{said}", diagnosis(&self.dir));
         self.claims.push_str(&claims);
     }
 
@@ -80,7 +81,7 @@ impl Clients {
         subscriber.stdin.take().unwrap().write_all(self.claims.as_bytes()).unwrap();
         let output = subscriber.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "subscriber.py failed:\n{said}\n{}", diagnosis(&self.dir));
+        assert!(output.status.success(), "{}\nsubscriber.py failed:\n{said}", diagnosis(&self.dir));
         print!("{}", String::from_utf8_lossy(&output.stdout));
     }
 }
