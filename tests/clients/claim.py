@@ -7,7 +7,11 @@ each is so many facts.
 import json
 import os
 import sys
+import time
+import urllib.parse
 import uuid
+
+import requests
 
 # In every id of a run, so that a second run against the same `up` finds nothing of the first.
 RUN = uuid.uuid4().hex[:10]
@@ -33,6 +37,19 @@ def refused(what, call, error):
     except error:
         return
     sys.exit(f"{what}: it went through")
+
+
+def known(kind, id):
+    """Waits until `orders` or `people` have it, and gives it. Deliveries overtake each other on their way, so a claim
+    that depends on their order waits in between."""
+    url = f"{endpoints()['query']}/v1/{kind}/{urllib.parse.quote(str(id), safe='')}"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        answer = requests.get(url, headers={"X-API-Key": "sk_dev_demo"}, timeout=20)
+        if answer.ok:
+            return answer.json()
+        time.sleep(0.1)
+    sys.exit(f"{url}: still {answer.status_code} after 60 s")
 
 
 def endpoints():

@@ -15,7 +15,7 @@ import uuid
 import requests
 import shopify
 
-from claim import RUN, claim, endpoints, same
+from claim import RUN, claim, endpoints, known, same
 
 SECRET = "dev-shopify-secret"
 ORDER = uuid.uuid4().int % 10**15
@@ -69,6 +69,7 @@ def main():
     body = json.dumps(order(ORDER)).encode()
     for _ in range(3):
         send("as documented", body, documented(body), ok)
+    same("its total", known("orders", ORDER)["total"], {"minor": 3049, "currency": "USD"})
     paid = json.dumps(order(ORDER, updated_at="2026-01-05T10:05:00-05:00")).encode()
     send("an update that says paid again", paid, documented(paid), ok, "orders/updated")
     claim("order.placed", str(ORDER), deliveries=3)
