@@ -82,7 +82,7 @@ impl Clients {
         let output = subscriber.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}\nsubscriber.py failed:\n{said}", diagnosis(&self.dir));
-        print!("{}", String::from_utf8_lossy(&output.stdout));
+        eprint!("{}", String::from_utf8_lossy(&output.stdout));
     }
 }
 
