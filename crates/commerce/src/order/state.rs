@@ -247,6 +247,23 @@ pub struct Observed {
     pub new_version: bool,
     /// True when the state has changed in any way, if only in what it remembers of deliveries.
     pub changed: bool,
+    /// The level at which the delivery is known, whatever its arrival has added.
+    repeats: Option<DuplicateLevel>,
+}
+
+impl Observed {
+    /// The outcome, by the view that was published before and the one after. A call that is repeated without a time of
+    /// its own is a version of its arrival: where nothing but that time has moved, it is a repetition, the view keeps
+    /// the time that was published, and so there is no fact of it.
+    pub fn settle(&self, before: Option<&View>, view: &mut View) -> Outcome {
+        let (Some(level), Some(before)) = (self.repeats, before) else { return self.outcome };
+        let arrived = std::mem::replace(&mut view.updated_at, before.updated_at);
+        if view == before {
+            return Outcome::Duplicate(level);
+        }
+        view.updated_at = arrived;
+        self.outcome
+    }
 }
 
 impl State {
@@ -254,7 +271,7 @@ impl State {
     pub fn observe(&mut self, event: &Event) -> Observed {
         let Some(order) = &event.payload.order else {
             let outcome = Outcome::Duplicate(DuplicateLevel::Entity);
-            return Observed { outcome, new_version: false, changed: false };
+            return Observed { outcome, new_version: false, changed: false, repeats: None };
         };
         let marks = (mark(&event.keys.transport), mark(&event.keys.semantic));
         let version = Version {
@@ -301,7 +318,13 @@ impl State {
             (false, false, false) => Outcome::Duplicate(DuplicateLevel::Entity),
         };
         let new_version = !seen_transport && !seen_semantic && !matches!(outcome, Outcome::Duplicate(_));
-        Observed { outcome, new_version, changed: learned || earlier || !remembered }
+        let repeats = match (seen_transport, seen_semantic) {
+            // A sender's own key may come again with another body.
+            (_, false) => None,
+            (true, true) => Some(DuplicateLevel::Transport),
+            (false, true) => Some(DuplicateLevel::Semantic),
+        };
+        Observed { outcome, new_version, changed: learned || earlier || !remembered, repeats }
     }
 
     /// Joins two states of one order: commutative, associative, idempotent.
