@@ -17,6 +17,7 @@ mod customerio_people;
 mod fixture;
 mod lifesight_door;
 mod lifesight_events;
+mod operations;
 mod records_any_bytes;
 mod records_door;
 mod records_events;
