@@ -32,6 +32,7 @@ pub mod error;
 pub mod http;
 pub mod letters;
 pub mod live;
+pub mod operations;
 pub mod orders;
 pub mod page;
 pub mod people;

@@ -10,6 +10,7 @@
 //! | SIGTERM, SIGINT | [`Shutdown`]; a second one exits at once |
 //! | parts of a service that become ready or not | `/readyz`: 200 only when all are ready, 503 otherwise and while draining |
 //! | the families of [`metrics::table`] | `/metrics`, Prometheus text |
+//! | `schemas/openapi.json` | `/openapi.json`, and `/docs` for people |
 //! | `tracing` | stderr: text on a terminal, JSON otherwise |
 //!
 //! Several services may live in one process (`up`): they share one [`Metrics`] and one [`Shutdown`], and each has a
@@ -17,6 +18,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod docs;
 pub mod health;
 pub mod http;
 pub mod kafka;

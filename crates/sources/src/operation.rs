@@ -5,6 +5,8 @@
 
 use commerce::Source;
 
+use crate::Reply;
+
 pub use crate::analytics::operations::SECRET as ANALYTICS_SECRET;
 
 /// One method at one path.
@@ -223,14 +225,14 @@ pub const CORRELATION: &str = "0af7651916cd43dd8448eb211c80319c";
 pub const RECEIVED_AT: &str = "2026-03-14T16:00:00Z";
 
 /// An answer, and what it is given to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// When it is given, in a sentence.
     pub when: &'static str,
     /// A JSON text as an example; empty where there is none beside those of the requests that are shown.
-    pub body: std::borrow::Cow<'static, str>,
+    pub body: &'static str,
     /// Whether `Retry-After` says when to come again.
     pub retry_after: bool,
 }
@@ -238,12 +240,12 @@ pub struct Answer {
 impl Answer {
     /// An answer with an example of its body.
     pub const fn new(status: u16, when: &'static str, body: &'static str) -> Self {
-        Self { status, when, body: std::borrow::Cow::Borrowed(body), retry_after: false }
+        Self { status, when, body, retry_after: false }
     }
 
     /// An answer with `Retry-After` and an example of its body.
     pub const fn again(status: u16, when: &'static str, body: &'static str) -> Self {
-        Self { status, when, body: std::borrow::Cow::Borrowed(body), retry_after: true }
+        Self { status, when, body, retry_after: true }
     }
 }
 
@@ -254,27 +256,20 @@ pub fn all() -> impl Iterator<Item = (Source, &'static Operation)> {
         .flat_map(|family| family.operations.iter().map(|operation| (family.source, operation)))
 }
 
-/// The answers that every operation of a source has, made by the code that gives them.
-pub fn common_answers(source: Source) -> Vec<Answer> {
-    let of = |reply: crate::Reply, when| Answer {
-        status: reply.status,
-        when,
-        retry_after: reply.retry_after.is_some(),
-        body: reply.body.into(),
-    };
-    let unreadable =
-        |status, when| of(crate::Reply { status, ..crate::unreadable_body(source, CORRELATION) }, when);
+/// The answers that every operation of a source has, made by the code that gives them, and what they are given to.
+pub fn common_answers(source: Source) -> Vec<(&'static str, Reply)> {
+    let unreadable = |status| Reply { status, ..crate::unreadable_body(source, CORRELATION) };
     vec![
-        unreadable(400, "The body broke off or can't be decompressed."),
-        unreadable(408, "The body didn't arrive in time."),
-        of(
-            crate::too_large(source, CORRELATION),
+        ("The body broke off or can't be decompressed.", unreadable(400)),
+        ("The body didn't arrive in time.", unreadable(408)),
+        (
             "The body is larger than the limit, before or after decompression.",
+            crate::too_large(source, CORRELATION),
         ),
-        unreadable(415, "The `Content-Encoding` is another one than gzip."),
-        of(
+        ("The `Content-Encoding` is another one than gzip.", unreadable(415)),
+        (
+            "The delivery can't be stored now, and nothing of it was kept: send it again.",
             crate::unavailable(source, CORRELATION),
-            "The delivery can't be stored now; nothing of it was kept, so send it again.",
         ),
     ]
 }

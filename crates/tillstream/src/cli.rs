@@ -8,7 +8,9 @@ use commerce::Reason;
 use service::Config;
 use service::config::Overrides;
 
-use crate::{Output, Stop, bench, dlq, features, home::Home, measure, serve, tail, topic, trigger, up};
+use crate::{
+    Output, Stop, bench, dlq, features, home::Home, measure, openapi, serve, tail, topic, trigger, up,
+};
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
 #[derive(Parser, Debug)]
@@ -78,6 +80,9 @@ enum Command {
     /// Which tests show which capability, and how they ended.
     #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
     Features(features::Args),
+    /// Prints the description of the HTTP API, OpenAPI 3.1.
+    #[command(after_help = "Example:\n  tillstream openapi | jq '.paths | keys'")]
+    Openapi(openapi::Args),
     /// What a reason code means and what to do; without a code, all of them.
     #[command(after_help = "Example:\n  tillstream explain bad_money")]
     Explain {
@@ -156,6 +161,7 @@ impl Cli {
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
             Command::Features(args) => features::run(&args),
+            Command::Openapi(args) => openapi::run(&args),
             Command::Explain { code } => explain(code.as_deref()),
             Command::Bench { command } => bench::run(&common, &command),
             Command::Config { command: ConfigCommand::Show } => {
