@@ -378,7 +378,11 @@ fn response(one: &Operation, status: u16, answers: &[Shown<'_>]) -> Response {
     if let Some(kind) = kind {
         let examples = shown.iter().map(|(name, when, body)| {
             let example = ExampleBuilder::new().value(Some(json(body)));
-            (name.as_str(), when.map_or(example.clone(), |when| example.summary(when)).build())
+            let example = match when {
+                Some(when) => example.summary(*when),
+                None => example,
+            };
+            (name.as_str(), example.build())
         });
         built = built.content(kind, ContentBuilder::new().examples_from_iter(examples).build());
     }
@@ -434,10 +438,20 @@ mod tests {
     }
 
     #[test]
-    fn the_document_is_read_back_as_it_was_written() {
-        let read: OpenApi = serde_json::from_str(&text().unwrap()).unwrap();
-        assert!(read == document());
-        assert_eq!(value()["openapi"], "3.1.0");
+    fn another_reader_of_openapi_reads_the_document() {
+        let spec = oas3::from_json(text().unwrap()).unwrap();
+        assert_eq!(spec.openapi, "3.1.0");
+        spec.validate_version().unwrap();
+        let mut bodies = 0;
+        for (path, method, operation) in spec.operations() {
+            let at = format!("{method} {path}");
+            for parameter in operation.parameters(&spec).unwrap() {
+                assert!(parameter.schema.is_some(), "{at}");
+            }
+            bodies += usize::from(operation.request_body(&spec).unwrap_or_default().is_some());
+            assert!(!operation.responses(&spec).is_empty(), "{at}");
+        }
+        assert!(bodies > 20, "{bodies}");
     }
 
     #[test]

@@ -443,3 +443,14 @@ async fn every_path_is_documented_with_its_refusals() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_documentation_is_served_to_everybody() {
+    let service = Service::new(Access::Key);
+    let (status, body) = service.get("/openapi.json", &[]).await;
+    assert_eq!((status, body.as_str()), (200, service::docs::OPENAPI));
+    let page = service.send("GET", "/docs", &[]).await;
+    assert!(
+        page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().contains("script-src 'sha256-")
+    );
+}
