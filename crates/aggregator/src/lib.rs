@@ -9,10 +9,35 @@
 //! day or person, a refund and a retraction all move the right cells, and any order of processing ends in the same
 //! sums. No late fact is dropped: a cell that moves after its window has closed raises its `revision` and says
 //! `corrected`.
+//!
+//! | metric | cut by | figures |
+//! |---|---|---|
+//! | `revenue` | currency | gross, orders, items, discount, shipping, tax, refund_amount, refunds |
+//! | `revenue_by_source` | currency, source | the same |
+//! | `revenue_by_channel` | currency, source, utm_campaign, utm_source, utm_medium | revenue, orders |
+//! | `revenue_by_coupon` | currency, source, coupon | revenue, orders, discount |
+//! | `revenue_by_device`, `_platform`, `_country` | currency, source, device (platform, country) | revenue, orders |
+//! | `revenue_by_product` | currency, source, item_id | revenue, quantity, orders |
+//! | `revenue_by_buyer` | currency, source, buyer (`new`, `returning`, `guest`) | revenue, orders |
+//! | `product_name` | item_id, title | none: the title is the name; not by day |
+//!
+//! All but the last are per day of the workspace's zone. `source` is the one whose word counts for the order, and a
+//! refund stands on its own day.
+//!
+//! [`aggregation`] says what is summed: one file per metric. [`processor`] adds and publishes, whatever the metric.
 
+mod aggregation;
+mod buyer;
 mod cell;
+mod channel;
+mod coupon;
+mod kept;
+mod place;
 mod processor;
+mod product;
 mod revenue;
+mod source;
+mod title;
 
 pub use processor::Aggregator;
 
@@ -31,6 +56,12 @@ pub(crate) const CELL: Table = Table { number: 0, name: "cells", ordered: false 
 /// the marks `revision` and `corrected` alone, which are history; no figure depends on it. `zone:workspace` to the
 /// zone in which its days are cut.
 pub(crate) const CLOCK: Table = Table { number: 1, name: "clock", ordered: false };
+/// `workspace`, person, time of payment and order to what was bought: the purchases of a person in their order.
+pub(crate) const BUYER: Table = Table { number: 2, name: "buyers", ordered: true };
+/// `workspace`, product, time of payment and order to the title that the order says.
+pub(crate) const TITLE: Table = Table { number: 3, name: "titles", ordered: true };
+/// `workspace` and product to the latest of its titles. Written only when that changes.
+pub(crate) const NAME: Table = Table { number: 4, name: "names", ordered: false };
 
 /// What the stage reads, keeps and writes.
 pub const PLAN: Plan = Plan {
@@ -38,7 +69,7 @@ pub const PLAN: Plan = Plan {
     input: Topic::Facts,
     changelog: Topic::AggregatorChangelog,
     outputs: &[Topic::Metrics, Topic::DeadLetters],
-    tables: &[CELL, CLOCK],
+    tables: &[CELL, CLOCK, BUYER, TITLE, NAME],
     storage: |config| {
         let kept = &config.aggregator;
         service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use commerce::letter::WHOLE;
 use commerce::order::Figures;
 use commerce::time::Zone;
 use commerce::{Fact, Outcome, ReceivedTime, WorkspaceId};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use service::stage::{Letters, Parts, decode, encode_error};
-use stream::{Context, Failure, Poison, Processor, Record, Table};
+use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
+use crate::aggregation::{self, deltas};
 use crate::cell::{Cell, Place, end_of};
-use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE, revenue};
+use crate::kept::{get, put, unreadable_key};
+use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE, buyer, title};
 
 /// The stored clock is behind the true one by at most this, so that not every fact has to store it.
 const CLOCK_STEP: i64 = 60 * commerce::time::SECOND;
@@ -79,15 +80,26 @@ impl Processor for Aggregator {
                 format!("workspace '{}' isn't configured: its facts wait until it is", fact.workspace);
             return Err(Failure::Transient(message));
         };
-        Self::check_zone(ctx, &fact.workspace, zone)?;
-        let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
-        for (place, delta) in revenue::deltas(fact.before.as_ref(), fact.after.as_ref(), zone) {
-            let key = key(&fact.workspace, &place)?;
-            let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
-            let closed = clock >= end_of(zone, place.day).0.saturating_add(self.grace);
-            cell.add(&delta, closed, fact.received_at)
-                .map_err(|e| Failure::Fatal(format!("{} {}: {e}", fact.workspace, place.day)))?;
-            put(ctx, CELL, &key, &cell)?;
+        let mut deltas = deltas(&fact, zone);
+        if fact.before != fact.after {
+            buyer::apply(&fact, zone, ctx, &mut deltas)?;
+            title::apply(&fact, ctx)?;
+        }
+        let mut moved = deltas.moved().peekable();
+        // A fact that moves nothing reads and writes no state: most facts are of this kind.
+        if moved.peek().is_some() {
+            Self::check_zone(ctx, &fact.workspace, zone)?;
+            let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
+            for (place, sums) in moved {
+                let figures = aggregation::named(&place.metric).map_or(0, |known| known.figures.len());
+                let key = place.key(&fact.workspace).map_err(|e| unreadable_key(&e))?;
+                let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
+                let closed = clock >= end_of(zone, place.day).0.saturating_add(self.grace);
+                cell.add(sums.get(..figures).unwrap_or_default(), closed, fact.received_at).map_err(|e| {
+                    Failure::Fatal(format!("{} {} {}: {e}", fact.workspace, place.metric, place.day))
+                })?;
+                put(ctx, CELL, &key, &cell)?;
+            }
         }
         ctx.count([Outcome::Published.as_str(), "", fact.source.as_str()]);
         Ok(())
@@ -96,12 +108,25 @@ impl Processor for Aggregator {
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
         for key in ctx.changed(CELL) {
             let Some(cell) = get::<Cell>(ctx, CELL, &key)? else { continue };
-            let (workspace, place) = read_key(&key)?;
+            let (workspace, place) = Place::read(&key).map_err(|e| unreadable_key(&e))?;
+            let Some(known) = aggregation::named(&place.metric) else {
+                return Err(Failure::Fatal(format!(
+                    "there is no aggregation of the metric {}",
+                    place.metric
+                )));
+            };
             let zone = self.zones.get(&workspace).cloned().unwrap_or_else(Zone::utc);
-            let metric = cell.metric(workspace, &place, &revenue::NAMES, &zone);
+            let metric = cell.metric(workspace, &place, known.cut, known.figures, &zone);
             self.value.clear();
             self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
             ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))?;
+        }
+        for (key, metric) in title::changed(ctx)? {
+            self.value.clear();
+            if let Some(metric) = &metric {
+                self.metrics.encode(metric, &mut self.value).map_err(|e| encode_error(&e))?;
+            }
+            ctx.emit(METRICS, Some(ctx.partition()), key.as_bytes(), metric.map(|_| self.value.as_slice()))?;
         }
         Ok(())
     }
@@ -112,29 +137,70 @@ impl Processor for Aggregator {
         poison: &Poison,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let (_, outcome) = self.letters.set_aside(record, 0, poison, ctx)?;
+        let (_, outcome) = self.letters.set_aside(record, WHOLE, poison, ctx)?;
         ctx.count([outcome.as_str(), outcome.detail(), ""]);
         Ok(())
     }
 }
 
-fn key(workspace: &WorkspaceId, place: &Place) -> Result<Vec<u8>, Failure> {
-    postcard::to_allocvec(&(workspace, place)).map_err(|e| Failure::Fatal(format!("a cell's key: {e}")))
-}
+#[cfg(test)]
+pub(crate) mod samples;
 
-fn read_key(key: &[u8]) -> Result<(WorkspaceId, Place), Failure> {
-    postcard::from_bytes(key).map_err(|e| Failure::Fatal(format!("a cell's key can't be read: {e}")))
-}
+#[cfg(test)]
+mod tests {
+    use commerce::order::Figures;
+    use commerce::time::DAY;
+    use commerce::{Currency, EventTime, Money};
 
-fn get<T: DeserializeOwned>(ctx: &Context<'_>, table: Table, key: &[u8]) -> Result<Option<T>, Failure> {
-    ctx.get(table, key)
-        .map(|bytes| postcard::from_bytes(&bytes))
-        .transpose()
-        .map_err(|e| Failure::Fatal(format!("stored state of table {} can't be read: {e}", table.name)))
-}
+    use super::samples::Folded;
+    use crate::aggregation;
+    use crate::aggregation::samples::{line, paid};
 
-fn put<T: Serialize>(ctx: &mut Context<'_>, table: Table, key: &[u8], value: &T) -> Result<(), Failure> {
-    let bytes = postcard::to_allocvec(value)
-        .map_err(|e| Failure::Fatal(format!("state of table {} can't be stored: {e}", table.name)))?;
-    ctx.put(table, key, &bytes)
+    #[test]
+    fn a_fact_that_moves_nothing_publishes_nothing() {
+        let mut folded = Folded::new();
+        let view = Figures { items: vec![line("A", "Nano", 1, 100)], ..paid(100, 1) };
+        folded.order(None, Some(&view));
+        assert!(folded.published > 0);
+        let entries = folded.metrics.len();
+        folded.order(Some(&view), Some(&view));
+        folded.order(None, None);
+        let unpaid = Figures { counted: false, counted_at: None, ..paid(100, 1) };
+        folded.order(None, Some(&unpaid));
+        assert_eq!((folded.published, folded.metrics.len()), (0, entries));
+    }
+
+    #[test]
+    fn an_order_that_stops_counting_leaves_nothing_in_any_metric() {
+        let mut folded = Folded::new();
+        let view = Figures {
+            items: vec![line("A", "Nano", 1, 100)],
+            coupon_codes: vec!["vip".into()],
+            refunds: [("r".to_owned(), Money::new(40, Currency::USD))].into(),
+            refund_times: [("r".to_owned(), EventTime(61 * DAY))].into(),
+            ..paid(100, 1)
+        };
+        folded.order(None, Some(&view));
+        let metrics = || aggregation::ALL.iter().map(|known| known.metric).chain(["product_name"]);
+        for metric in metrics() {
+            assert!(!folded.cells(metric).is_empty(), "{metric}");
+        }
+        folded.order(Some(&view), Some(&Figures { qa: true, ..view.clone() }));
+        for metric in metrics() {
+            assert!(folded.cells(metric).is_empty(), "{metric}");
+        }
+    }
+
+    #[test]
+    fn a_breakdown_that_moves_after_its_day_says_that_it_was_corrected() {
+        let mut folded = Folded::new();
+        let view = paid(100, 1);
+        folded.order_on(1, None, Some(&view));
+        folded.order_on(9, Some(&view), Some(&Figures { country: Some("DE".into()), ..view.clone() }));
+        let corrected = |name: &str| {
+            let mut cells = folded.metrics.values().filter(|metric| metric.metric == name);
+            cells.clone().count() > 0 && cells.all(|cell| cell.corrected)
+        };
+        assert!(corrected("revenue_by_country") && !corrected("revenue_by_device") && !corrected("revenue"));
+    }
 }

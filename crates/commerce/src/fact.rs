@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Activity, Event, Fraud, Item, Origin, Payment, SCHEMA_VERSION, Subscription};
+use crate::event::{Activity, Event, Fraud, Item, Origin, Payload, Payment, SCHEMA_VERSION, Subscription};
 use crate::order::{Step, View};
 use crate::{EventName, EventTime, Mark, Money, PersonId, ReceivedTime, Source, WorkspaceId};
 
@@ -150,6 +150,13 @@ impl<V> Fact<V> {
         }
     }
 
+    /// A fact about a person that an event brought to light.
+    pub fn about(event: &Event, name: EventName, person: PersonId) -> Self {
+        let bare = Event { payload: Payload::default(), ..event.clone() };
+        let fact = Self::part_of(&bare, Some(person), (0, 1));
+        Fact { event: name, entity_type: "person".to_owned(), entity_id: person.to_string(), ..fact }
+    }
+
     /// The facts of an event that no state is joined from: one, or one per item where the vocabulary names an item
     /// (contracts R3.1, analytics.md §4.1). `person` is who it is about.
     pub fn of_event(event: &Event, person: Option<PersonId>) -> Vec<Self> {
@@ -158,47 +165,48 @@ impl<V> Fact<V> {
             Some(items) if event.event.names_an_item() => items.len().max(1),
             _ => 1,
         };
-        let fact = |part: usize| {
-            let activity = event.payload.activity.as_ref().map(|activity| {
-                let one = |items: &Vec<Item>| items.get(part).cloned().into_iter().collect();
-                let items = if parts > 1 { activity.items.as_ref().map(one) } else { activity.items.clone() };
-                Activity { items, ..activity.clone() }
-            });
-            let event_id = match part {
-                0 => event.event_id.clone(),
-                part => Mark::of(&[event.event_id.as_bytes(), part.to_string().as_bytes()]).to_uuid(),
-            };
-            Fact {
-                event_id,
-                event: event.event,
-                schema_version: event.schema_version,
-                workspace: event.workspace.clone(),
-                environment: event.environment.clone(),
-                source: event.source,
-                source_space: event.source_space.clone(),
-                source_event: event.source_event.clone(),
-                occurred_at: event.occurred_at,
-                received_at: event.received_at,
-                entity_type: event.entity.r#type.clone(),
-                entity_id: event.entity.id.clone(),
-                order_id: None,
-                person_id: person,
-                before: None,
-                after: None,
-                refund: None,
-                activity,
-                group: (parts > 1).then(|| event.event_id.clone()),
-                payment: event.payload.payment.clone(),
-                subscription: event.payload.subscription.clone(),
-                properties: event.payload.properties.clone(),
-                flags: event.flags.clone(),
-                origin: event.origin.clone(),
-                trigger_eligible: event.trigger_eligible,
-                qa: event.qa,
-                fraud: event.fraud.clone(),
-                from_person_id: None,
-            }
+        (0..parts).map(|part| Self::part_of(event, person, (part, parts))).collect()
+    }
+
+    fn part_of(event: &Event, person: Option<PersonId>, (part, parts): (usize, usize)) -> Self {
+        let activity = event.payload.activity.as_ref().map(|activity| {
+            let one = |items: &Vec<Item>| items.get(part).cloned().into_iter().collect();
+            let items = if parts > 1 { activity.items.as_ref().map(one) } else { activity.items.clone() };
+            Activity { items, ..activity.clone() }
+        });
+        let event_id = match part {
+            0 => event.event_id.clone(),
+            part => Mark::of(&[event.event_id.as_bytes(), part.to_string().as_bytes()]).to_uuid(),
         };
-        (0..parts).map(fact).collect()
+        Fact {
+            event_id,
+            event: event.event,
+            schema_version: event.schema_version,
+            workspace: event.workspace.clone(),
+            environment: event.environment.clone(),
+            source: event.source,
+            source_space: event.source_space.clone(),
+            source_event: event.source_event.clone(),
+            occurred_at: event.occurred_at,
+            received_at: event.received_at,
+            entity_type: event.entity.r#type.clone(),
+            entity_id: event.entity.id.clone(),
+            order_id: None,
+            person_id: person,
+            before: None,
+            after: None,
+            refund: None,
+            activity,
+            group: (parts > 1).then(|| event.event_id.clone()),
+            payment: event.payload.payment.clone(),
+            subscription: event.payload.subscription.clone(),
+            properties: event.payload.properties.clone(),
+            flags: event.flags.clone(),
+            origin: event.origin.clone(),
+            trigger_eligible: event.trigger_eligible,
+            qa: event.qa,
+            fraud: event.fraud.clone(),
+            from_person_id: None,
+        }
     }
 }

@@ -192,9 +192,9 @@ impl<'a> People<'a> {
 
     fn may_meet(&self, a: usize, b: usize) -> bool {
         self.apart.is_empty()
-            || !self.members[a].iter().any(|x| {
-                self.members[b].iter().any(|y| self.apart.contains(&(*x.min(y), *x.max(y))))
-            })
+            || !self.members[a]
+                .iter()
+                .any(|x| self.members[b].iter().any(|y| self.apart.contains(&(*x.min(y), *x.max(y)))))
     }
 
     fn join(&mut self, stays: usize, goes: usize) {

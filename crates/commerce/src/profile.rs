@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::Consent;
 use crate::order::View;
 use crate::person::Identifier;
 use crate::{Currency, EventTime, Money, PersonId, ReceivedTime, WorkspaceId};
@@ -160,10 +161,104 @@ pub struct Profile {
     pub first_order_at: Option<EventTime>,
     /// Placed time of the last counted order.
     pub last_order_at: Option<EventTime>,
+    /// The newest totals that a source maintains itself: the base to which later orders are added (R11.1).
+    #[serde(default)]
+    pub reported: Reported,
+    /// `current` or `past_due`, as the newest payment event says.
+    pub payment_status: Option<String>,
+    /// When a payment succeeded last.
+    pub last_payment_at: Option<EventTime>,
+    /// When a payment failed last.
+    pub payment_failed_at: Option<EventTime>,
+    /// When a source created the customer.
+    pub created_at: Option<EventTime>,
+    /// Further attributes by name, each value as JSON text. The last writer by event time wins.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+    /// What the person agreed to, by channel.
+    #[serde(default)]
+    pub consent: Vec<Consent>,
+    /// Tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// Remarks: `fx_missing` while orders in other currencies have no rate and are left out of the base figures.
     pub flags: Vec<String>,
     /// The newest arrival that changed the record. History: it depends on the order of processing.
     pub as_of: ReceivedTime,
+}
+
+/// Totals that a source maintains itself. Each may come alone and then replaces only itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Reported {
+    /// Orders.
+    pub orders_count: Option<i64>,
+    /// The instant as of which the number holds.
+    pub orders_count_at: Option<EventTime>,
+    /// Gross.
+    pub total_spent: Option<Money>,
+    /// The instant as of which the amount holds.
+    pub total_spent_at: Option<EventTime>,
+    /// The last order that the source knows of.
+    pub last_order_at: Option<EventTime>,
+}
+
+/// A counted order among those of its person, as far as reported totals need it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Share {
+    /// When it was placed.
+    pub placed_at: EventTime,
+    /// Its total.
+    pub total: Money,
+    /// It adds nothing to the lifetime value.
+    pub cancelled: bool,
+    /// What went back, and when.
+    pub refunds: Vec<(EventTime, i64)>,
+}
+
+impl Share {
+    /// The share of an order that counts; `None` for any other.
+    pub fn of(view: &View) -> Option<Self> {
+        let contribution = Contribution::of(view)?;
+        let refunds = view.refunds.iter();
+        let refunds = refunds.filter_map(|(id, money)| Some((*view.refund_times.get(id)?, money.minor)));
+        Some(Self {
+            placed_at: contribution.placed_at,
+            total: Money::new(contribution.spent, contribution.currency),
+            cancelled: view.cancelled_at.is_some(),
+            refunds: refunds.collect(),
+        })
+    }
+}
+
+/// What a profile is put together from.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Contact data.
+    pub contact: Contact,
+    /// Our own sums.
+    pub rollup: Rollup,
+    /// First and last counted order.
+    pub span: Option<(EventTime, EventTime)>,
+    /// What a source says of its totals.
+    pub reported: Reported,
+    /// The counted orders; needed only where totals are reported.
+    pub shares: Vec<Share>,
+    /// As in the profile.
+    pub payment_status: Option<String>,
+    /// As in the profile.
+    pub last_payment_at: Option<EventTime>,
+    /// As in the profile.
+    pub payment_failed_at: Option<EventTime>,
+    /// As in the profile.
+    pub created_at: Option<EventTime>,
+    /// As in the profile.
+    pub attributes: BTreeMap<String, String>,
+    /// As in the profile.
+    pub consent: Vec<Consent>,
+    /// As in the profile.
+    pub tags: Vec<String>,
+    /// Somebody else with an anchor was seen with the same handles (R10.3).
+    pub conflict: bool,
 }
 
 impl Profile {
@@ -171,19 +266,25 @@ impl Profile {
     pub fn new(
         workspace: WorkspaceId,
         person_id: PersonId,
-        contact: Contact,
-        rollup: &Rollup,
+        known: Known,
         base: Currency,
-        span: Option<(EventTime, EventTime)>,
         as_of: ReceivedTime,
     ) -> Self {
+        let mut flags = Vec::new();
+        if known.rollup.by_currency.keys().any(|currency| *currency != base) {
+            flags.push("fx_missing".to_owned());
+        }
+        if known.conflict {
+            flags.push("identity_conflict".to_owned());
+        }
+        let (rollup, last_reported) = with_reported(&known, base, &mut flags);
         let in_base = rollup.by_currency.get(&base).copied().unwrap_or_default();
-        let held = rollup.by_currency.keys().any(|currency| *currency != base);
+        let first = known.span.map(|span| span.0);
         Self {
             workspace,
             person_id,
             merged_into: None,
-            contact,
+            contact: known.contact,
             orders_count: rollup.orders_count(),
             total_spent: rollup.in_base(base, |s| s.spent),
             total_spent_by_currency: rollup.by(|s| s.spent),
@@ -192,12 +293,77 @@ impl Profile {
             refunded_total: rollup.in_base(base, |s| s.refunded),
             refunded_total_by_currency: rollup.by(|s| s.refunded),
             aov: mean(in_base.spent, in_base.orders).map(|minor| Money::new(minor, base)),
-            first_order_at: span.map(|s| s.0),
-            last_order_at: span.map(|s| s.1),
-            flags: if held { vec!["fx_missing".to_owned()] } else { Vec::new() },
+            first_order_at: first,
+            last_order_at: known.span.map(|span| span.1).max(last_reported),
+            reported: known.reported,
+            payment_status: known.payment_status,
+            last_payment_at: known.last_payment_at,
+            payment_failed_at: known.payment_failed_at,
+            created_at: known.created_at,
+            attributes: known.attributes,
+            consent: known.consent,
+            tags: known.tags,
+            flags,
             as_of,
         }
     }
+
+    /// The record that says under which id a person is found now.
+    pub fn forwarding(
+        workspace: WorkspaceId,
+        person_id: PersonId,
+        merged_into: PersonId,
+        base: Currency,
+        as_of: ReceivedTime,
+    ) -> Self {
+        let nothing = Self::new(workspace, person_id, Known::default(), base, as_of);
+        Self { merged_into: Some(merged_into), ..nothing }
+    }
+}
+
+/// Our own sums, or where a source reports totals, these with what came later (R11.1). A zero while we have counted
+/// orders ourselves is not believed (R11.2).
+fn with_reported(known: &Known, base: Currency, flags: &mut Vec<String>) -> (Rollup, Option<EventTime>) {
+    let (reported, own) = (&known.reported, known.rollup.orders_count());
+    let mut rollup = known.rollup.clone();
+    let mut suspect = false;
+    if let (Some(count), Some(at)) = (reported.orders_count, reported.orders_count_at) {
+        if count == 0 && own > 0 {
+            suspect = true;
+        } else {
+            let later = known.shares.iter().filter(|share| share.placed_at > at).count();
+            let all = count.saturating_add(i64::try_from(later).unwrap_or(i64::MAX));
+            let others = own.saturating_sub(rollup.by_currency.get(&base).map_or(0, |sums| sums.orders));
+            rollup.by_currency.entry(base).or_default().orders = all.saturating_sub(others);
+        }
+    }
+    if let (Some(total), Some(at)) = (reported.total_spent, reported.total_spent_at) {
+        if total.minor == 0 && own > 0 {
+            suspect = true;
+        } else {
+            let of_currency = known.shares.iter().filter(|share| share.total.currency == total.currency);
+            let (mut spent, mut lifetime) = (total.minor, total.minor);
+            for share in of_currency {
+                let later = share.placed_at > at;
+                if later {
+                    spent = spent.saturating_add(share.total.minor);
+                }
+                if later && !share.cancelled {
+                    lifetime = lifetime.saturating_add(share.total.minor);
+                }
+                if !share.cancelled {
+                    let back = share.refunds.iter().filter(|(refunded_at, _)| later || *refunded_at > at);
+                    lifetime = back.fold(lifetime, |sum, (_, minor)| sum.saturating_sub(*minor));
+                }
+            }
+            let sums = rollup.by_currency.entry(total.currency).or_default();
+            (sums.spent, sums.lifetime) = (spent, lifetime);
+        }
+    }
+    if suspect {
+        flags.push("reported_total_suspect".to_owned());
+    }
+    (rollup, reported.last_order_at)
 }
 
 /// `sum / n`, rounded half away from zero; `None` for no elements.
@@ -214,6 +380,65 @@ pub fn mean(sum: i64, n: i64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn usd(minor: i64) -> Money {
+        Money::new(minor, Currency::USD)
+    }
+
+    fn share(placed_at: i64, minor: i64, refunds: &[(i64, i64)]) -> Share {
+        Share {
+            placed_at: EventTime(placed_at),
+            total: usd(minor),
+            cancelled: false,
+            refunds: refunds.iter().map(|(at, minor)| (EventTime(*at), *minor)).collect(),
+        }
+    }
+
+    /// Count, gross and net of a person with these orders and reports.
+    fn totals(shares: Vec<Share>, reported: Reported) -> (i64, i64, i64, Vec<String>) {
+        let mut rollup = Rollup::default();
+        for share in &shares {
+            let back: i64 = share.refunds.iter().map(|(_, minor)| *minor).sum();
+            let sums = rollup.by_currency.entry(Currency::USD).or_default();
+            sums.orders += 1;
+            sums.spent += share.total.minor;
+            sums.lifetime += share.total.minor - back;
+            sums.refunded += back;
+        }
+        let known = Known { rollup, shares, reported, ..Known::default() };
+        let workspace = WorkspaceId::try_new("demo").unwrap();
+        let profile = Profile::new(workspace, PersonId(1), known, Currency::USD, ReceivedTime(0));
+        (profile.orders_count, profile.total_spent.minor, profile.lifetime_value.minor, profile.flags)
+    }
+
+    fn report(at: i64, orders: i64, spent: i64) -> Reported {
+        Reported {
+            orders_count: Some(orders),
+            orders_count_at: Some(EventTime(at)),
+            total_spent: Some(usd(spent)),
+            total_spent_at: Some(EventTime(at)),
+            last_order_at: None,
+        }
+    }
+
+    #[test]
+    fn a_reported_total_is_the_base_and_what_was_placed_later_is_added() {
+        let orders = || vec![share(10, 1000, &[]), share(20, 1000, &[(30, 200)])];
+        assert_eq!(totals(orders(), Reported::default()), (2, 2000, 1800, vec![]));
+        // The order that carried the report is in it; a refund after it lowers the net alone.
+        assert_eq!(totals(orders(), report(20, 5, 50_000)), (5, 50_000, 49_800, vec![]));
+        assert_eq!(totals(orders(), report(10, 5, 50_000)), (6, 51_000, 50_800, vec![]));
+    }
+
+    #[test]
+    fn a_number_alone_replaces_itself_alone_and_a_zero_is_not_believed() {
+        let orders = || vec![share(10, 1000, &[])];
+        let count = Reported { total_spent: None, ..report(10, 7, 0) };
+        assert_eq!(totals(orders(), count), (7, 1000, 1000, vec![]));
+        let suspect = vec!["reported_total_suspect".to_owned()];
+        assert_eq!(totals(orders(), report(10, 0, 0)), (1, 1000, 1000, suspect));
+        assert_eq!(totals(vec![], report(10, 0, 0)), (0, 0, 0, vec![]));
+    }
 
     #[test]
     fn a_mean_rounds_half_away_from_zero() {

@@ -33,59 +33,87 @@ macro_rules! reasons {
 reasons! {
     /// The body is not JSON, or not a JSON object. The sender must be mended; a retry brings the same bytes.
     MalformedJson = "malformed_json",
-    /// The source's topic or event name has no canonical event.
+    /// The source's topic or event name has no canonical event. Nothing is lost: redrive it when a version knows the event,
+    /// or discard it.
     UnsupportedEvent = "unsupported_event",
-    /// A field that the contract requires is absent or unreadable; the field's path is named.
+    /// A field that the contract requires is absent or unreadable; the field's path is named. The sender must send it; a
+    /// field that we ask for in vain is ours to mend, then redrive.
     MissingField = "missing_field",
-    /// A field holds a value that its contract doesn't allow.
+    /// A field holds a value that its contract doesn't allow. The sender must send another; a value that should be allowed
+    /// is ours to mend, then redrive.
     BadValue = "bad_value",
-    /// An amount is not a decimal number, or is beyond 10^15 minor units.
+    /// An amount is not a decimal number, or is beyond 10^15 minor units. The sender must be mended; no amount is guessed.
     BadMoney = "bad_money",
-    /// A currency code is unknown to ISO 4217.
+    /// A currency code is unknown to ISO 4217. The sender must send one that is known.
     BadCurrency = "bad_currency",
-    /// A time is not ISO 8601.
+    /// A time is not ISO 8601. The sender must be mended; no time is guessed.
     BadTime = "bad_time",
-    /// An order has no id.
+    /// An order has no id. Without one it can't be told from others; the sender must send it.
     MissingOrderId = "missing_order_id",
-    /// An idempotency key came again with another body.
+    /// An idempotency key came again with another body. The first body stands, so redriving changes nothing: discard it, or
+    /// let the sender send it under a key of its own.
     IdempotencyBodyMismatch = "idempotency_body_mismatch",
-    /// The signature is missing, malformed or wrong. Nothing is stored.
+    /// The signature is missing, malformed or wrong. Nothing is stored; compare the secret with the provider's
+    /// (`tillstream config show`).
     BadSignature = "bad_signature",
-    /// The key is missing or unknown. Nothing is stored.
+    /// The key is missing or unknown. Nothing is stored; add the key to its workspace, or mend the sender.
     UnknownKey = "unknown_key",
-    /// The key belongs to another workspace. Nothing is stored.
+    /// The key belongs to another workspace. Nothing is stored; the sender must name the key's own.
     WrongWorkspace = "wrong_workspace",
-    /// The key is known and doesn't open this: a publishable key where a secret one is needed. Nothing is stored.
+    /// The key is known and doesn't open this: a publishable key where a secret one is needed. Nothing is stored; another
+    /// key is needed.
     KeyNotAllowed = "key_not_allowed",
-    /// The workspace's plan doesn't cover it, or its quota is used up. Nothing is stored.
+    /// The workspace's plan doesn't cover it, or its quota is used up. Nothing is stored; the next month or another plan
+    /// has more.
     PlanLimit = "plan_limit",
-    /// Requests come faster than the workspace's plan allows: the sender slows down and retries.
+    /// Requests come faster than the workspace's plan allows. Nothing is stored; the sender comes again later.
     RateLimited = "rate_limited",
-    /// The body is larger than the source's limit.
+    /// The body is larger than the source's limit. Nothing is stored; the sender must send smaller batches.
     PayloadTooLarge = "payload_too_large",
-    /// The body didn't arrive in time or couldn't be decompressed.
+    /// The body didn't arrive in time or couldn't be decompressed. Nothing is stored; the sender may try again.
     UnreadableBody = "unreadable_body",
-    /// No such address.
+    /// No such address. Nothing is stored; compare the sender's address with the source's contract.
     UnknownPath = "unknown_path",
-    /// The method is not allowed at this address.
+    /// The method is not allowed at this address. Nothing is stored; the answer's `Allow` lists those that are.
     WrongMethod = "wrong_method",
-    /// A fraud rule of severity 2 matched: answered like success, in no figure.
+    /// A fraud rule of severity 2 matched: answered like success, in no figure. Nothing is to be done, unless the rule is
+    /// wrong.
     FraudBlocked = "fraud_blocked",
-    /// The request only asks. Nothing is stored.
+    /// The customer inside another delivery, of whom everything was known. Nothing is to be done.
+    NothingNew = "nothing_new",
+    /// The request only asks. Nothing is stored, and nothing is to be done.
     Question = "question",
     /// The record couldn't be committed to Kafka in time, or too much is in flight: the sender retries.
     Unavailable = "unavailable",
-    /// The workspace named by the record isn't configured.
+    /// The workspace named by the record isn't configured. It was when the gateway took the record: configure it at this
+    /// stage as well, then redrive. Counts for the breaker.
     UnknownWorkspace = "unknown_workspace",
-    /// A record of a topic can't be decoded: not in the Confluent wire format, an unknown schema id, or damaged.
+    /// A record of a topic can't be decoded: not in the Confluent wire format, an unknown schema id, or damaged. Find who
+    /// writes to the topic, or run the version that knows the schema, then redrive. Counts for the breaker.
     UnreadableRecord = "unreadable_record",
-    /// A result would be larger than its topic allows.
+    /// A result would be larger than its topic allows. Raise the topic's limit (`tillstream topics plan` shows it), then
+    /// redrive. Counts for the breaker.
     OutputTooLarge = "output_too_large",
-    /// A sum went beyond what 64 bits hold.
+    /// A sum went beyond what 64 bits hold. An amount in it is wrong: find it, correct it at its source, then discard.
+    /// Counts for the breaker.
     AmountOverflow = "amount_overflow",
 }
 
 impl Reason {
+    /// True for what can be our own fault at any stage: nothing that a sender sends through the gateway brings it about by
+    /// itself. It is what a stage's breaker counts.
+    pub const fn may_be_ours(self) -> bool {
+        matches!(
+            self,
+            Self::UnreadableRecord | Self::UnknownWorkspace | Self::OutputTooLarge | Self::AmountOverflow
+        )
+    }
+
+    /// True where redriving can't help, whatever is mended: what came first stands.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::IdempotencyBodyMismatch)
+    }
+
     /// Reads a code.
     pub fn parse(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.code() == code)
@@ -130,7 +158,17 @@ mod tests {
     fn every_code_reads_back() {
         for reason in Reason::ALL {
             assert_eq!(Reason::parse(reason.code()), Some(*reason));
-            assert!(reason.explanation().len() > 10);
+        }
+    }
+
+    #[test]
+    fn every_reason_says_what_it_means_and_what_to_do() {
+        for reason in Reason::ALL {
+            let text = reason.explanation().trim();
+            let code = reason.code();
+            assert!(text.ends_with('.') || text.ends_with(')'), "{code}: {text}");
+            assert!(text.contains(". ") || text.contains(": "), "{code} has one sentence: {text}");
+            assert_eq!(text.contains("breaker"), reason.may_be_ours(), "{code}: {text}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex as BlockingMutex, PoisonError};
 use std::time::Duration;
 
+use commerce::letter::{Status, WHOLE};
 use commerce::{DeadLetter, Mark, ReceivedTime, Source};
 use sources::http::Letter;
 use tokio::sync::Mutex;
@@ -105,6 +106,11 @@ pub(crate) fn of(source: Source, letter: Letter, body: &[u8], received_at: Recei
         verdict: letter.verdict.to_owned(),
         headers: letter.headers.into_iter().collect(),
         body: body.to_vec(),
+        status: Status::Open,
+        item: WHOLE,
+        changed_at: None,
+        key: Vec::new(),
+        cut: false,
     }
 }
 

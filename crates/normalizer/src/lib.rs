@@ -6,11 +6,14 @@
 //! | | `commerce.dead-letters.v1`: what can't be understood, with its bytes |
 //!
 //! Stateless: a repeated delivery repeats here, and the state stage finds out. A commit promises that every delivery
-//! before it ended in exactly one outcome per item: published or dead-lettered. Its changelog holds nothing but the
+//! before it ended in exactly one outcome per item: published or dead-lettered. A delivery that was redriven for one item
+//! of its batch (header `redrive_item`) gives that item alone. Its changelog holds nothing but the
 //! input offsets, so that a group whose offsets have expired doesn't start again from the beginning.
 
 use std::sync::Arc;
 
+use commerce::letter::WHOLE;
+use commerce::letter::redrive::Redriven;
 use commerce::reason::Failure as Reject;
 use commerce::time::parse_received;
 use commerce::{Outcome, Reason};
@@ -121,6 +124,8 @@ impl Processor for Normalizer {
             body: record.value.unwrap_or_default(),
         };
         let partition = partition_of(id.as_bytes(), self.parts.event_partitions);
+        let redriven = Redriven::read(header);
+        let is_meant = |item: i32| redriven.as_ref().is_none_or(|redriven| redriven.takes(item));
         let items = sources::normalize(&raw).map_err(|e| poison(&e))?;
         if items.is_empty() {
             // What a source sends and nothing uses: it stays in the raw topic.
@@ -128,7 +133,7 @@ impl Processor for Normalizer {
         }
         for item in items {
             match item {
-                Ok(event) => {
+                Ok(event) if is_meant(event.raw_item) => {
                     self.key.clear();
                     self.key.extend_from_slice(id.as_bytes());
                     self.key.push(b':');
@@ -138,10 +143,12 @@ impl Processor for Normalizer {
                     ctx.emit(EVENTS, Some(partition), &self.key, Some(&self.value))?;
                     count(ctx, Outcome::Published, source.as_str());
                 }
-                Err(fault) => {
+                Err(fault) if is_meant(fault.item) => {
                     let Failure::Poison(poison) = poison(&fault.failure) else { continue };
                     self.set_aside(record, fault.item, &poison, ctx)?;
                 }
+                // The rest of a batch of which one item was redriven: it had its outcome when the batch came.
+                _ => {}
             }
         }
         Ok(())
@@ -153,7 +160,7 @@ impl Processor for Normalizer {
         poison: &Poison,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        self.set_aside(record, 0, poison, ctx)
+        self.set_aside(record, WHOLE, poison, ctx)
     }
 }
 

@@ -101,6 +101,11 @@ fn sales(working: &mut Working) {
             verdict: "hmac".to_owned(),
             headers: BTreeMap::new(),
             body: Vec::new(),
+            status: commerce::letter::Status::Open,
+            item: 0,
+            changed_at: None,
+            key: Vec::new(),
+            cut: false,
         });
     }
 }

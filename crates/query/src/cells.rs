@@ -120,7 +120,8 @@ impl Series {
 /// All series of one figure.
 #[derive(Clone, Debug, Default)]
 pub struct Figure {
-    series: BTreeMap<Box<str>, Arc<Series>>,
+    /// The names are shared too: a figure by product has a great many, and each snapshot copies the map.
+    series: BTreeMap<Arc<str>, Arc<Series>>,
     /// The newest arrival that a cell of it contains.
     pub as_of: Option<ReceivedTime>,
 }
@@ -158,9 +159,12 @@ impl Cells {
             }
             return;
         };
-        let series = figure.series.entry(place.dimensions.into()).or_insert_with(|| {
-            Arc::new(Series { dimensions: Arc::new(metric.dimensions.clone()), windows: BTreeMap::new() })
-        });
+        if !figure.series.contains_key(place.dimensions) {
+            let dimensions = Arc::new(metric.dimensions.clone());
+            let new = Series { dimensions, windows: BTreeMap::new() };
+            figure.series.insert(place.dimensions.into(), Arc::new(new));
+        }
+        let Some(series) = figure.series.get_mut(place.dimensions) else { return };
         let values = metric.values.iter().map(|(name, value)| (names.get(name), *value)).collect();
         Arc::make_mut(series).windows.insert(place.window, Cell { values, corrected: metric.corrected });
         figure.as_of = figure.as_of.max(Some(metric.as_of));

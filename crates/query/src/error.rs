@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
 
 use crate::range;
+use crate::reports::top_products;
 use crate::tenants::Refused;
 
 /// Why a request isn't answered.
@@ -21,6 +22,12 @@ pub enum Error {
     /// `currency` is no ISO 4217 code.
     #[error("Invalid currency")]
     InvalidCurrency,
+    /// `source` is no source key.
+    #[error("Invalid source")]
+    InvalidSource,
+    /// §6.4
+    #[error("Invalid limit")]
+    InvalidLimit,
     /// The query string can't be decoded.
     #[error("Invalid query")]
     InvalidQuery,
@@ -53,9 +60,12 @@ impl Error {
         match self {
             Self::InvalidKey => StatusCode::UNAUTHORIZED,
             Self::SecretKeyRequired | Self::ForeignHost => StatusCode::FORBIDDEN,
-            Self::InvalidRange | Self::InvalidCurrency | Self::InvalidQuery | Self::Unsupported(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::InvalidRange
+            | Self::InvalidCurrency
+            | Self::InvalidSource
+            | Self::InvalidLimit
+            | Self::InvalidQuery
+            | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loading | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
@@ -98,6 +108,12 @@ impl From<Refused> for Error {
 impl From<range::Invalid> for Error {
     fn from(_: range::Invalid) -> Self {
         Self::InvalidRange
+    }
+}
+
+impl From<top_products::InvalidLimit> for Error {
+    fn from(_: top_products::InvalidLimit) -> Self {
+        Self::InvalidLimit
     }
 }
 

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use commerce::{Currency, EventTime};
+use commerce::{Currency, EventTime, Source};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -20,10 +20,10 @@ use tokio::sync::Semaphore;
 use crate::error::Error;
 use crate::page::{self, unless_known};
 use crate::range::{Asked, Range};
-use crate::reports::{Question, Report, outcomes, summary, usage};
+use crate::reports::{Question, Report, outcomes, summary, top_products, usage};
 use crate::snapshot::{Published, Reading, Workspace};
 use crate::tenants::{Tenant, Tenants};
-use crate::{live, orders, people};
+use crate::{csv, live, orders, people};
 
 /// How many dashboards may be watched at once.
 const STREAMS: usize = 256;
@@ -147,7 +147,12 @@ async fn report(
 ) -> Result<Response, Error> {
     let tenant = app.tenants.authenticate(&headers)?;
     let report = Report::parse(&name).ok_or(Error::NotFound)?;
-    let view = View::read(&parameters?.0, tenant, (app.now)())?;
+    let parameters = parameters?.0;
+    let view = View::read(&parameters, tenant, (app.now)())?;
+    let limit = match report {
+        Report::TopProducts => top_products::limit(value(&parameters, "limit"))?,
+        _ => 0,
+    };
     let snapshot = app.published.snapshot();
     loaded(&app)?;
     let workspace = snapshot.workspace(tenant.id.as_str());
@@ -156,8 +161,42 @@ async fn report(
         range: view.range,
         base: tenant.base,
         currency: view.currency,
+        source: view.source,
+        limit,
     };
-    Ok(json(&headers, report.json(&question)?))
+    let body = report.json(&question)?;
+    if wants_csv(&headers) {
+        let mut response =
+            tagged(&headers, report.table().of(&body)?, "text/csv; charset=utf-8; header=present");
+        // What a table has no place for.
+        for (name, member) in [
+            ("x-currency", "currency"),
+            ("x-as-of", "as_of"),
+            ("x-corrected", "corrected"),
+            ("x-days", "days"),
+        ] {
+            if let Some(text) = csv::member(&body, member)
+                && let Ok(text) = HeaderValue::from_str(&text)
+            {
+                response.headers_mut().insert(name, text);
+            }
+        }
+        return Ok(response);
+    }
+    Ok(json(&headers, body))
+}
+
+/// True when the client names CSV before JSON and before everything.
+fn wants_csv(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut kinds = accepted.flat_map(|value| value.split(',')).filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next()?.to_ascii_lowercase();
+        let refused = parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        (!refused).then_some(kind)
+    });
+    kinds.find(|kind| matches!(kind.as_str(), "text/csv" | "application/json" | "*/*"))
+        == Some("text/csv".to_owned())
 }
 
 async fn outcomes_report(State(app): Shared, headers: HeaderMap) -> Result<Response, Error> {
@@ -182,7 +221,7 @@ async fn summary_report(
 ) -> Result<Response, Error> {
     let tenant = app.tenants.authenticate(&headers)?;
     let now = (app.now)();
-    let view = View::read(&parameters?.0, tenant, now)?;
+    let view = View::of_all_sources(&parameters?.0, tenant, now)?;
     let workspace = workspace(&app, &headers)?;
     answer(&headers, &summary::of(tenant, workspace.as_deref(), view.range, view.currency, now))
 }
@@ -253,11 +292,12 @@ fn own_name(app: &App, headers: &HeaderMap) -> Result<(), Error> {
     if own { Ok(()) } else { Err(Error::ForeignHost) }
 }
 
-/// The range and currency parameters, read for a workspace.
+/// The range, currency and source parameters, read for a workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct View {
     pub(crate) range: Range,
     pub(crate) currency: Option<Currency>,
+    pub(crate) source: Option<Source>,
 }
 
 impl View {
@@ -266,11 +306,9 @@ impl View {
         tenant: &Tenant,
         now: EventTime,
     ) -> Result<Self, Error> {
-        // Each names a part of the figures that isn't kept apart yet.
-        for name in ["source", "exclude_flagged"] {
-            if value(parameters, name).is_some_and(|text| text != "false") {
-                return Err(Error::Unsupported(name));
-            }
+        // Names a part of the figures that isn't kept apart yet.
+        if value(parameters, "exclude_flagged").is_some_and(|text| text != "false") {
+            return Err(Error::Unsupported("exclude_flagged"));
         }
         let asked = Asked {
             days: value(parameters, "days"),
@@ -279,7 +317,19 @@ impl View {
         };
         let range = Range::read(asked, tenant.zone.day_of(now), tenant.retention_days)?;
         let currency = value(parameters, "currency").map(Currency::parse).transpose();
-        Ok(Self { range, currency: currency.map_err(|_| Error::InvalidCurrency)? })
+        let currency = currency.map_err(|_| Error::InvalidCurrency)?;
+        let source = value(parameters, "source").map(|text| Source::parse(text).ok_or(Error::InvalidSource));
+        Ok(Self { range, currency, source: source.transpose()? })
+    }
+
+    /// The same, of an answer that has more than what is kept apart by source.
+    pub(crate) fn of_all_sources(
+        parameters: &[(String, String)],
+        tenant: &Tenant,
+        now: EventTime,
+    ) -> Result<Self, Error> {
+        let view = Self::read(parameters, tenant, now)?;
+        if view.source.is_some() { Err(Error::Unsupported("source")) } else { Ok(view) }
     }
 }
 
@@ -309,14 +359,19 @@ fn answer(headers: &HeaderMap, body: &impl Serialize) -> Result<Response, Error>
 }
 
 fn json(headers: &HeaderMap, body: Vec<u8>) -> Response {
-    let tagged = bytes::Bytes::from(body);
-    let content = tagged.clone();
-    let mut response = unless_known(headers, &tagged, move || (StatusCode::OK, content).into_response());
+    tagged(headers, body, "application/json")
+}
+
+/// An answer of a kind, or that the client has it already.
+fn tagged(headers: &HeaderMap, body: Vec<u8>, kind: &'static str) -> Response {
+    let body = bytes::Bytes::from(body);
+    let content = body.clone();
+    let mut response = unless_known(headers, &body, move || (StatusCode::OK, content).into_response());
     let known = response.headers_mut();
-    known.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    known.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     // Kept by the client alone, and asked for again each time: figures move, and keys are taken back.
     known.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    known.insert(header::VARY, HeaderValue::from_static("x-api-key, authorization"));
+    known.insert(header::VARY, HeaderValue::from_static("accept, x-api-key, authorization"));
     response
 }
 

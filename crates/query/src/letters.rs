@@ -1,13 +1,18 @@
-//! What the dashboard says of dead letters: counts by reason, and the newest few without their bodies.
+//! What the dashboard says of open dead letters: counts by reason, and the newest few without their bodies. One that was
+//! redriven or discarded is none of them any more.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use commerce::letter::Status;
 use commerce::time::{Day, Zone};
 use commerce::{DeadLetter, EventTime};
 use serde::Serialize;
 
 /// How many letters are shown one by one.
 pub const RECENT: usize = 20;
+
+/// How many are kept for that, so that others move up when some are redriven or discarded.
+const KEPT: usize = 10 * RECENT;
 
 /// For how many days a letter is counted: as long as its topic keeps it.
 pub const COUNTED_DAYS: i32 = 30;
@@ -76,7 +81,7 @@ pub struct Count {
 /// Answer of `GET /v1/dead-letters/summary`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Summary {
-    /// Letters of the last [`COUNTED_DAYS`] days.
+    /// Open letters of the last [`COUNTED_DAYS`] days.
     pub total: u64,
     /// By reason, stage and source, most first.
     pub by_reason: Vec<Count>,
@@ -87,15 +92,33 @@ pub struct Summary {
 }
 
 impl Letters {
-    /// Counts a letter. The caller passes each one once.
-    pub fn add(&mut self, letter: &DeadLetter) {
+    /// Counts a record of a letter: an open one is one more, any other takes away the open one before it. The caller
+    /// passes each record once, those of an id in their order.
+    pub fn apply(&mut self, letter: &DeadLetter) {
         let kind = Kind {
             reason: letter.reason.clone(),
             stage: letter.stage.clone(),
             source: letter.source.clone(),
         };
-        let days = self.counts.entry(kind).or_default();
         let day = Zone::utc().day_of(letter.first_seen_at);
+        match letter.status {
+            Status::Open => self.add(kind, day, letter),
+            Status::Redriven | Status::Discarded => self.remove(&kind, day, letter),
+        }
+    }
+
+    /// What isn't counted can't be taken away: the record before may have left the topic.
+    fn remove(&mut self, kind: &Kind, day: Day, letter: &DeadLetter) {
+        if let Some(days) = self.counts.get_mut(kind)
+            && let Some(count) = days.get_mut(&day)
+        {
+            *count = count.saturating_sub(1);
+        }
+        self.recent.retain(|recent| recent.id != letter.id);
+    }
+
+    fn add(&mut self, kind: Kind, day: Day, letter: &DeadLetter) {
+        let days = self.counts.entry(kind).or_default();
         *days.entry(day).or_default() += 1;
         // What has left the topic is forgotten here as well; one day of slack for a letter that comes out of order.
         while let Some(oldest) = days.first_entry() {
@@ -107,7 +130,7 @@ impl Letters {
         self.recent.push_front(Letter::of(letter));
         // Partitions are read side by side, so arrival here is not quite the order of time.
         self.recent.make_contiguous().sort_by(|a, b| b.at.cmp(&a.at));
-        self.recent.truncate(RECENT);
+        self.recent.truncate(KEPT);
     }
 
     /// The counts as they stand at `now`.
@@ -126,7 +149,7 @@ impl Letters {
         Summary {
             total: by_reason.iter().map(|count| count.count).sum(),
             by_reason,
-            recent: self.recent.iter().cloned().collect(),
+            recent: self.recent.iter().take(RECENT).cloned().collect(),
             days: COUNTED_DAYS,
         }
     }
@@ -165,6 +188,11 @@ pub(crate) mod samples {
             verdict: "hmac".to_owned(),
             headers: BTreeMap::new(),
             body: b"secret".to_vec(),
+            status: Status::Open,
+            item: 0,
+            changed_at: None,
+            key: Vec::new(),
+            cut: false,
         }
     }
 }
@@ -181,9 +209,9 @@ mod tests {
     #[test]
     fn letters_are_counted_by_reason_most_first_and_shown_newest_first() {
         let mut letters = Letters::default();
-        letters.add(&letter("a", "bad_money", "2026-03-15T10:00:00Z"));
-        letters.add(&letter("c", "bad_time", "2026-03-15T12:00:00Z"));
-        letters.add(&letter("b", "bad_time", "2026-03-15T11:00:00Z"));
+        letters.apply(&letter("a", "bad_money", "2026-03-15T10:00:00Z"));
+        letters.apply(&letter("c", "bad_time", "2026-03-15T12:00:00Z"));
+        letters.apply(&letter("b", "bad_time", "2026-03-15T11:00:00Z"));
         let summary = letters.summary(at("2026-03-15T13:00:00Z"));
         assert_eq!(summary.total, 3);
         let counts: Vec<_> = summary.by_reason.iter().map(|c| (c.kind.reason.as_str(), c.count)).collect();
@@ -196,18 +224,43 @@ mod tests {
     #[test]
     fn what_the_topic_no_longer_keeps_is_not_counted() {
         let mut letters = Letters::default();
-        letters.add(&letter("a", "bad_money", "2026-01-01T10:00:00Z"));
+        letters.apply(&letter("a", "bad_money", "2026-01-01T10:00:00Z"));
         assert_eq!(letters.summary(at("2026-01-30T10:00:00Z")).total, 1);
         assert_eq!(letters.summary(at("2026-01-31T10:00:00Z")).total, 0);
-        letters.add(&letter("b", "bad_money", "2026-03-15T10:00:00Z"));
+        letters.apply(&letter("b", "bad_money", "2026-03-15T10:00:00Z"));
         assert_eq!(letters.counts.values().map(BTreeMap::len).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn a_letter_that_was_redriven_or_discarded_counts_no_more_until_it_fails_again() {
+        let mut letters = Letters::default();
+        let first = letter("a", "bad_money", "2026-03-15T10:00:00Z");
+        letters.apply(&first);
+        letters.apply(&letter("b", "bad_money", "2026-03-15T10:00:00Z"));
+        letters.apply(&DeadLetter { status: Status::Redriven, redrive_count: 1, ..first.clone() });
+        letters.apply(&DeadLetter {
+            status: Status::Discarded,
+            ..letter("b", "bad_money", "2026-03-15T10:00:00Z")
+        });
+        let now = at("2026-03-15T13:00:00Z");
+        assert_eq!(letters.summary(now), Summary { days: COUNTED_DAYS, ..Summary::default() });
+        letters.apply(&DeadLetter { reason: "bad_time".to_owned(), redrive_count: 1, ..first });
+        let summary = letters.summary(now);
+        assert_eq!((summary.total, summary.by_reason[0].kind.reason.as_str()), (1, "bad_time"));
+        assert_eq!(summary.recent.len(), 1);
+        // The end of one that was never seen open.
+        letters.apply(&DeadLetter {
+            status: Status::Discarded,
+            ..letter("c", "bad_value", "2026-03-15T10:00:00Z")
+        });
+        assert_eq!(letters.summary(now).total, 1);
     }
 
     #[test]
     fn only_the_newest_few_are_kept() {
         let mut letters = Letters::default();
         for n in 0..RECENT + 5 {
-            letters.add(&letter(&n.to_string(), "bad_money", &format!("2026-03-15T10:00:{n:02}Z")));
+            letters.apply(&letter(&n.to_string(), "bad_money", &format!("2026-03-15T10:00:{n:02}Z")));
         }
         let summary = letters.summary(at("2026-03-15T13:00:00Z"));
         assert_eq!((summary.total, summary.recent.len()), (25, RECENT));

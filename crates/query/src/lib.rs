@@ -8,7 +8,7 @@
 //!
 //! | out | |
 //! |---|---|
-//! | `GET /v1/api/analytics/ecommerce/{report}` | [`reports`]: `overview`, `revenue-timeseries` |
+//! | `GET /v1/api/analytics/ecommerce/{report}` | [`reports`]: `overview`, `revenue-timeseries`, `top-products`, `revenue-by-…`; [`csv`] for `Accept: text/csv` |
 //! | `GET /v1/metrics/outcomes`, `GET /v1/metrics/summary`, `GET /v1/dead-letters/summary` | what the dashboard shows |
 //! | `GET /v1/people/{id}`, `GET /v1/orders/{id}` | by any id or alias, e-mail, phone, person id |
 //! | `GET /`, `/assets/*`, `/dashboard/*` | the [`page`] and its [`live`] stream |
@@ -28,6 +28,7 @@
 
 pub mod amount;
 pub mod cells;
+pub mod csv;
 pub mod error;
 pub mod http;
 pub mod letters;

@@ -5,16 +5,21 @@
 
 use sources::operation::{ANALYTICS_SECRET, Answer, Operation, Parameter};
 
-const RANGE: &[Parameter] = &[
-    Parameter::query("days", "The last so many days, today among them; 30 unless given.", "7"),
-    Parameter::query(
-        "start",
-        "The first day, `YYYY-MM-DD`; together with `end` it wins over `days`.",
-        "2026-03-01",
-    ),
-    Parameter::query("end", "The last day, `YYYY-MM-DD`.", "2026-03-15"),
-    Parameter::query("currency", "Asks for the figures in this currency by itself, in ISO 4217.", "EUR"),
-];
+const DAYS: Parameter =
+    Parameter::query("days", "The last so many days, today among them; 30 unless given.", "7");
+const START: Parameter = Parameter::query(
+    "start",
+    "The first day, `YYYY-MM-DD`; together with `end` it wins over `days`.",
+    "2026-03-01",
+);
+const END: Parameter = Parameter::query("end", "The last day, `YYYY-MM-DD`.", "2026-03-15");
+const CURRENCY: Parameter =
+    Parameter::query("currency", "Asks for the figures in this currency by itself, in ISO 4217.", "EUR");
+const RANGE: &[Parameter] = &[DAYS, START, END, CURRENCY];
+const SOURCE: Parameter = Parameter::query("source", "Only what came from this source.", "shopify");
+const LIMIT: Parameter = Parameter::query("limit", "How many are listed, at most 100; 20 unless given.", "5");
+const OF_REPORT: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE];
+const RANKED: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, LIMIT];
 
 const DENIED: Answer = Answer::new(401, "The key is missing or unknown.", r#"{"error":"Invalid API key"}"#);
 const PUBLISHABLE: Answer =
@@ -40,9 +45,17 @@ const BAD_CURRENCY: Answer =
 const BAD_QUERY: Answer = Answer::new(400, "The query can't be decoded.", r#"{"error":"Invalid query"}"#);
 const UNSUPPORTED: Answer = Answer::new(
     400,
-    "`source` or `exclude_flagged` is given: such a figure isn't kept yet.",
+    "`source` is given: this answer isn't kept apart by source yet.",
     r#"{"error":"source is not supported yet"}"#,
 );
+const FLAGGED: Answer = Answer::new(
+    400,
+    "`exclude_flagged` is given: flagged events aren't kept apart yet.",
+    r#"{"error":"exclude_flagged is not supported yet"}"#,
+);
+const BAD_SOURCE: Answer = Answer::new(400, "`source` is no source key.", r#"{"error":"Invalid source"}"#);
+const BAD_LIMIT: Answer =
+    Answer::new(400, "`limit` is no positive whole number.", r#"{"error":"Invalid limit"}"#);
 const UNCHANGED: Answer = Answer::new(304, "It is what `If-None-Match` names.", "");
 
 /// An answer, kept in a file that is named by the operation's id.
@@ -54,17 +67,18 @@ macro_rules! shown {
 
 /// The answers to a question about days.
 macro_rules! of_range {
-    ($file:literal) => {
+    ($file:literal $(, $further:expr)*) => {
         &[
             shown!($file, "The figures, with `as_of`: the newest arrival that is contained."),
             UNCHANGED,
             BAD_RANGE,
             BAD_CURRENCY,
             BAD_QUERY,
-            UNSUPPORTED,
+            FLAGGED,
             DENIED,
             PUBLISHABLE,
             LOADING,
+            $($further),*
         ]
     };
 }
@@ -83,23 +97,81 @@ const BASE: Operation = Operation {
     answers: &[],
 };
 
+const REPORT: &str = "`held` are orders in currencies without a rate: they are in no total. With `Accept: text/csv` the \
+                      answer is its table.";
+
 /// The reports, which the gateway forwards too.
 pub const REPORTS: &[Operation] = &[
     Operation {
         id: "reportOverview",
         path: "/v1/api/analytics/ecommerce/overview",
         summary: "Revenue, orders, refunds, items and rates of a range of days",
-        description: "`held` are orders in currencies without a rate: they are in no total.",
-        parameters: RANGE,
-        answers: of_range!("reportOverview.json"),
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportOverview.json", BAD_SOURCE),
         ..BASE
     },
     Operation {
         id: "reportRevenueTimeseries",
         path: "/v1/api/analytics/ecommerce/revenue-timeseries",
         summary: "Revenue and orders of each day of a range",
-        parameters: RANGE,
-        answers: of_range!("reportRevenueTimeseries.json"),
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueTimeseries.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportTopProducts",
+        path: "/v1/api/analytics/ecommerce/top-products",
+        summary: "The products that brought most",
+        description: REPORT,
+        parameters: RANKED,
+        answers: of_range!("reportTopProducts.json", BAD_SOURCE, BAD_LIMIT),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueByChannel",
+        path: "/v1/api/analytics/ecommerce/revenue-by-channel",
+        summary: "Revenue and orders by campaign, source and medium",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueByChannel.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueByCoupon",
+        path: "/v1/api/analytics/ecommerce/revenue-by-coupon",
+        summary: "Revenue, orders and discount by coupon",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueByCoupon.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueByDevice",
+        path: "/v1/api/analytics/ecommerce/revenue-by-device",
+        summary: "Revenue and orders by kind of device",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueByDevice.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueByPlatform",
+        path: "/v1/api/analytics/ecommerce/revenue-by-platform",
+        summary: "Revenue and orders by platform",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueByPlatform.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueByCountry",
+        path: "/v1/api/analytics/ecommerce/revenue-by-country",
+        summary: "Revenue and orders by country",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueByCountry.json", BAD_SOURCE),
         ..BASE
     },
 ];
@@ -111,7 +183,7 @@ pub const OPERATIONS: &[Operation] = &[
         path: "/v1/metrics/summary",
         summary: "Everything that the dashboard shows at once",
         parameters: RANGE,
-        answers: of_range!("metricsSummary.json"),
+        answers: of_range!("metricsSummary.json", UNSUPPORTED, BAD_SOURCE),
         ..BASE
     },
     Operation {
@@ -191,10 +263,10 @@ pub const OPERATIONS: &[Operation] = &[
                 "Which, where the dashboard is open; the first unless given.",
                 "demo",
             ),
-            Parameter::query("days", "The last so many days, today among them; 30 unless given.", "7"),
-            Parameter::query("start", "The first day, `YYYY-MM-DD`.", "2026-03-01"),
-            Parameter::query("end", "The last day, `YYYY-MM-DD`.", "2026-03-15"),
-            Parameter::query("currency", "Asks for the figures in this currency by itself.", "EUR"),
+            DAYS,
+            START,
+            END,
+            CURRENCY,
         ],
         answers: &[
             Answer::new(200, "A stream without end.", ""),
@@ -202,6 +274,8 @@ pub const OPERATIONS: &[Operation] = &[
             BAD_CURRENCY,
             BAD_QUERY,
             UNSUPPORTED,
+            BAD_SOURCE,
+            FLAGGED,
             DENIED,
             PUBLISHABLE,
             FOREIGN,

@@ -52,7 +52,9 @@ fn best(candidates: Vec<Profile>, id: &str) -> Option<Profile> {
 /// The person as JSON: the names of the topic, times in RFC 3339, money as `{minor, currency}`.
 pub fn json(profile: &Profile) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(profile)?;
-    crate::orders::times(&mut value, &["first_order_at", "last_order_at", "as_of"]);
+    let times =
+        ["first_order_at", "last_order_at", "last_payment_at", "payment_failed_at", "created_at", "as_of"];
+    crate::orders::times(&mut value, &times);
     Ok(value)
 }
 
@@ -60,7 +62,7 @@ pub fn json(profile: &Profile) -> Result<Value, serde_json::Error> {
 pub(crate) mod samples {
     use super::*;
     use commerce::person::Identifier;
-    use commerce::profile::{Contact, Rollup};
+    use commerce::profile::{Contact, Known};
     use commerce::{Currency, ReceivedTime, WorkspaceId};
 
     /// A person of the workspace `demo`.
@@ -71,10 +73,8 @@ pub(crate) mod samples {
         Profile::new(
             WorkspaceId::try_new("demo").unwrap(),
             PersonId(number),
-            Contact { identifiers, email, ..Contact::default() },
-            &Rollup::default(),
+            Known { contact: Contact { identifiers, email, ..Contact::default() }, ..Known::default() },
             Currency::USD,
-            None,
             ReceivedTime(1_000_000),
         )
     }

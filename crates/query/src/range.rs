@@ -179,6 +179,13 @@ mod tests {
         assert_eq!(read("start=2020-01-01&end=2020-01-31", Some(10)).unwrap().1, 0);
     }
 
+    #[test]
+    fn ana_c15_days_are_clamped_one_end_is_ignored_and_an_end_before_its_start_is_refused() {
+        assert_eq!(read("days=400", Some(180)).unwrap().1, 180);
+        assert_eq!(read("start=2026-03-01", Some(180)), read("", Some(180)));
+        assert_eq!(read("start=2026-03-02&end=2026-03-01", Some(180)), Err(Invalid));
+    }
+
     proptest! {
         #[test]
         fn a_range_has_as_many_days_as_it_says(days in 1_i32..2000, retention in proptest::option::of(1_u32..3000)) {

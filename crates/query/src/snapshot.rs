@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use commerce::letter::Status;
 use commerce::order::View;
 use commerce::{DeadLetter, Metric, Profile};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use tokio::sync::watch;
 
 use crate::cells::{Cells, Names, Place};
 use crate::letters::Letters;
 use crate::store::Store;
 
-/// Of how many letters it is remembered that they were counted: a redelivered one comes soon or never.
+/// Of how many letters it is remembered how they stand: a record that is delivered again comes soon or never.
 const REMEMBERED_LETTERS: usize = 16_384;
 
 /// The figures and letters of one workspace.
@@ -145,7 +146,7 @@ pub struct Working {
     snapshot: Snapshot,
     names: Names,
     stores: Arc<Stores>,
-    counted: HashSet<String>,
+    counted: HashMap<String, (i32, Status)>,
     counted_order: VecDeque<String>,
     changed: bool,
 }
@@ -183,19 +184,21 @@ impl Working {
         Ok(self.stores.orders.put(key, tenant(key)?, view)?)
     }
 
-    /// A dead letter; one that was written twice is counted once.
+    /// A dead letter, or how it stands now; a record that was written twice is counted once.
     pub fn letter(&mut self, letter: &DeadLetter) {
-        if !self.counted.insert(letter.id.clone()) {
-            return;
+        let stands = (letter.redrive_count, letter.status);
+        match self.counted.insert(letter.id.clone(), stands) {
+            Some(before) if before == stands => return,
+            Some(_) => {}
+            None => self.counted_order.push_back(letter.id.clone()),
         }
-        self.counted_order.push_back(letter.id.clone());
         if self.counted_order.len() > REMEMBERED_LETTERS
             && let Some(oldest) = self.counted_order.pop_front()
         {
             self.counted.remove(&oldest);
         }
         let workspace = self.snapshot.workspaces.entry_ref(letter.workspace.as_str()).or_default();
-        Arc::make_mut(&mut Arc::make_mut(workspace).letters).add(letter);
+        Arc::make_mut(&mut Arc::make_mut(workspace).letters).apply(letter);
         self.changed = true;
     }
 
@@ -272,7 +275,21 @@ mod tests {
         }
         working.publish(&published);
         let now = commerce::time::parse_iso("2026-03-15T11:00:00Z").unwrap().at;
-        assert_eq!(published.snapshot().workspace("demo").unwrap().letters.summary(now).total, 1);
+        let total = |published: &Published| {
+            published.snapshot().workspace("demo").unwrap().letters.summary(now).total
+        };
+        assert_eq!(total(&published), 1);
+        // Redriven, failed again, discarded: each record twice.
+        let first = letter("a", "bad_time", "2026-03-15T10:00:00Z");
+        for (status, redrive_count, left) in
+            [(Status::Redriven, 1, 0), (Status::Open, 1, 1), (Status::Discarded, 1, 0)]
+        {
+            for _ in 0..2 {
+                working.letter(&DeadLetter { status, redrive_count, ..first.clone() });
+            }
+            working.publish(&published);
+            assert_eq!(total(&published), left, "{status:?}");
+        }
     }
 
     #[test]

@@ -19,9 +19,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sources::{WorkspaceConfig, Workspaces};
 
+use crate::breaker;
 pub use crate::config::error::{Errors, Mistake, Origin};
 pub use crate::config::load::Overrides;
-use crate::unit::{ByteSize, Span};
+use crate::unit::{ByteSize, Share, Span};
 
 /// The documented defaults of every key.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -131,6 +132,8 @@ pub struct Stage {
     pub max_transaction_bytes: ByteSize,
     /// After this silence the partitions go to others.
     pub session_timeout: Span,
+    /// When a partition is held because the fault is ours.
+    pub breaker: breaker::Settings,
 }
 
 /// One section per stage: the keys of [`Stage`] and its own.
@@ -154,6 +157,10 @@ macro_rules! stages {
             pub max_transaction_bytes: ByteSize,
             /// [`Stage::session_timeout`]
             pub session_timeout: Span,
+            /// [`breaker::Settings::share`]
+            pub breaker_share: Share,
+            /// [`breaker::Settings::records`]
+            pub breaker_records: usize,
             $($(#[$field_meta])* pub $field: $type,)*
         }
 
@@ -168,6 +175,10 @@ macro_rules! stages {
                     max_transaction_records: self.max_transaction_records,
                     max_transaction_bytes: self.max_transaction_bytes,
                     session_timeout: self.session_timeout,
+                    breaker: breaker::Settings {
+                        share: self.breaker_share,
+                        records: self.breaker_records,
+                    },
                 }
             }
         }

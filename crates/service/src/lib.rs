@@ -9,6 +9,7 @@
 //! | `config.default.toml` < file < environment < command line | [`Config`], or [`config::Errors`]: every mistake with its place |
 //! | SIGTERM, SIGINT | [`Shutdown`]; a second one exits at once |
 //! | parts of a service that become ready or not | `/readyz`: 200 only when all are ready, 503 otherwise and while draining |
+//! | a stage's dead letters that are our own fault | [`breaker`]: the partition is held, and `/readyz` says why |
 //! | the families of [`metrics::table`] | `/metrics`, Prometheus text |
 //! | `schemas/openapi.json` | `/openapi.json`, and `/docs` for people |
 //! | `tracing` | stderr: text on a terminal, JSON otherwise |
@@ -16,6 +17,7 @@
 //! Several services may live in one process (`up`): they share one [`Metrics`] and one [`Shutdown`], and each has a
 //! [`Readiness`] of its own.
 
+pub mod breaker;
 pub mod clock;
 pub mod config;
 pub mod docs;

@@ -1,11 +1,14 @@
 //! The shell of a stage service: from a [`Config`] to running workers, and from their commits to metrics.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use commerce::{DeadLetter, DuplicateLevel, EventTime, Mark, Outcome, Reason, ReceivedTime, Source, avro};
+use commerce::letter::Status;
+use commerce::letter::redrive::{self, Redriven};
+use commerce::{DeadLetter, DuplicateLevel, Mark, Outcome, Reason, ReceivedTime, Source, avro};
 use sources::Workspaces;
 use stream::{
     Committed, Context, Cut, Failure, Observer, OnDisk, Output, Phase, Poison, Processor, Record, Storage,
@@ -13,6 +16,7 @@ use stream::{
 };
 use topics::{DecodeError, Decoder, EncodeError, Encoder, SchemaRegistry, Schemas, Topic};
 
+use crate::breaker::{Guarded, Held};
 use crate::health::Part;
 use crate::metrics::{Counter, Gauge, Histogram, NO_SOURCE, Timer};
 use crate::unit::ByteSize;
@@ -108,9 +112,13 @@ pub fn run(
         session_timeout: settings.session_timeout.0,
         lane_per_second: (plan.lane_per_second)(config),
     };
+    let held = Held::new(plan.name, readiness.part("breaker"));
     let observer: Arc<dyn Observer> =
-        Arc::new(Telemetry::new(plan.name, metrics, workers_part, settings.workers));
-    let make = || make(&parts).map_err(|e| stream::Error::Processor(e.to_string()));
+        Arc::new(Telemetry::new(plan.name, metrics, workers_part, settings.workers, held.clone()));
+    let make = || {
+        let processor = make(&parts).map_err(|e| stream::Error::Processor(e.to_string()))?;
+        Ok(Guarded::around(processor, settings.breaker, &held))
+    };
     stream::run(&stage, &make, &observer, &|| shutdown.is_triggered())?;
     Ok(())
 }
@@ -147,10 +155,11 @@ struct Telemetry {
     bytes: Timer,
     restore: Timer,
     slots: Mutex<Vec<(Vec<TaskStatus>, i64)>>,
+    held: Held,
 }
 
 impl Telemetry {
-    fn new(stage: &'static str, metrics: &Metrics, part: Part, workers: usize) -> Self {
+    fn new(stage: &'static str, metrics: &Metrics, part: Part, workers: usize, held: Held) -> Self {
         Self {
             stage,
             metrics: metrics.clone(),
@@ -161,6 +170,7 @@ impl Telemetry {
             bytes: metrics.histogram(Histogram::TransactionBytes, &[stage]),
             restore: metrics.histogram(Histogram::RestoreDuration, &[stage]),
             slots: Mutex::new(vec![(Vec::new(), 0); workers.max(1)]),
+            held,
         }
     }
 }
@@ -214,6 +224,8 @@ impl Observer for Telemetry {
         self.metrics.gauge(Gauge::StateBytes, &[self.stage]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let behind = all().map(|task| task.behind).sum();
         self.metrics.gauge(Gauge::RestoreRemaining, &[self.stage]).set(behind);
+        let held = self.held.retain(|partition| all().any(|task| task.partition == partition));
+        self.metrics.gauge(Gauge::BreakerHeld, &[self.stage]).set(i64::try_from(held).unwrap_or(i64::MAX));
         let (total, running) = (all().count(), all().filter(|task| task.phase == Phase::Running).count());
         if total == 0 {
             self.part.not_ready("none assigned");
@@ -273,7 +285,8 @@ impl Letters {
         Ok(Self { stage, output, encoder: parts.schemas.encoder(Topic::DeadLetters)?, value: Vec::new() })
     }
 
-    /// Writes the dead letter of an input record, or of one item of it; gives the letter and how the item ended.
+    /// Writes the dead letter of one item of an input record, or with [`commerce::letter::WHOLE`] of all of it; gives the letter and how
+    /// the item ended. A record that was redriven keeps its letter's id.
     pub fn set_aside(
         &mut self,
         record: &Record<'_>,
@@ -295,13 +308,20 @@ impl Letters {
 fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> DeadLetter {
     let header = |name: &str| record.header(name).unwrap_or_default().to_owned();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let id = Mark::of(&[
-        stage.as_bytes(),
-        record.topic.as_bytes(),
-        &record.partition.to_be_bytes(),
-        &record.offset.to_be_bytes(),
-        &item.to_be_bytes(),
-    ]);
+    let redriven = Redriven::read(|name| record.header(name));
+    let first = || {
+        // A whole record had the place 0 before items had one, and a rolling update must not write it twice.
+        let place = item.max(0).to_be_bytes();
+        let (partition, offset) = (record.partition.to_be_bytes(), record.offset.to_be_bytes());
+        Mark::of(&[stage.as_bytes(), record.topic.as_bytes(), &partition, &offset, &place]).to_uuid()
+    };
+    // The sender's own; of two of one name the first, as they are read.
+    let mut headers = BTreeMap::new();
+    for (name, value) in record.headers() {
+        if !redrive::HEADERS.contains(name) {
+            headers.entry((*name).to_owned()).or_insert_with(|| text(value));
+        }
+    }
     // From the events on the key begins with the workspace; raw names it in a header.
     let in_key = || text(record.key).split_once(':').map(|(workspace, _)| workspace.to_owned());
     let workspace = record.header("workspace").map(str::to_owned).or_else(in_key).unwrap_or_default();
@@ -312,7 +332,7 @@ fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> DeadL
             .or((record.timestamp_millis > 0)
                 .then(|| ReceivedTime(record.timestamp_millis.saturating_mul(1000))));
     DeadLetter {
-        id: id.to_uuid(),
+        id: redriven.as_ref().map_or_else(first, |redriven| redriven.letter_id(item)),
         workspace,
         stage: stage.to_owned(),
         source: header("source"),
@@ -323,11 +343,20 @@ fn letter(stage: &str, record: &Record<'_>, item: i32, poison: &Poison) -> DeadL
         origin_partition: record.partition,
         origin_offset: record.offset,
         received_at,
-        first_seen_at: EventTime(clock::now().0),
-        redrive_count: 0,
+        first_seen_at: redriven
+            .as_ref()
+            .and_then(|redriven| redriven.first_seen_at)
+            .unwrap_or_else(|| clock::now().as_event()),
+        redrive_count: redriven.as_ref().map_or(0, |redriven| redriven.count),
         verdict: header("verdict"),
-        headers: record.headers().iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect(),
+        headers,
         body: record.value.unwrap_or_default().to_vec(),
+        status: Status::Open,
+        // What was one item of a batch stays one, also where now the whole body can't be read.
+        item: redriven.and_then(|redriven| redriven.item).unwrap_or(item),
+        changed_at: None,
+        key: record.key.to_vec(),
+        cut: record.is_cut(),
     }
 }
 
@@ -427,7 +456,13 @@ mod tests {
     fn what_a_worker_does_is_counted() {
         let metrics = Metrics::new("test").unwrap();
         let readiness = Readiness::new(Shutdown::new());
-        let telemetry = Telemetry::new("state", &metrics, readiness.part("partitions"), 1);
+        let telemetry = Telemetry::new(
+            "state",
+            &metrics,
+            readiness.part("partitions"),
+            1,
+            Held::new("state", readiness.part("breaker")),
+        );
         let counts: &[(stream::Labels, u64)] = &[(["published", "", "shopify"], 3)];
         let (duration, commit) = (Duration::from_millis(50), Duration::from_millis(5));
         let oldest_millis = clock::now().0 / 1000;
@@ -453,6 +488,7 @@ mod tests {
             r#"tillstream_producer_recycles_total{cause="slow",stage="state"} 1"#,
             r#"tillstream_restore_duration_seconds_sum{stage="state"} 2"#,
             r#"tillstream_restore_remaining_records{stage="state"} 77"#,
+            r#"tillstream_breaker_held_partitions{stage="state"} 0"#,
             r#"tillstream_state_bytes{stage="state"} 100"#,
             r#"tillstream_state_entries{stage="state"} 5"#,
             r#"tillstream_consumer_lag_records{stage="state"} 9"#,

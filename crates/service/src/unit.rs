@@ -13,6 +13,42 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
+/// A share of a whole, written as a number from 0 to 1: `0.5`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Share(u32);
+
+impl Share {
+    /// So many of a thousand.
+    pub const fn per_mille(n: u32) -> Self {
+        Self(n)
+    }
+
+    /// This share of a number of things, rounded up.
+    pub fn of(self, n: usize) -> usize {
+        let n = n as u64 * u64::from(self.0);
+        usize::try_from(n.div_ceil(1_000)).unwrap_or(usize::MAX)
+    }
+}
+
+#[expect(clippy::float_arithmetic, reason = "TOML writes shares as floats; they are counted in thousandths")]
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(deserializer)?;
+        if !(0.0..=1.0).contains(&share) {
+            return Err(de::Error::custom(format!("{share} is not a share from 0 to 1")));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
+        Ok(Self((share * 1_000.0).round() as u32))
+    }
+}
+
+#[expect(clippy::float_arithmetic, reason = "as for reading")]
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(f64::from(self.0) / 1_000.0)
+    }
+}
+
 const SPANS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 

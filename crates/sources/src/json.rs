@@ -118,9 +118,12 @@ pub(crate) trait Object<'de>: Default {
     fn read<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
 }
 
-/// Declares a struct of scalars, objects and lists that is read tolerantly: the field names are the JSON keys.
+/// Declares a struct of scalars, objects and lists that is read tolerantly: the field names are the JSON keys, unless
+/// another key stands behind `=`.
 macro_rules! object {
-    ($($(#[$meta:meta])* $name:ident<$lt:lifetime> { $($field:ident: $kind:ty,)+ })+) => {$(
+    (@key $field:ident) => { stringify!($field) };
+    (@key $field:ident $key:literal) => { $key };
+    ($($(#[$meta:meta])* $name:ident<$lt:lifetime> { $($field:ident: $kind:ty $(= $key:literal)?,)+ })+) => {$(
         $(#[$meta])*
         #[derive(Default, Debug)]
         pub(crate) struct $name<$lt> {
@@ -130,7 +133,7 @@ macro_rules! object {
         impl<$lt> crate::json::Object<$lt> for $name<$lt> {
             #[inline]
             fn read<A: serde::de::MapAccess<$lt>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-                $(if key == stringify!($field) {
+                $(if key == crate::json::object!(@key $field $($key)?) {
                     self.$field = map.next_value()?;
                     return Ok(());
                 })+

@@ -17,6 +17,9 @@
 //! Each source is one folder (`authenticate`, `validate`, `normalize`, `operations`) and one line of [`FAMILIES`].
 
 mod analytics;
+mod checkout;
+mod country;
+mod customer;
 mod customerio;
 mod envelope;
 pub mod http;

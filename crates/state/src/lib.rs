@@ -10,6 +10,7 @@
 //! A commit promises that an order, its person, its facts and the mark "this delivery is known" are visible together
 //! or not at all. Everything of a workspace is in one partition, so linking and moving is local and atomic.
 
+mod identity;
 mod moment;
 mod order;
 mod outcomes;

@@ -9,8 +9,8 @@ use service::stage::encode_error;
 use stream::{Context, Failure};
 
 use crate::FACTS;
-use crate::people::{self, People};
-use crate::processor::StateStage;
+use crate::people::People;
+use crate::processor::{StateStage, Tenant};
 use crate::tables::{BASKET, PAYMENT, get, put};
 
 /// What guards a payment: it succeeds once for ever, and each refund of it happens once (R9).
@@ -28,19 +28,24 @@ struct Basket {
 
 impl StateStage {
     /// Says an event that was not seen before as facts.
-    pub(crate) fn moment(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
+    pub(crate) fn moment(
+        &mut self,
+        event: &Event,
+        tenant: &Tenant,
+        ctx: &mut Context<'_>,
+    ) -> Result<Outcome, Failure> {
         if !self.guard_payment(event, ctx)? {
             return Ok(Outcome::Duplicate(DuplicateLevel::Entity));
         }
-        let Some((policy, _)) = self.policies.get(&event.workspace) else { return Ok(Outcome::Shadow) };
-        let owned = policy.owns(event.source, event.event);
-        let person = people::of_event(event, &policy.person_key);
+        let owned = tenant.policy.owns(event.source, event.event);
+        let who = self.identify(event, ctx)?;
         let mut learned = false;
-        if let Some(person) = person {
+        if let Some(who) = &who {
             let mut people = People::default();
-            learned = people.learn(ctx, event, person)?;
+            learned = people.learn(ctx, event, (&who.handle, who.id))?;
             people.store(ctx, &mut self.stored)?;
         }
+        let person = who.map(|who| who.person);
         // The customer inside another delivery is news only if something changed (R3.3).
         if event.event == EventName::CustomerUpdated && event.raw_part > 0 && !learned {
             return Ok(Outcome::Duplicate(DuplicateLevel::Entity));

@@ -4,18 +4,39 @@ use std::ops::Range;
 
 use commerce::avro::{Encoded, Write as _};
 use commerce::order::{State, View, steps};
-use commerce::{DuplicateLevel, Event, EventName, Fact, Outcome, Reason, Source, time};
+use commerce::{DuplicateLevel, Event, EventName, Fact, Outcome, PersonId, Reason, Source, time};
 use service::stage::encode_error;
 use stream::{Context, Failure};
 use topics::Topic;
 
-use crate::people::{self, People};
-use crate::processor::{StateStage, poison, published};
-use crate::tables::{ORDER, get, put};
-use crate::{FACTS, ORDERS};
+use crate::people::People;
+use crate::processor::{StateStage, Tenant, poison, published};
+use crate::tables::{self, ORDER, ORDER_OF, get, put};
+use crate::{FACTS, ORDERS, identity};
 
 /// More refunds than any order has; each is a fact of its own with the order before and after.
 const MOST_REFUNDS: usize = 250;
+impl StateStage {
+    /// Lists an order under the handle of its buyer.
+    fn attach(
+        &self,
+        event: &Event,
+        order: &[u8],
+        from: Option<PersonId>,
+        to: Option<PersonId>,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let entry = |handle| [&*tables::person(event.workspace.as_str(), handle), order].concat();
+        if let Some(from) = from {
+            ctx.remove(ORDER_OF, &entry(from))?;
+        }
+        if let Some(to) = to {
+            ctx.put(ORDER_OF, &entry(to), &[])?;
+        }
+        Ok(())
+    }
+}
+
 /// A purchase of the analytics API that comes again within this time of the one that counted is the same call.
 const SAME_PURCHASE: i64 = time::DAY;
 
@@ -39,20 +60,23 @@ impl StateStage {
 
     /// Joins an order event. Everything that it says is taken in before anything is left out: what another source owns
     /// or an older version says is for the view to weigh.
-    pub(crate) fn order(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let Some((policy, _)) = self.policies.get(&event.workspace) else {
-            return Err(poison(
-                Reason::UnknownWorkspace,
-                format!("workspace '{}' isn't configured", event.workspace),
-            ));
-        };
+    pub(crate) fn order(
+        &mut self,
+        event: &Event,
+        tenant: &Tenant,
+        ctx: &mut Context<'_>,
+    ) -> Result<Outcome, Failure> {
+        let policy = &tenant.policy;
         self.encoded.0.clear();
-        let (key, mut state) = Self::load(ctx, event)?;
+        let (key, state) = Self::load(ctx, event)?;
         if is_same_purchase(&state, event) {
             return Ok(Outcome::Duplicate(DuplicateLevel::Semantic));
         }
+        // Joining people may publish this very order again: it is loaded once more then.
+        let who = self.identify(event, ctx)?;
+        let mut state = if who.is_some() { get(ctx, ORDER, &key)?.unwrap_or_default() } else { state };
         let observed = state.observe(event);
-        let Some(view) = state.view(policy) else {
+        let Some(mut view) = state.view(policy) else {
             return Err(poison(Reason::MissingOrderId, "an order event without an order".to_owned()));
         };
         if view.refunds.len() > MOST_REFUNDS {
@@ -62,11 +86,20 @@ impl StateStage {
             ));
         }
         let mut people = People::default();
-        if let Some(person) = people::of_event(event, &policy.person_key) {
-            people.learn(ctx, event, person)?;
+        if let Some(who) = who.filter(|who| identity::can_buy(&who.handle)) {
+            people.learn(ctx, event, (&who.handle, who.id))?;
         }
+        let buyer = state.buyer().map(|handle| (self.id_of(&event.workspace, &handle), handle));
         let before = state.published.take();
-        people.roll_up(ctx, event, &key, before.as_ref(), &view)?;
+        let attached = std::mem::replace(&mut state.attached, buyer.as_ref().map(|(id, _)| *id));
+        if attached != state.attached {
+            self.attach(event, &key, attached, state.attached, ctx)?;
+        }
+        if let Some((id, _)) = &buyer {
+            view.person_id = Some(self.person_of(ctx, &event.workspace, *id)?);
+        }
+        let now = buyer.as_ref().map(|(id, handle)| (handle, *id));
+        people.roll_up(ctx, event, &key, (attached, before.as_ref()), (now, &view))?;
         people.store(ctx, &mut self.stored)?;
         let update = observed.new_version && event.event == EventName::OrderUpdated;
         let stale = observed.outcome == Outcome::Stale;

@@ -1,56 +1,60 @@
-//! People: contact data and the rollups of their orders.
+//! People: what is known of each handle, and the profile that the handles of one person make together.
+//!
+//! Everything is kept by the handle that stood for the person in the delivery that said it. Which handles are one person
+//! is [`crate::identity`]'s affair and may change; a profile is put together from the handles when it is published, so
+//! that joining and parting move nothing but the published record.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
+use commerce::event::{Channel, Consent};
+use commerce::identity::Group;
 use commerce::order::View;
-use commerce::person::{Identifier, representative};
-use commerce::profile::{Contact, Contribution, Dated, Rollup};
-use commerce::{Currency, Event, PersonId, Profile, ReceivedTime, WorkspaceId};
+use commerce::person::{Identifier, Kind};
+use commerce::profile::{Contact, Contribution, Dated, Known, Reported, Rollup, Share};
+use commerce::{Event, EventTime, Money, PersonId, ReceivedTime, WorkspaceId, time};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure, Poison};
 
 use crate::tables::{self, PERSON, PERSON_ORDER, get, put};
 
-/// A person has a handful of identifiers. One who has more is a till, a marketplace or an attack, and must not grow
-/// beyond what a topic takes.
-const MOST_IDENTIFIERS: usize = 200;
 /// The longest contact text that is kept, in characters.
 const LONGEST_TEXT: usize = 512;
+/// More attributes of one person aren't kept; those that are known go on changing.
+const MOST_ATTRIBUTES: usize = 300;
+/// As many orders are looked at to add what came after a reported total.
+const MOST_SHARES: usize = 10_000;
 
-/// What is kept of one person.
+/// What is kept of one handle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Person {
     rollup: Rollup,
-    identifiers: BTreeSet<Identifier>,
+    /// The handle itself.
+    handle: Option<Identifier>,
     email: Option<Dated>,
     phone: Option<Dated>,
     first_name: Option<Dated>,
     last_name: Option<Dated>,
+    attributes: BTreeMap<String, Dated>,
+    consent: BTreeMap<Channel, (EventTime, Consent)>,
+    tags: Option<(EventTime, Vec<String>)>,
+    created_at: Option<EventTime>,
+    reported_count: Option<(EventTime, i64)>,
+    reported_spent: Option<(EventTime, Money)>,
+    reported_last_order: Option<EventTime>,
     as_of: i64,
 }
 
 impl Person {
     /// Takes over what a delivery says of the person: the last writer by event time wins, ties by value. True when
     /// anything changed.
-    fn learn(&mut self, event: &Event) -> bool {
+    fn learn(&mut self, event: &Event, handle: &Identifier) -> bool {
         let Some(said) = &event.person else { return false };
-        let mut changed = false;
-        for identifier in &said.identifiers {
-            // The smallest ones by a fixed order, so that it doesn't matter in which order they came.
-            let full = self.identifiers.len() >= MOST_IDENTIFIERS;
-            if full && self.identifiers.last().is_some_and(|last| last < identifier)
-                || self.identifiers.contains(identifier)
-            {
-                continue;
-            }
-            self.identifiers.insert(identifier.clone());
-            if full {
-                self.identifiers.pop_last();
-            }
-            changed = true;
+        let mut changed = self.handle.as_ref() != Some(handle);
+        if changed {
+            self.handle = Some(handle.clone());
         }
         // A claim from the far future must not pin what is known for ever.
-        let at = event.occurred_at.for_window(event.received_at);
+        let at = said.attributes_at.unwrap_or(event.occurred_at).for_window(event.received_at);
         for (known, value) in [
             (&mut self.email, &said.email),
             (&mut self.phone, &said.phone),
@@ -58,32 +62,114 @@ impl Person {
             (&mut self.last_name, &said.last_name),
         ] {
             let Some(value) = value else { continue };
-            if known.as_ref().is_some_and(|known| known.at > at) {
-                continue;
+            changed |= write(known, at, value);
+        }
+        for (name, value) in &said.attributes {
+            let full = self.attributes.len() >= MOST_ATTRIBUTES;
+            match self.attributes.get_mut(name) {
+                Some(known) => {
+                    let mut slot = Some(known.clone());
+                    if write_attribute(&mut slot, name, at, value)
+                        && let Some(new) = slot
+                    {
+                        *known = new;
+                        changed = true;
+                    }
+                }
+                None if full => {}
+                None => {
+                    self.attributes.insert(name.clone(), dated(at, value));
+                    changed = true;
+                }
             }
-            let new = Some(Dated { at, value: value.chars().take(LONGEST_TEXT).collect() });
-            if new > *known {
-                *known = new;
+        }
+        for consent in &said.consent {
+            let since = consent.updated_at.unwrap_or(at).for_window(event.received_at);
+            let new = (since, Consent { updated_at: Some(since), ..consent.clone() });
+            if self.consent.get(&consent.channel).is_none_or(|known| *known < new) {
+                self.consent.insert(consent.channel, new);
                 changed = true;
             }
         }
-        changed
+        if let Some(tags) = &said.tags {
+            let new = (at, tags.clone());
+            if self.tags.as_ref().is_none_or(|known| *known < new) {
+                self.tags = Some(new);
+                changed = true;
+            }
+        }
+        if let Some(created) = said.created_at
+            && self.created_at.is_none_or(|known| created < known)
+        {
+            self.created_at = Some(created);
+            changed = true;
+        }
+        changed | self.learn_totals(event)
+    }
+
+    /// The newest report wins, by its own time (R11.3); of equal times the greater figure.
+    fn learn_totals(&mut self, event: &Event) -> bool {
+        let Some(said) = &event.person else { return false };
+        let at = said.reported_at.unwrap_or(event.occurred_at).for_window(event.received_at);
+        let before = (self.reported_count, self.reported_spent, self.reported_last_order);
+        if let Some(count) = said.reported_orders_count {
+            self.reported_count = self.reported_count.max(Some((at, count)));
+        }
+        if let Some(spent) = said.reported_total_spent {
+            let newer = self
+                .reported_spent
+                .is_none_or(|(known_at, known)| (known_at, known.minor) < (at, spent.minor));
+            if newer {
+                self.reported_spent = Some((at, spent));
+            }
+        }
+        self.reported_last_order = self.reported_last_order.max(said.reported_last_order_at);
+        before != (self.reported_count, self.reported_spent, self.reported_last_order)
     }
 }
 
-/// The person that a delivery itself names: a function of the delivery alone.
-pub(crate) fn of_event(event: &Event, key: &str) -> Option<PersonId> {
-    let said = event.person.as_ref()?;
-    Some(PersonId::derive(key, &event.workspace, representative(&said.identifiers)?))
+fn dated(at: EventTime, value: &str) -> Dated {
+    Dated { at, value: value.chars().take(LONGEST_TEXT * 2).collect() }
 }
 
-/// The people that one delivery touches: each is read once and stored once.
+fn write(known: &mut Option<Dated>, at: EventTime, value: &str) -> bool {
+    if known.as_ref().is_some_and(|known| known.at > at) {
+        return false;
+    }
+    let new = Some(Dated { at, value: value.chars().take(LONGEST_TEXT).collect() });
+    let newer = new > *known;
+    if newer {
+        *known = new;
+    }
+    newer
+}
+
+/// Of two payment events of one instant the success counts (D-STR-5); everything else goes by value.
+fn write_attribute(known: &mut Option<Dated>, name: &str, at: EventTime, value: &str) -> bool {
+    let new = dated(at, value);
+    let newer = match known {
+        None => true,
+        Some(known) if known.at == new.at && name == PAYMENT_STATUS => {
+            known.value != new.value && new.value.contains("current")
+        }
+        Some(known) => *known < new,
+    };
+    if newer {
+        *known = Some(new);
+    }
+    newer
+}
+
+const PAYMENT_STATUS: &str = "payment_status";
+
+/// The handles that one delivery touches: each is read once and stored once.
 #[derive(Default)]
 pub(crate) struct People(Vec<Touched>);
 
 struct Touched {
     key: Vec<u8>,
     person: Person,
+    known: bool,
     changed: bool,
 }
 
@@ -92,67 +178,82 @@ impl People {
         &mut self,
         ctx: &Context<'_>,
         workspace: &WorkspaceId,
-        id: PersonId,
+        handle: PersonId,
     ) -> Result<&mut Touched, Failure> {
-        let key = tables::person(workspace.as_str(), id);
+        let key = tables::person(workspace.as_str(), handle);
         let at = match self.0.iter().position(|touched| touched.key == key) {
             Some(at) => at,
             None => {
-                let person = get(ctx, PERSON, &key)?.unwrap_or_default();
-                self.0.push(Touched { key, person, changed: false });
+                let person: Option<Person> = get(ctx, PERSON, &key)?;
+                let known = person.is_some();
+                self.0.push(Touched { key, person: person.unwrap_or_default(), known, changed: false });
                 self.0.len() - 1
             }
         };
         Ok(&mut self.0[at])
     }
 
-    /// Takes over what a delivery says of its person. True when that was news.
+    /// Takes over what a delivery says of its person, by the handle that stands for them in it. True when that was news.
     pub(crate) fn learn(
         &mut self,
         ctx: &Context<'_>,
         event: &Event,
-        person: PersonId,
+        (handle, id): (&Identifier, PersonId),
     ) -> Result<bool, Failure> {
-        let touched = self.load(ctx, &event.workspace, person)?;
-        let changed = touched.person.learn(event);
+        let touched = self.load(ctx, &event.workspace, id)?;
+        if !touched.known && event.person.as_ref().is_some_and(|said| said.update_only) {
+            return Ok(false);
+        }
+        let changed = touched.person.learn(event, handle);
         if changed {
             touched.change(event.received_at);
         }
         Ok(changed)
     }
 
-    /// Moves an order's contribution from where it was to where it is.
+    /// Moves an order's contribution from the handle where it was to the one where it is.
     pub(crate) fn roll_up(
         &mut self,
         ctx: &mut Context<'_>,
         event: &Event,
         order: &[u8],
-        before: Option<&View>,
-        after: &View,
+        before: (Option<PersonId>, Option<&View>),
+        after: (Option<(&Identifier, PersonId)>, &View),
     ) -> Result<(), Failure> {
-        let (old, new) = (before.and_then(Contribution::of), Contribution::of(after));
+        let (buyer, after) = (after.0.map(|(handle, _)| handle), (after.0.map(|(_, id)| id), after.1));
+        let of = |handle: Option<PersonId>, view: &View| {
+            let view = View { person_id: handle, ..view.clone() };
+            Some((Contribution::of(&view)?, Share::of(&view)?))
+        };
+        let old = before.1.and_then(|view| of(before.0, view));
+        let new = of(after.0, after.1);
         if old == new {
             return Ok(());
         }
-        for (contribution, sign) in [(old, -1), (new, 1)] {
-            let Some(contribution) = contribution else { continue };
+        for (entry, sign) in [(old, -1), (new, 1)] {
+            let Some((contribution, share)) = entry else { continue };
             let touched = self.load(ctx, &event.workspace, contribution.person)?;
             touched.person.rollup.apply(&contribution, sign).map_err(|e| {
                 let reason = commerce::Reason::AmountOverflow.code();
                 Failure::Poison(Poison { reason, field: None, message: e.to_string() })
             })?;
+            if touched.person.handle.is_none() {
+                touched.person.handle = buyer.cloned();
+            }
             touched.change(event.received_at);
             let index = tables::person_order(&touched.key, contribution.placed_at, order);
             if sign < 0 {
                 ctx.remove(PERSON_ORDER, &index)?;
             } else {
-                ctx.put(PERSON_ORDER, &index, &[])?;
+                let share = postcard::to_allocvec(&share)
+                    .map_err(|e| Failure::Fatal(format!("the share of an order can't be stored: {e}")))?;
+                ctx.put(PERSON_ORDER, &index, &share)?;
             }
         }
         Ok(())
     }
 
-    /// Stores who was changed.
+    /// Stores what was changed.
     pub(crate) fn store(self, ctx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure> {
         self.0
             .iter()
@@ -168,25 +269,130 @@ impl Touched {
     }
 }
 
-/// The published form of a person.
-pub(crate) fn profile(
+/// The handle that stands behind a key, where something is kept of it.
+pub(crate) fn handle(ctx: &Context<'_>, key: &[u8]) -> Result<Option<Identifier>, Failure> {
+    Ok(get::<Person>(ctx, PERSON, key)?.and_then(|person| person.handle))
+}
+
+/// True when something is kept of a handle itself.
+pub(crate) fn is_known(ctx: &Context<'_>, key: &[u8]) -> bool {
+    ctx.get(PERSON, key).is_some()
+}
+
+/// What is known of a person, from all handles that something is kept of. `None`: nobody who has a profile.
+pub(crate) fn known(
     ctx: &Context<'_>,
-    key: &[u8],
-    base: impl Fn(&str) -> Currency,
-) -> Result<Option<Profile>, Failure> {
-    let Some((workspace, id)) = tables::read_person(key) else { return Ok(None) };
-    let Some(person) = get::<Person>(ctx, PERSON, key)? else { return Ok(None) };
-    let workspace = WorkspaceId::try_new(workspace).map_err(Failure::Fatal)?;
-    let at = |entry: Option<(Vec<u8>, Vec<u8>)>| entry.and_then(|(found, _)| tables::placed_at(key, &found));
-    let span = at(ctx.first(PERSON_ORDER, key)).zip(at(ctx.last(PERSON_ORDER, key)));
-    let value = |dated: &Option<Dated>| dated.as_ref().map(|d| d.value.clone());
-    let contact = Contact {
-        email: value(&person.email),
-        phone: value(&person.phone),
-        first_name: value(&person.first_name),
-        last_name: value(&person.last_name),
-        identifiers: person.identifiers.into_iter().collect(),
+    group: &Group,
+    keys: &[Vec<u8>],
+) -> Result<Option<(Known, ReceivedTime)>, Failure> {
+    // A browser or cart alone is nobody yet: it counts in reports, and has a profile once it is somebody's.
+    if group.representative.kind > Kind::Phone {
+        return Ok(None);
+    }
+    let mut all = Person::default();
+    let mut known = Known { conflict: group.conflict, ..Known::default() };
+    let mut found = false;
+    for key in keys {
+        let Some(person) = get::<Person>(ctx, PERSON, key)? else { continue };
+        found = true;
+        let at =
+            |entry: Option<(Vec<u8>, Vec<u8>)>| entry.and_then(|(order, _)| tables::placed_at(key, &order));
+        let span = at(ctx.first(PERSON_ORDER, key)).zip(at(ctx.last(PERSON_ORDER, key)));
+        known.span = match (known.span, span) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        };
+        all.join(person);
+    }
+    if !found {
+        return Ok(None);
+    }
+    if all.reported_count.is_some() || all.reported_spent.is_some() {
+        for key in keys {
+            let shares = ctx.scan(PERSON_ORDER, key, None, MOST_SHARES);
+            known.shares.extend(shares.iter().filter_map(|(_, share)| postcard::from_bytes(share).ok()));
+        }
+    }
+    let as_of = ReceivedTime(all.as_of);
+    let value = |dated: Option<Dated>| dated.map(|d| d.value);
+    known.contact = Contact {
+        email: value(all.email),
+        phone: value(all.phone),
+        first_name: value(all.first_name),
+        last_name: value(all.last_name),
+        identifiers: group.handles.clone(),
     };
-    let base = base(workspace.as_str());
-    Ok(Some(Profile::new(workspace, id, contact, &person.rollup, base, span, ReceivedTime(person.as_of))))
+    known.rollup = all.rollup;
+    known.reported = Reported {
+        orders_count: all.reported_count.map(|(_, count)| count),
+        orders_count_at: all.reported_count.map(|(at, _)| at),
+        total_spent: all.reported_spent.map(|(_, spent)| spent),
+        total_spent_at: all.reported_spent.map(|(at, _)| at),
+        last_order_at: all.reported_last_order,
+    };
+    let attributes = all.attributes.into_iter().filter(|(_, dated)| dated.value != "null");
+    known.attributes = attributes.map(|(name, dated)| (name, dated.value)).collect();
+    let text = |name: &str| {
+        let json = known.attributes.get(name)?;
+        Some(json.trim_matches('"').to_owned())
+    };
+    let instant = |name: &str| text(name).and_then(|text| time::parse_iso(&text).ok()).map(|read| read.at);
+    known.payment_status = text(PAYMENT_STATUS);
+    known.last_payment_at = instant("last_payment_at");
+    known.payment_failed_at = instant("payment_failed_at");
+    known.created_at = all.created_at;
+    known.consent = all.consent.into_values().map(|(_, consent)| consent).collect();
+    known.tags = all.tags.map(|(_, tags)| tags).unwrap_or_default();
+    Ok(Some((known, as_of)))
+}
+
+impl Person {
+    /// Takes in what is known of another handle of the same person: commutative, so that their order doesn't matter.
+    fn join(&mut self, other: Self) {
+        for (currency, theirs) in other.rollup.by_currency {
+            let ours = self.rollup.by_currency.entry(currency).or_default();
+            for (sum, part) in [
+                (&mut ours.orders, theirs.orders),
+                (&mut ours.spent, theirs.spent),
+                (&mut ours.lifetime, theirs.lifetime),
+                (&mut ours.refunded, theirs.refunded),
+            ] {
+                *sum = sum.saturating_add(part);
+            }
+        }
+        for (ours, theirs) in [
+            (&mut self.email, other.email),
+            (&mut self.phone, other.phone),
+            (&mut self.first_name, other.first_name),
+            (&mut self.last_name, other.last_name),
+        ] {
+            if theirs > *ours {
+                *ours = theirs;
+            }
+        }
+        for (name, theirs) in other.attributes {
+            let mut ours = self.attributes.remove(&name);
+            write_attribute(&mut ours, &name, theirs.at, &theirs.value);
+            if let Some(ours) = ours {
+                self.attributes.insert(name, ours);
+            }
+        }
+        for (channel, theirs) in other.consent {
+            if self.consent.get(&channel).is_none_or(|ours| *ours < theirs) {
+                self.consent.insert(channel, theirs);
+            }
+        }
+        self.tags = self.tags.take().max(other.tags);
+        self.created_at = match (self.created_at, other.created_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.reported_count = self.reported_count.max(other.reported_count);
+        let key = |spent: &Option<(EventTime, Money)>| spent.map(|(at, money)| (at, money.minor));
+        if key(&other.reported_spent) > key(&self.reported_spent) {
+            self.reported_spent = other.reported_spent;
+        }
+        self.reported_last_order = self.reported_last_order.max(other.reported_last_order);
+        self.as_of = self.as_of.max(other.as_of);
+    }
 }

@@ -1,21 +1,26 @@
 //! One event: join, compare, say what is new.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use commerce::letter::WHOLE;
 use commerce::order::Policy;
-use commerce::{Currency, DuplicateLevel, Event, Outcome, Reason, WorkspaceId};
+use commerce::{
+    Currency, DuplicateLevel, Event, Outcome, PersonId, Profile, Reason, ReceivedTime, WorkspaceId,
+};
 use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
 use crate::order::Views;
 use crate::seen::{self, Seen};
-use crate::tables::{OUTCOME, PERSON, USAGE, get};
+use crate::tables::{self, OUTCOME, USAGE, get};
 use crate::{LETTERS, METRICS, PROFILES, STAGE, outcomes, people};
 
 /// The stage's logic.
 pub struct StateStage {
-    pub(crate) policies: HashMap<WorkspaceId, (Policy, Currency)>,
+    pub(crate) tenants: HashMap<WorkspaceId, Arc<Tenant>>,
+    pub(crate) person_key: String,
     decoder: Decoder,
     pub(crate) facts: Encoder,
     pub(crate) orders: Encoder,
@@ -27,20 +32,26 @@ pub struct StateStage {
     pub(crate) encoded: Views,
 }
 
+/// What the stage needs to know of a workspace.
+pub(crate) struct Tenant {
+    pub(crate) policy: Policy,
+    pub(crate) base: Currency,
+}
+
 impl StateStage {
     /// A processor with its codecs and policies.
     pub fn new(parts: &Parts, person_key: &str) -> anyhow::Result<Self> {
-        let policies = parts.workspaces.iter().map(|workspace| {
+        let tenants = parts.workspaces.iter().map(|workspace| {
             let policy = Policy {
                 workspace: workspace.id.clone(),
                 precedence: workspace.source_precedence.clone(),
-                person_key: person_key.to_owned(),
                 ownership: workspace.ownership.clone(),
             };
-            (workspace.id.clone(), (policy, workspace.base_currency))
+            (workspace.id.clone(), Arc::new(Tenant { policy, base: workspace.base_currency }))
         });
         Ok(Self {
-            policies: policies.collect(),
+            tenants: tenants.collect(),
+            person_key: person_key.to_owned(),
             decoder: parts.schemas.decoder(),
             facts: parts.schemas.encoder(Topic::Facts)?,
             orders: parts.schemas.encoder(Topic::Orders)?,
@@ -57,10 +68,10 @@ impl StateStage {
 impl StateStage {
     /// Brings an event to its outcome.
     fn handle(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
-        if !self.policies.contains_key(&event.workspace) {
+        let Some(tenant) = self.tenants.get(&event.workspace).cloned() else {
             let message = format!("workspace '{}' isn't configured", event.workspace);
             return Err(poison(Reason::UnknownWorkspace, message));
-        }
+        };
         if event.fraud.as_ref().is_some_and(|fraud| fraud.severity >= 2) {
             return Ok(Outcome::Filtered(Reason::FraudBlocked));
         }
@@ -85,14 +96,42 @@ impl StateStage {
                 }
             }
         }
-        if joined { self.order(event, ctx) } else { self.moment(event, ctx) }
+        if joined { self.order(event, &tenant, ctx) } else { self.moment(event, &tenant, ctx) }
+    }
+}
+
+impl StateStage {
+    /// The published form of a person.
+    fn profile(
+        &self,
+        ctx: &Context<'_>,
+        workspace: WorkspaceId,
+        person: PersonId,
+    ) -> Result<Option<Profile>, Failure> {
+        let alone = || people::handle(ctx, &tables::person(workspace.as_str(), person));
+        let Some((group, keys)) = self.group_of(ctx, &workspace, person, alone)? else { return Ok(None) };
+        let Some((known, as_of)) = people::known(ctx, &group, &keys)? else { return Ok(None) };
+        let base = self.tenants.get(&workspace).map_or(Currency::USD, |tenant| tenant.base);
+        Ok(Some(Profile::new(workspace, person, known, base, as_of)))
+    }
+
+    fn publish_profile(&mut self, ctx: &mut Context<'_>, profile: &Profile) -> Result<(), Failure> {
+        self.value.clear();
+        self.profiles.encode(profile, &mut self.value).map_err(|e| encode_error(&e))?;
+        let key = format!("{}:{}", profile.workspace, profile.person_id).into_bytes();
+        let emitted = ctx.emit(PROFILES, Some(ctx.partition()), &key, Some(&self.value));
+        published(emitted, Topic::Profiles, &key)
     }
 }
 
 impl Processor for StateStage {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let event: Event = decode(&mut self.decoder, record)?;
-        let outcome = self.handle(&event, ctx)?;
+        let outcome = match self.handle(&event, ctx)? {
+            // What a delivery brings along isn't a delivery: duplicates are counted by what was sent.
+            Outcome::Duplicate(_) if event.raw_part > 0 => Outcome::Filtered(Reason::NothingNew),
+            outcome => outcome,
+        };
         outcomes::use_up(ctx, &event, outcome, &mut self.stored)?;
         outcomes::record(
             ctx,
@@ -106,20 +145,16 @@ impl Processor for StateStage {
 
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let partition = Some(ctx.partition());
-        for key in ctx.changed(PERSON) {
-            let base = |workspace: &str| {
-                let id = WorkspaceId::try_new(workspace).ok();
-                id.and_then(|id| self.policies.get(&id)).map_or(Currency::USD, |(_, base)| *base)
-            };
-            let Some(profile) = people::profile(ctx, &key, base)? else { continue };
-            self.value.clear();
-            self.profiles.encode(&profile, &mut self.value).map_err(|e| encode_error(&e))?;
-            let key = format!("{}:{}", profile.workspace, profile.person_id);
-            published(
-                ctx.emit(PROFILES, partition, key.as_bytes(), Some(&self.value)),
-                Topic::Profiles,
-                key.as_bytes(),
-            )?;
+        let changed = self.changed_people(ctx)?;
+        for (workspace, person) in changed.people {
+            if let Some(profile) = self.profile(ctx, workspace, person)? {
+                self.publish_profile(ctx, &profile)?;
+            }
+        }
+        for (workspace, from, to) in changed.forwarded {
+            let base = self.tenants.get(&workspace).map_or(Currency::USD, |tenant| tenant.base);
+            let profile = Profile::forwarding(workspace, from, to, base, ReceivedTime(0));
+            self.publish_profile(ctx, &profile)?;
         }
         for (table, metric) in [(OUTCOME, outcomes::metric as fn(&[u8], _) -> _), (USAGE, outcomes::usage)] {
             for key in ctx.changed(table) {
@@ -139,7 +174,7 @@ impl Processor for StateStage {
         poison: &Poison,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let (letter, outcome) = self.letters.set_aside(record, 0, poison, ctx)?;
+        let (letter, outcome) = self.letters.set_aside(record, WHOLE, poison, ctx)?;
         match (WorkspaceId::try_new(letter.workspace.as_str()), letter.received_at) {
             // The source is inside the record that couldn't be read.
             (Ok(workspace), Some(at)) => outcomes::record(ctx, &workspace, "", outcome, at, &mut self.stored),

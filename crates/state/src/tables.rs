@@ -7,9 +7,9 @@ use stream::{Context, Failure, Table};
 
 /// `workspace:order` to the joined [`commerce::order::State`].
 pub(crate) const ORDER: Table = Table { number: 0, name: "orders", ordered: false };
-/// `workspace:` and the person's 16 bytes to [`crate::people::Person`].
+/// `workspace:` and the 16 bytes of a handle's id to [`crate::people::Person`].
 pub(crate) const PERSON: Table = Table { number: 1, name: "people", ordered: false };
-/// Orders of a person by time: see [`person_order`]. No value.
+/// Counted orders of a handle by time, see [`person_order`], to [`commerce::profile::Share`].
 pub(crate) const PERSON_ORDER: Table = Table { number: 2, name: "person_orders", ordered: true };
 /// `workspace\0source\0outcome\0detail` to [`crate::outcomes::Count`].
 pub(crate) const OUTCOME: Table = Table { number: 3, name: "outcomes", ordered: false };
@@ -26,8 +26,15 @@ pub(crate) const BASKET: Table = Table { number: 7, name: "baskets", ordered: fa
 /// `workspace\0source\0month` to how many events of it were used: [`crate::outcomes::Count`].
 pub(crate) const USAGE: Table = Table { number: 8, name: "usage", ordered: false };
 
-pub(crate) const ALL: [Table; 9] =
-    [ORDER, PERSON, PERSON_ORDER, OUTCOME, SEEN, SEEN_END, PAYMENT, BASKET, USAGE];
+/// A handle's key to [`crate::identity`]'s link.
+pub(crate) const LINK: Table = Table { number: 9, name: "links", ordered: false };
+/// `workspace:` and a number to the handles that are linked with each other.
+pub(crate) const COMPONENT: Table = Table { number: 10, name: "components", ordered: false };
+/// All orders of a handle: its key and the order's. No value.
+pub(crate) const ORDER_OF: Table = Table { number: 11, name: "orders_of", ordered: true };
+
+pub(crate) const ALL: [Table; 12] =
+    [ORDER, PERSON, PERSON_ORDER, OUTCOME, SEEN, SEEN_END, PAYMENT, BASKET, USAGE, LINK, COMPONENT, ORDER_OF];
 
 /// Reads a value.
 pub(crate) fn get<T: DeserializeOwned>(

@@ -10,7 +10,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::Error;
 use crate::patience::Patience;
-use crate::restore::{assign_only, partitions};
+use crate::restore::{assign_only, partitions, watermarks};
 
 /// What to follow.
 #[derive(Debug, Clone)]
@@ -94,6 +94,59 @@ pub fn follow(
         }
     }
     Ok(())
+}
+
+/// Reads all committed records that a topic has when it is called, those of transactions that are open then included as
+/// soon as they are decided: [`follow`] says that it has caught up when it stands before the first open one. For a tool
+/// that is about to act on what it read. True when it was read to its end, and not stopped before.
+pub fn read_decided(
+    client: &ClientConfig,
+    topic: &str,
+    stop: &dyn Fn() -> bool,
+    on: &mut dyn FnMut(Followed<'_>) -> Result<(), Error>,
+) -> Result<bool, Error> {
+    let patience = Patience { stop, observer: None };
+    match decided(client, topic, &patience, on) {
+        Err(Error::Stopped) => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
+fn decided(
+    client: &ClientConfig,
+    topic: &str,
+    patience: &Patience<'_>,
+    on: &mut dyn FnMut(Followed<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let consumer = |isolation| -> Result<BaseConsumer, Error> {
+        assign_only(client, "tillstream-follow", isolation)
+            .create()
+            .map_err(|source| Error::Client { what: "follow", source })
+    };
+    let (committed, all) = (consumer("read_committed")?, consumer("read_uncommitted")?);
+    let count = partitions(&committed, topic, patience)?;
+    let mut behind = HashSet::new();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..count {
+        // Only with read_uncommitted the watermark is the high one: see `restore`.
+        let (_, end) = watermarks(&all, topic, partition, patience)?;
+        while watermarks(&committed, topic, partition, patience)?.1 < end {
+            patience.sleep(Duration::from_millis(50))?;
+        }
+        list.add_partition_offset(topic, partition, Offset::Beginning)
+            .map_err(|source| Error::Kafka { what: format!("follow {topic}-{partition}"), source })?;
+        behind.insert(partition);
+    }
+    committed.assign(&list).map_err(kafka)?;
+    while !behind.is_empty() {
+        if (patience.stop)() {
+            return Err(Error::Stopped);
+        }
+        if let Polled::End(partition) = poll(&committed, on)? {
+            behind.remove(&partition);
+        }
+    }
+    on(Followed::CaughtUp)
 }
 
 fn kafka(source: KafkaError) -> Error {

@@ -19,6 +19,9 @@
 //! name. An outage of the cluster stops nothing: it is waited for, however long it takes. Nor does a broker that fences a
 //! copy whose name nobody else has, as it may after a restart: the copy asks the group and begins anew.
 //!
+//! A tool has no input of a group and no state: its records count together or not at all through a [`Writer`], and what it
+//! acts on it reads with [`read_decided`].
+//!
 //! This crate knows nothing of commerce: keys and values are bytes.
 
 mod changelog;
@@ -41,12 +44,14 @@ mod store;
 mod task;
 mod topic;
 mod worker;
+mod writer;
 
 pub use context::{Context, Emitted, Harness};
 pub use error::Error;
-pub use follow::{Follow, Followed, follow, partition_count};
+pub use follow::{Follow, Followed, follow, partition_count, read_decided};
 pub use processor::{Failure, Poison, Processor};
 pub use record::Record;
 pub use stage::{Cut, Output, Stage, run};
 pub use status::{Committed, Labels, Observer, Phase, TaskStatus};
 pub use store::{Change, Entry, LONGEST_KEY, Memory, OnDisk, Reached, Storage, Store, StoreError, Table};
+pub use writer::{Outgoing, WriteError, Writer};

@@ -79,7 +79,8 @@ impl Producer {
     pub(crate) fn start(stage: &Stage, id: &str, patience: &Patience<'_>) -> Result<Self, Error> {
         let disturbance = Disturbance::default();
         let plain = fault::is_broken(Sabotage::NoTransactionalId);
-        let mut config = config(stage, id);
+        let largest = stage.outputs.iter().map(|output| output.max_message_bytes).max().unwrap_or(0);
+        let mut config = config(&stage.client, id, largest.max(stage.changelog_limit));
         if plain {
             config.remove("transactional.id");
             config.remove("transaction.timeout.ms");
@@ -180,7 +181,7 @@ impl Producer {
 }
 
 /// The same call with identical arguments as long as it says "retriable".
-fn again(mut call: impl FnMut() -> Result<(), TransactionError>) -> Result<(), TransactionError> {
+pub(crate) fn again(mut call: impl FnMut() -> Result<(), TransactionError>) -> Result<(), TransactionError> {
     loop {
         match call() {
             Err(error) if error.class == Class::Retriable => {
@@ -196,10 +197,9 @@ pub(crate) fn fenced(stage: &Stage, error: &TransactionError) -> Error {
     Error::Fenced { instance: stage.instance.clone(), detail: error.message.clone() }
 }
 
-fn config(stage: &Stage, id: &str) -> ClientConfig {
-    let largest = stage.outputs.iter().map(|output| output.max_message_bytes).max().unwrap_or(0);
-    let largest = largest.max(stage.changelog_limit).max(1_000_000);
-    let mut config = stage.client.clone();
+/// `largest`: the size of the largest record.
+pub(crate) fn config(client: &ClientConfig, id: &str, largest: usize) -> ClientConfig {
+    let mut config = client.clone();
     config
         .set("transactional.id", id)
         .set("enable.idempotence", "true")
@@ -218,10 +218,34 @@ fn config(stage: &Stage, id: &str) -> ClientConfig {
         .set("batch.num.messages", "10000")
         .set("queue.buffering.max.messages", "1000000")
         .set("queue.buffering.max.kbytes", "262144")
-        .set("message.max.bytes", largest.to_string())
+        .set("message.max.bytes", largest.max(1_000_000).to_string())
         .set("delivery.report.only.error", "true")
         // Lost connections are logged at this level, all of them: see `Disturbance`. It says little else.
         .set("debug", "broker")
         .set_log_level(RDKafkaLogLevel::Debug);
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(class: Class) -> TransactionError {
+        TransactionError { class, code: RDKafkaErrorCode::OperationTimedOut, message: String::new() }
+    }
+
+    #[test]
+    fn a_call_is_made_again_as_long_as_it_says_so_and_no_other_error_is_swallowed() {
+        let mut answers = vec![Ok(()), Err(error(Class::Retriable)), Err(error(Class::Retriable))];
+        assert!(again(|| answers.pop().unwrap()).is_ok());
+        assert!(answers.is_empty());
+        for class in [Class::Abortable, Class::Fenced, Class::Unknown] {
+            let mut calls = 0;
+            let result = again(|| {
+                calls += 1;
+                Err(error(class))
+            });
+            assert_eq!((result.unwrap_err().class, calls), (class, 1));
+        }
+    }
 }

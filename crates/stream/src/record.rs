@@ -20,6 +20,7 @@ pub struct Record<'a> {
     /// Value; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
     headers: SmallVec<[(&'a str, &'a [u8]); 12]>,
+    is_cut: bool,
 }
 
 impl<'a> Record<'a> {
@@ -33,6 +34,7 @@ impl<'a> Record<'a> {
             key,
             value: Some(value),
             headers: SmallVec::new(),
+            is_cut: false,
         }
     }
 
@@ -55,6 +57,7 @@ impl<'a> Record<'a> {
     pub(crate) fn cut_to(&self, length: usize) -> Self {
         let mut cut = self.clone();
         cut.value = cut.value.map(|value| &value[..length.min(value.len())]);
+        cut.is_cut = true;
         if length == 0 {
             cut.headers.clear();
         }
@@ -76,7 +79,13 @@ impl<'a> Record<'a> {
             key: message.key().unwrap_or_default(),
             value: message.payload(),
             headers,
+            is_cut: false,
         }
+    }
+
+    /// True where the value is only the beginning of the record's, because its dead letter can't hold all of it.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// All headers, in order.

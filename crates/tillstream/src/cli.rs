@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use commerce::Reason;
 use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, features, home::Home, measure, openapi, serve, tail, topic, trigger, up,
+    Output, Stop, bench, dlq, explain, features, home::Home, measure, openapi, serve, tail, topic, trigger,
+    up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -72,7 +72,9 @@ enum Command {
         command: ConfigCommand,
     },
     /// Dead letters: what couldn't be understood, with its bytes.
-    #[command(after_help = "Example:\n  tillstream dlq ls --reason malformed_json")]
+    #[command(
+        after_help = "Examples:\n  tillstream dlq ls --reason malformed_json\n  tillstream dlq redrive --help"
+    )]
     Dlq {
         #[command(subcommand)]
         command: dlq::Command,
@@ -83,12 +85,9 @@ enum Command {
     /// Prints the description of the HTTP API, OpenAPI 3.1.
     #[command(after_help = "Example:\n  tillstream openapi | jq '.paths | keys'")]
     Openapi(openapi::Args),
-    /// What a reason code means and what to do; without a code, all of them.
-    #[command(after_help = "Example:\n  tillstream explain bad_money")]
-    Explain {
-        /// The code: a metric label, `reason` of a dead letter, `code` of an error.
-        code: Option<String>,
-    },
+    /// Says what a reason means (of a dead letter, a refusal, a metric) and what to do.
+    #[command(after_help = "Example:\n  tillstream explain unknown_workspace")]
+    Explain(explain::Args),
     /// Measures this build on this machine, with the totals checked.
     #[command(after_help = "Example:\n  tillstream bench pipeline --n 300000")]
     Bench {
@@ -162,7 +161,7 @@ impl Cli {
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
-            Command::Explain { code } => explain(code.as_deref()),
+            Command::Explain(args) => explain::run(&args),
             Command::Bench { command } => bench::run(&common, &command),
             Command::Config { command: ConfigCommand::Show } => {
                 crate::data(common.load(vec![])?.to_toml_redacted().trim_end())
@@ -186,19 +185,6 @@ impl Common {
         });
         Config::load(named.as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
     }
-}
-
-fn explain(code: Option<&str>) -> Result<(), Stop> {
-    let Some(code) = code else {
-        for reason in Reason::ALL {
-            crate::data(&format!("{}\n   {}\n", reason.code(), reason.explanation().trim()))?;
-        }
-        return Ok(());
-    };
-    let Some(reason) = Reason::parse(code) else {
-        return Err(Stop::Usage(anyhow!("'{code}' is no reason; `tillstream explain` lists all of them")));
-    };
-    crate::data(reason.explanation().trim())
 }
 
 fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {

@@ -8,7 +8,7 @@
 //! | [`serve`] | one service, or all, against an existing cluster |
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
-//! | [`trigger`], [`tail`], [`dlq`], [`topic`], [`features`] | tools |
+//! | [`trigger`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
 //! | [`openapi`] | the description of the HTTP API |
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or unequal, 64 usage or configuration.
@@ -17,6 +17,7 @@ pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod dlq;
+pub mod explain;
 pub mod features;
 pub mod home;
 pub mod measure;

@@ -126,12 +126,12 @@ impl Reader {
     }
 }
 
-/// A dead letter with its body as text.
+/// A dead letter with body and key as text.
 pub fn shown(letter: &DeadLetter) -> Value {
     let mut value = serde_json::to_value(letter).unwrap_or_default();
     value["body"] = Value::String(String::from_utf8_lossy(&letter.body).into_owned());
-    value["status"] = Value::String("open".to_owned());
-    for field in ["received_at", "first_seen_at"] {
+    value["key"] = Value::String(String::from_utf8_lossy(&letter.key).into_owned());
+    for field in ["received_at", "first_seen_at", "changed_at"] {
         if let Some(micros) = value[field].as_i64() {
             value[field] = Value::String(commerce::EventTime(micros).to_rfc3339());
         }
@@ -188,8 +188,9 @@ fn line(topic: Topic, key: &[u8], value: &Value) -> String {
         ),
         Topic::Metrics => format!("{key}  {}", value["values"]),
         Topic::DeadLetters => format!(
-            "{}  {:<24} {}  {}  {}",
+            "{}  {:<9} {:<24} {}  {}  {}",
             word(&value["first_seen_at"]),
+            word(&value["status"]),
             word(&value["reason"]),
             word(&value["stage"]),
             word(&value["source"]),

@@ -232,6 +232,15 @@ mod tests {
         assert!(seen.contains_key("Order") && seen.contains_key("Money"));
     }
 
+    fn is_of(value: &Json, plain: &Json) -> bool {
+        match plain.as_str() {
+            Some("string" | "bytes") => value.is_string(),
+            Some("boolean") => value.is_boolean(),
+            Some("int" | "long") => value.is_i64(),
+            _ => false,
+        }
+    }
+
     #[test]
     fn every_field_has_a_doc_and_what_can_be_empty_has_a_default() {
         for (file, text) in FILES {
@@ -247,7 +256,8 @@ mod tests {
                         }
                         Json::Object(of) if of["type"] == "array" => Some(Json::Array(vec![])),
                         Json::Object(of) if of["type"] == "map" => Some(Json::Object(Default::default())),
-                        _ => None,
+                        // A field that came later, so that records from before can be read.
+                        plain => field.get("default").filter(|default| is_of(default, plain)).cloned(),
                     };
                     assert_eq!(field.get("default"), default.as_ref(), "{at}");
                 }

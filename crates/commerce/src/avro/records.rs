@@ -7,9 +7,10 @@ use crate::event::{
     Person, Refund, Subscription,
 };
 use crate::fact::RefundFact;
-use crate::order::{Figures, View};
+use crate::letter::Status;
+use crate::order::{Figures, Line, View};
 use crate::person::{Identifier, Kind};
-use crate::profile::Contact;
+use crate::profile::{Contact, Reported};
 use crate::{
     Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
     Source, WorkspaceId,
@@ -82,6 +83,7 @@ words! {
     Kind, "no kind of identifier that is known here", Kind::parse;
     Channel, "no channel that is known here", Channel::parse;
     ConsentState, "no state of consent that is known here", ConsentState::parse;
+    Status, "no state of a dead letter that is known here", Status::parse;
 }
 
 fields! {
@@ -132,9 +134,10 @@ fields! {
     RefundFact { id amount refunded_total full }
     Profile {
         workspace person_id merged_into contact orders_count total_spent total_spent_by_currency lifetime_value
-        lifetime_value_by_currency refunded_total refunded_total_by_currency aov first_order_at last_order_at flags
-        as_of
+        lifetime_value_by_currency refunded_total refunded_total_by_currency aov first_order_at last_order_at reported
+        payment_status last_payment_at payment_failed_at created_at attributes consent tags flags as_of
     }
+    Reported { orders_count orders_count_at total_spent total_spent_at last_order_at }
     Contact { identifiers email phone first_name last_name }
     Metric {
         workspace metric window window_start dimensions values revision corrected as_of window_end_at
@@ -212,17 +215,19 @@ impl<V: Read> Read for Fact<V> {
 /// The fields of [`View`] that figures are made of; the others are passed over.
 impl Read for Figures {
     fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
-        String::skip(input)?; // id
+        let id = Read::read(input)?;
         Vec::<String>::skip(input)?; // aliases
-        Option::<String>::skip(input)?; // source
+        let source = Read::read(input)?;
         Vec::<String>::skip(input)?; // sources
-        Option::<String>::skip(input)?; // person_id
+        let person_id = Read::read(input)?;
         Option::<i64>::skip(input)?; // updated_at
         Option::<String>::skip(input)?; // financial_status
         Option::<String>::skip(input)?; // fulfillment_status
-        for _ in 0..5 {
-            Option::<i64>::skip(input)?; // placed_at, paid_at, partially_fulfilled_at, fulfilled_at, cancelled_at
+        let placed_at = Read::read(input)?;
+        for _ in 0..3 {
+            Option::<i64>::skip(input)?; // paid_at, partially_fulfilled_at, fulfilled_at
         }
+        let cancelled_at = Read::read(input)?;
         let (counted, counted_at) = (Read::read(input)?, Read::read(input)?);
         let total = Read::read(input)?;
         Option::<Money>::skip(input)?; // subtotal
@@ -231,16 +236,18 @@ impl Read for Figures {
         let (refunds, refund_times) = (Read::read(input)?, Read::read(input)?);
         Option::<Money>::skip(input)?; // refunded_total
         Option::<Money>::skip(input)?; // net
-        let item_count = Read::read(input)?;
-        Vec::<Item>::skip(input)?; // items
-        Vec::<String>::skip(input)?; // coupon_codes
+        let (item_count, items) = (Read::read(input)?, Read::read(input)?);
+        let coupon_codes = Read::read(input)?;
         Vec::<String>::skip(input)?; // tags
-        Option::<Campaign>::skip(input)?; // campaign
-        Option::<String>::skip(input)?; // country
-        Option::<Context>::skip(input)?;
-        let qa = Read::read(input)?;
+        let (campaign, country) = (Read::read(input)?, Read::read(input)?);
+        let (context, qa) = (Read::read(input)?, Read::read(input)?);
         Vec::<String>::skip(input)?; // flags
         Ok(Self {
+            id,
+            source,
+            person_id,
+            placed_at,
+            cancelled_at,
             counted,
             counted_at,
             total,
@@ -250,8 +257,29 @@ impl Read for Figures {
             refunds,
             refund_times,
             item_count,
+            items,
+            coupon_codes,
+            campaign,
+            country,
+            context,
             qa,
         })
+    }
+}
+
+/// The fields of [`Item`] that figures are made of; the others are passed over.
+impl Read for Line {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        let product_id = Read::read(input)?;
+        Option::<String>::skip(input)?; // variant_id
+        let (sku, title) = (Read::read(input)?, Read::read(input)?);
+        Option::<String>::skip(input)?; // variant_title
+        let quantity = Read::read(input)?;
+        let (price, discount) = (Read::read(input)?, Read::read(input)?);
+        Option::<String>::skip(input)?; // category
+        Option::<String>::skip(input)?; // brand
+        Vec::<Allocation>::skip(input)?;
+        Ok(Self { product_id, sku, title, quantity, price, discount })
     }
 }
 
@@ -262,36 +290,10 @@ impl Skip for Money {
     }
 }
 
-impl Skip for Item {
-    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
-        for _ in 0..5 {
-            Option::<String>::skip(input)?; // product_id, variant_id, sku, title, variant_title
-        }
-        i64::skip(input)?;
-        Option::<Money>::skip(input)?; // price
-        Option::<Money>::skip(input)?; // discount
-        Option::<String>::skip(input)?; // category
-        Option::<String>::skip(input)?; // brand
-        Vec::<Allocation>::skip(input)
-    }
-}
-
 impl Skip for Allocation {
     fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
         Money::skip(input)?;
         Option::<String>::skip(input)
-    }
-}
-
-impl Skip for Context {
-    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
-        (0..3).try_for_each(|_| Option::<String>::skip(input))
-    }
-}
-
-impl Skip for Campaign {
-    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
-        (0..4).try_for_each(|_| Option::<String>::skip(input))
     }
 }
 
@@ -359,6 +361,11 @@ impl Write for DeadLetter {
         self.verdict.write(out);
         self.headers.write(out);
         write_bytes(&self.body, out);
+        self.status.write(out);
+        self.item.write(out);
+        self.changed_at.write(out);
+        write_bytes(&self.key, out);
+        self.cut.write(out);
     }
 }
 
@@ -381,6 +388,11 @@ impl Read for DeadLetter {
             verdict: Read::read(input)?,
             headers: Read::read(input)?,
             body: input.bytes()?.to_vec(),
+            status: Read::read(input)?,
+            item: Read::read(input)?,
+            changed_at: Read::read(input)?,
+            key: input.bytes()?.to_vec(),
+            cut: Read::read(input)?,
         })
     }
 }

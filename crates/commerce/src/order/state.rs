@@ -10,7 +10,7 @@ use super::view::View;
 use crate::event::{Campaign, Context, Event, FinancialStatus, FulfillmentStatus, Item, OrderObservation};
 use crate::id::Stamp;
 use crate::person::{Identifier, Kind};
-use crate::{DuplicateLevel, EventName, EventTime, Mark, Money, Outcome, ReceivedTime, Source};
+use crate::{DuplicateLevel, EventName, EventTime, Mark, Money, Outcome, PersonId, ReceivedTime, Source};
 
 /// How many deliveries an order remembers, to say at which level a repetition was caught. Repetitions older than
 /// that are still without effect: the join itself has nothing to learn from them.
@@ -222,6 +222,8 @@ pub struct State {
     pub first: Option<(Stamp, String)>,
     /// Transport and semantic marks of the last deliveries. History, outside the claim.
     remembered: Vec<(u64, u64)>,
+    /// The handle under which the order counts among its buyer's.
+    pub attached: Option<PersonId>,
     /// The view that was published last. Facts are the difference to it, never to something recomputed, so that a
     /// changed policy can't make totals drift.
     pub published: Option<View>,
@@ -305,7 +307,7 @@ impl State {
             (Some(a), Some(b)) => Some(a.min(b).clone()),
             (a, b) => a.as_ref().or(b.as_ref()).cloned(),
         };
-        Self { sources, first, remembered: Vec::new(), published: None }
+        Self { sources, first, remembered: Vec::new(), attached: None, published: None }
     }
 
     /// True when both are joined from the same set of deliveries.

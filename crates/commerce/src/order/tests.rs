@@ -65,7 +65,6 @@ fn policy() -> Policy {
     Policy {
         workspace: WorkspaceId::try_new("demo").unwrap(),
         precedence: Source::ALL.to_vec(),
-        person_key: "k".into(),
         ownership: BTreeMap::new(),
     }
 }

@@ -18,8 +18,6 @@ pub struct Policy {
     pub workspace: WorkspaceId,
     /// Whose word counts where sources disagree, best first.
     pub precedence: Vec<Source>,
-    /// The deployment's secret for person ids.
-    pub person_key: String,
     /// The one source that owns an event: the same from another source neither counts nor triggers (R13.4).
     pub ownership: BTreeMap<EventName, Source>,
 }
@@ -102,36 +100,89 @@ pub struct View {
     pub flags: Vec<String>,
 }
 
-/// What figures are made of: the part of a [`View`] that the reader of many facts needs.
+/// What figures are made of: the part of a [`View`] that the reader of many facts needs. Each field is as in the view.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize)]
 pub struct Figures {
-    /// As in the view.
+    /// The id by which it was seen first.
+    pub id: String,
+    /// The source whose word counts.
+    pub source: Option<Source>,
+    /// Whose order it is, absent for a guest.
+    pub person_id: Option<PersonId>,
+    /// When it was placed.
+    pub placed_at: Option<EventTime>,
+    /// First evidence of a cancellation.
+    pub cancelled_at: Option<EventTime>,
+    /// True when it counts as a purchase.
     pub counted: bool,
-    /// As in the view.
+    /// The instant whose day it counts in.
     pub counted_at: Option<EventTime>,
-    /// As in the view.
+    /// Grand total.
     pub total: Option<Money>,
-    /// As in the view.
+    /// Taken off.
     pub discount_total: Option<Money>,
-    /// As in the view.
+    /// Shipping.
     pub shipping_total: Option<Money>,
-    /// As in the view.
+    /// Tax.
     pub tax_total: Option<Money>,
-    /// As in the view.
+    /// What went back, by refund id.
     pub refunds: BTreeMap<String, Money>,
-    /// As in the view.
+    /// When, by refund id.
     pub refund_times: BTreeMap<String, EventTime>,
-    /// As in the view.
+    /// Sum of quantities.
     pub item_count: i64,
-    /// As in the view.
+    /// The lines.
+    pub items: Vec<Line>,
+    /// Coupon codes, in order.
+    pub coupon_codes: Vec<String>,
+    /// Where the shopper came from.
+    pub campaign: Option<Campaign>,
+    /// ISO 3166 alpha-2.
+    pub country: Option<String>,
+    /// Where the shopper sat.
+    pub context: Option<Context>,
+    /// Test traffic.
     pub qa: bool,
+}
+
+impl Figures {
+    /// When and for how much it counts as a purchase; `None` as long as it doesn't.
+    pub fn purchase(&self) -> Option<(EventTime, &Money)> {
+        let counts = self.counted && !self.qa;
+        counts.then_some(())?;
+        Some((self.counted_at?, self.total.as_ref()?))
+    }
+}
+
+/// The part of an [`Item`] that figures are made of. Each field is as in the item.
+#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+pub struct Line {
+    /// The product id as text, else the sku.
+    pub product_id: Option<String>,
+    /// Stock keeping unit.
+    pub sku: Option<String>,
+    /// Title of the product.
+    pub title: Option<String>,
+    /// How many.
+    pub quantity: i64,
+    /// Unit price.
+    pub price: Option<Money>,
+    /// Taken off this line.
+    pub discount: Option<Money>,
 }
 
 /// The id of the refund that stands for "the rest of the total went back" when no amounts were given.
 const REST: &str = "rest";
 
 impl State {
-    /// The order as everybody sees it. `None` before any delivery.
+    /// The handle of whoever placed the order: the best of all that its deliveries name.
+    pub fn buyer(&self) -> Option<Identifier> {
+        let identifiers: Vec<Identifier> = self.sources.values().flat_map(SourceOrder::identifiers).collect();
+        representative(&identifiers).cloned()
+    }
+
+    /// The order as everybody sees it, but for the person: who [`State::buyer`] is depends on more than the order.
+    /// `None` before any delivery.
     pub fn view(&self, policy: &Policy) -> Option<View> {
         let (_, id) = self.first.as_ref()?;
         let mut ranked: Vec<(&Space, &SourceOrder)> = self.sources.iter().collect();
@@ -178,7 +229,7 @@ impl State {
             aliases,
             source: sources.first().copied(),
             sources,
-            person_id: person(&orders, policy),
+            person_id: None,
             updated_at: leader.version().map(|version| version.at),
             financial_status: pick(&orders, |o| &o.financial_status),
             fulfillment_status: pick(&orders, |o| &o.fulfillment_status),
@@ -215,12 +266,6 @@ impl State {
 /// The value of the best source that has one.
 fn pick<T: Clone>(orders: &[&SourceOrder], get: impl Fn(&SourceOrder) -> &Register<T>) -> Option<T> {
     orders.iter().find_map(|order| get(order).as_ref().map(|(_, value)| value.clone()))
-}
-
-fn person(orders: &[&SourceOrder], policy: &Policy) -> Option<PersonId> {
-    let identifiers: Vec<Identifier> = orders.iter().flat_map(|order| order.identifiers()).collect();
-    let identifier = representative(&identifiers)?;
-    Some(PersonId::derive(&policy.person_key, &policy.workspace, identifier))
 }
 
 type Refunds = (BTreeMap<String, Money>, BTreeMap<String, EventTime>);

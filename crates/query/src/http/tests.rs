@@ -10,6 +10,7 @@ use super::*;
 use crate::cells::samples::revenue;
 use crate::letters::samples::letter;
 use crate::operations::{OPERATIONS, REPORTS};
+use crate::reports::breakdown::samples as breakdown;
 use crate::reports::outcomes::samples::outcome;
 use crate::snapshot::{Trouble, Working};
 use crate::tenants::samples::tenants;
@@ -51,6 +52,30 @@ impl Service {
         let view = crate::orders::samples::order("450789469", &["#1001"]);
         working.order(b"demo:450789469", Some(&view)).unwrap();
         working.letter(&letter("a", "bad_money", "2026-03-15T10:00:00Z"));
+        service.publish();
+        service
+    }
+
+    /// The same, with a row in every list.
+    fn with_breakdowns() -> Self {
+        let mut service = Self::new(OPEN);
+        let values = [("revenue", 4_999), ("orders", 1), ("quantity", 2), ("discount", 500)];
+        for (metric, dimensions) in [
+            ("revenue_by_product", &[("item_id", "mug-blue")][..]),
+            (
+                "revenue_by_channel",
+                &[("utm_campaign", "spring"), ("utm_source", "news"), ("utm_medium", "email")],
+            ),
+            ("revenue_by_coupon", &[("coupon", "SPRING10")]),
+            ("revenue_by_device", &[("device", "mobile")]),
+            ("revenue_by_platform", &[("platform", "web")]),
+            ("revenue_by_country", &[("country", "DE")]),
+        ] {
+            let metric = breakdown::cell(metric, "2026-03-15", dimensions, &values);
+            service.working.metric(metric.key().as_bytes(), Some(&metric)).unwrap();
+        }
+        let name = breakdown::name("mug-blue", "Stoneware Mug");
+        service.working.metric(name.key().as_bytes(), Some(&name)).unwrap();
         service.publish();
         service
     }
@@ -131,7 +156,7 @@ async fn the_text_of_each_error_is_that_of_the_contract() {
         ("start=2026-03-02&end=2026-03-01", "Invalid date range"),
         ("start=2026-02-30&end=2026-03-01", "Invalid date range"),
         ("currency=XYZ", "Invalid currency"),
-        ("source=shopify", "source is not supported yet"),
+        ("source=nobody", "Invalid source"),
         ("exclude_flagged=true", "exclude_flagged is not supported yet"),
     ] {
         for report in Report::ALL {
@@ -139,6 +164,14 @@ async fn the_text_of_each_error_is_that_of_the_contract() {
             assert_eq!(service.get(&path, &[SECRET]).await, (400, error(sentence)), "{path}");
         }
     }
+    for limit in ["0", "-1", "1.5", "many"] {
+        let path = format!("/v1/api/analytics/ecommerce/top-products?limit={limit}");
+        assert_eq!(service.get(&path, &[SECRET]).await, (400, error("Invalid limit")), "{limit}");
+        // Where nothing is listed by rank, it is a parameter like any unknown one.
+        assert_eq!(service.get(&format!("{REPORT}?limit={limit}"), &[SECRET]).await.0, 200);
+    }
+    let summary = "/v1/metrics/summary?source=shopify";
+    assert_eq!(service.get(summary, &[SECRET]).await, (400, error("source is not supported yet")));
     // The key comes first: a stranger learns nothing of the rules.
     assert_eq!(service.get(&format!("{REPORT}?days=0"), &[]).await.0, 401);
     let unknown = "/v1/api/analytics/ecommerce/unheard-of";
@@ -162,6 +195,82 @@ async fn a_report_has_all_its_fields_with_exact_amounts() {
     let series = service.json("/v1/api/analytics/ecommerce/revenue-timeseries?currency=eur&days=2").await;
     assert_eq!(series["series"][0], json!({"date": "2026-03-14", "revenue": 12.34, "orders": 1}));
     assert_eq!((series["series"].as_array().unwrap().len(), &series["days"]), (2, &json!(2)));
+}
+
+#[tokio::test]
+async fn ana_c02_every_report_answers_403_to_a_publishable_key_and_200_to_a_secret_one() {
+    let service = Service::new(OPEN);
+    for report in Report::ALL {
+        let path = format!("/v1/api/analytics/ecommerce/{}", report.as_str());
+        let publishable = [("x-api-key", "pk_dev_demo")];
+        assert_eq!(service.get(&path, &publishable).await, (403, error("Secret key required")), "{path}");
+        assert_eq!(service.get(&path, &[SECRET]).await.0, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn without_data_every_report_has_its_shape_with_empty_lists() {
+    let service = Service::new(OPEN);
+    for report in Report::ALL {
+        let path = format!("/v1/api/analytics/ecommerce/{}?days=3", report.as_str());
+        let (_, body) = service.get(&path, &[("x-api-key", "sk_other")]).await;
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(answer["days"], json!(3), "{path}");
+        if let (Some(rows), false) = (report.table().rows, report == Report::RevenueTimeseries) {
+            assert_eq!(answer[rows], json!([]), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_report_is_a_table_where_csv_is_asked_for_first() {
+    let service = Service::new(OPEN);
+    let path = "/v1/api/analytics/ecommerce/revenue-timeseries?days=2";
+    let response = service.send("GET", path, &[SECRET, ("accept", "text/csv, */*;q=0.1")]).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/csv; charset=utf-8; header=present");
+    assert_eq!(
+        (&response.headers()["x-currency"], &response.headers()["x-days"]),
+        (&"USD".parse().unwrap(), &"2".parse().unwrap())
+    );
+    assert_eq!(response.headers()["x-corrected"], "false");
+    let tag = response.headers()[header::ETAG].to_str().unwrap().to_owned();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "date,revenue,orders\r\n2026-03-14,0.00,0\r\n2026-03-15,49.99,1\r\n".as_bytes());
+    let again = [SECRET, ("accept", "text/csv"), ("if-none-match", tag.as_str())];
+    assert_eq!(service.send("GET", path, &again).await.status(), 304);
+    for accept in ["application/json, text/csv", "*/*", "text/html", "text/csv;q=0, application/json"] {
+        let response = service.send("GET", path, &[SECRET, ("accept", accept)]).await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json", "{accept}");
+    }
+    // The columns of each table are the members of its rows, or of the answer.
+    for report in Report::ALL {
+        let path = format!("/v1/api/analytics/ecommerce/{}?days=1", report.as_str());
+        let (_, body) = service.get(&path, &[SECRET, ("accept", "text/csv")]).await;
+        let columns = report.table().columns;
+        assert_eq!(body.lines().next().unwrap(), columns.join(","), "{path}");
+        if report.table().rows.is_none() {
+            let answer = service.json(&path).await;
+            assert!(columns.iter().all(|name| answer.get(name).is_some()), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_source_is_asked_for_by_its_key() {
+    let mut service = Service::new(OPEN);
+    for (source, gross) in [("shopify", 4_000), ("analytics", 999)] {
+        let mut metric = revenue("2026-03-15", "USD", &[("gross", gross), ("orders", 1)]);
+        metric.metric = "revenue_by_source".to_owned();
+        metric.dimensions.insert("source".to_owned(), source.to_owned());
+        service.working.metric(metric.key().as_bytes(), Some(&metric)).unwrap();
+    }
+    service.publish();
+    let total = async |source: &str| {
+        service.json(&format!("{REPORT}?days=1{source}")).await["total_revenue"].to_string()
+    };
+    assert_eq!(total("").await, "49.99");
+    assert_eq!(total("&source=analytics").await, "9.99");
+    assert_eq!(total("&source=stripe").await, "0.0");
 }
 
 #[tokio::test]
@@ -390,7 +499,7 @@ fn path_of(operation: &Operation) -> String {
 
 #[tokio::test]
 async fn every_answer_that_the_documentation_shows_is_the_one_that_is_given() {
-    let service = Service::new(OPEN);
+    let service = Service::with_breakdowns();
     let mut others = Vec::new();
     for operation in REPORTS.iter().chain(OPERATIONS).filter(|o| !matches!(o.path, "/" | "/dashboard/stream"))
     {
@@ -435,6 +544,8 @@ async fn every_path_is_documented_with_its_refusals() {
             service.get(&format!("{path}?days=0"), &[SECRET]).await,
             service.get(&format!("{path}?currency=XYZ"), &[SECRET]).await,
             service.get(&format!("{path}?source=x"), &[SECRET]).await,
+            service.get(&format!("{path}?exclude_flagged=true"), &[SECRET]).await,
+            service.get(&format!("{path}?limit=0"), &[SECRET]).await,
             loading.get(&path, &[SECRET]).await,
         ];
         for (status, body) in refusals.into_iter().filter(|(status, _)| *status != 200) {

@@ -157,7 +157,7 @@ function showOutcomes(o) {
 }
 
 function showLetters(d) {
-  $("letters-sum").replaceChildren(make("b", null, count.format(d.total)), ...(d.total === 0 ? ["set aside: everything could be read"] : ["set aside, none lost: ", make("code", null, "tillstream dlq ls")]));
+  $("letters-sum").replaceChildren(make("b", null, count.format(d.total)), ...(d.total === 0 ? ["open: nothing waits to be mended"] : ["open, none lost: ", make("code", null, "tillstream dlq ls")]));
   $("letters").tBodies[0].replaceChildren(...d.by_reason.map((r) => make("tr", null,
     make("td", null, words(r.reason), make("span", { class: "tag" }, [r.source, r.stage].filter(Boolean).join(", "))),
     make("td", { class: "n" }, count.format(r.count)))));

@@ -33,6 +33,20 @@ pub struct Overview {
     pub basis: Basis,
 }
 
+/// The figures of the answer, in their order.
+pub(super) const COLUMNS: [&str; 10] = [
+    "total_revenue",
+    "net_revenue",
+    "total_orders",
+    "total_refunds",
+    "refund_amount",
+    "avg_order_value",
+    "total_items_sold",
+    "cart_abandonment_rate",
+    "add_to_cart_rate",
+    "days",
+];
+
 /// Computes the answer.
 pub fn of(question: &Question<'_>) -> Overview {
     let revenue = Revenue::of(question);

@@ -6,6 +6,8 @@
     reason = "a step that fails is a test that fails"
 )]
 
+mod figures;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
-use commerce::profile::{Contact, Rollup};
+use commerce::profile::{Contact, Known};
 use commerce::time::Zone;
 use commerce::{Currency, Metric, Money, PersonId, Profile, ReceivedTime, WorkspaceId};
 use query::Query;
@@ -94,7 +96,8 @@ fn profile() -> Profile {
         ..Contact::default()
     };
     let workspace = WorkspaceId::try_new("demo").unwrap();
-    Profile::new(workspace, PersonId(7), contact, &Rollup::default(), Currency::USD, None, ReceivedTime(1))
+    let known = Known { contact, ..Known::default() };
+    Profile::new(workspace, PersonId(7), known, Currency::USD, ReceivedTime(1))
 }
 
 fn order() -> View {

@@ -120,6 +120,14 @@ fn stage(name: &str, stage: &Stage, wrong: &mut impl FnMut(&str, String)) {
     if stage.max_transaction_bytes.0 < 1 << 16 {
         wrong(&format!("{name}.max_transaction_bytes"), "it is less than 64KiB".to_owned());
     }
+    if stage.breaker.share.of(1_000) == 0 {
+        let message = "it is less than 0.001; breaker_records = 0 switches the breaker off".to_owned();
+        wrong(&format!("{name}.breaker_share"), message);
+    }
+    if stage.breaker.records > 100_000 || (1..20).contains(&stage.breaker.records) {
+        let message = "it is neither 0 (off) nor between 20 and 100000".to_owned();
+        wrong(&format!("{name}.breaker_records"), message);
+    }
     if stage.session_timeout.0 < Duration::from_secs(6) || stage.session_timeout.0 > Duration::from_secs(30) {
         wrong(&format!("{name}.session_timeout"), "it is not between 6s (brokers' least) and 30s".to_owned());
     }

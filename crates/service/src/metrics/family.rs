@@ -75,6 +75,8 @@ families! {
     StateBytes = "tillstream_state_bytes" ["stage"] "bytes",
     /// Changelog offsets that restores of a stage still have to read; 0 when none runs.
     RestoreRemaining = "tillstream_restore_remaining_records" ["stage"] "records",
+    /// Partitions that a stage holds instead of draining them into dead letters, because the fault is ours; see `/readyz`.
+    BreakerHeld = "tillstream_breaker_held_partitions" ["stage"] "partitions",
     /// Bytes of bodies that the gateway holds until Kafka has acknowledged them.
     InFlightBytes = "tillstream_gateway_in_flight_bytes" [] "bytes",
     /// Always 1; the label names the version that runs.

@@ -57,19 +57,20 @@ impl Kind {
         }
     }
 
-    /// What it is named after, of an order.
-    pub(super) const fn order_event(self) -> Option<EventName> {
-        Some(match self {
+    /// What its event is named after.
+    pub(super) const fn event(self) -> EventName {
+        match self {
             Self::OrdersCreate => EventName::OrderPlaced,
             Self::OrdersUpdated => EventName::OrderUpdated,
             Self::OrdersFulfilled => EventName::OrderFulfilled,
             Self::OrdersPartiallyFulfilled => EventName::OrderPartiallyFulfilled,
             Self::OrdersPaid => EventName::OrderPaid,
             Self::OrdersCancelled => EventName::OrderCancelled,
-            Self::CheckoutsCreate | Self::CheckoutsUpdate | Self::CustomersCreate | Self::CustomersUpdate => {
-                return None;
-            }
-        })
+            Self::CheckoutsCreate => EventName::CheckoutStarted,
+            Self::CheckoutsUpdate => EventName::CheckoutUpdated,
+            Self::CustomersCreate => EventName::CustomerCreated,
+            Self::CustomersUpdate => EventName::CustomerUpdated,
+        }
     }
 
     /// The time without which the event has no place.
@@ -87,11 +88,11 @@ impl Kind {
         }
     }
 
-    const fn is_customer(self) -> bool {
+    pub(super) const fn is_customer(self) -> bool {
         matches!(self, Self::CustomersCreate | Self::CustomersUpdate)
     }
 
-    const fn is_checkout(self) -> bool {
+    pub(super) const fn is_checkout(self) -> bool {
         matches!(self, Self::CheckoutsCreate | Self::CheckoutsUpdate)
     }
 }
@@ -133,7 +134,7 @@ pub(super) fn body(kind: Kind, body: &[u8]) -> Result<String, Vec<Fault>> {
     } else {
         let currency = check.currency(order.currency).unwrap_or(Currency::USD);
         check.money("total_price", order.total_price, currency);
-        if kind.order_event().is_some() && !is_somebodys(&order) {
+        if !kind.is_checkout() && !is_somebodys(&order) {
             check.missing(
                 "email",
                 "one of email, phone, customer.id, customer.email, customer.phone is required",

@@ -5,7 +5,7 @@
 //! is written behind its number, and an absent one not at all: a field that is added later leaves the content, and
 //! with it the event ids, of all events without it as they were. A number is never used for anything else.
 
-use commerce::event::{Address, OrderObservation, Person};
+use commerce::event::{Activity, Address, Campaign, Item, OrderObservation, Person};
 use commerce::person::Kind;
 use commerce::{EventTime, Money, ReceivedTime};
 
@@ -18,6 +18,30 @@ pub(crate) fn of(
 ) -> Vec<u8> {
     let mut content = Content { bytes: Vec::with_capacity(1024), received_at };
     content.order(order);
+    if let Some(person) = person {
+        content.person(person);
+    }
+    content.number(60, test.then_some(1));
+    content.bytes
+}
+
+/// What an event about a person says, as bytes.
+pub(crate) fn of_person(person: &Person, received_at: ReceivedTime, test: bool) -> Vec<u8> {
+    let mut content = Content { bytes: Vec::with_capacity(256), received_at };
+    content.person(person);
+    content.number(60, test.then_some(1));
+    content.bytes
+}
+
+/// What an event about a cart or checkout says, as bytes.
+pub(crate) fn of_activity(
+    activity: &Activity,
+    person: Option<&Person>,
+    received_at: ReceivedTime,
+    test: bool,
+) -> Vec<u8> {
+    let mut content = Content { bytes: Vec::with_capacity(512), received_at };
+    content.activity(activity);
     if let Some(person) = person {
         content.person(person);
     }
@@ -98,22 +122,7 @@ impl Content {
         self.money(12, order.shipping_total);
         self.money(13, order.tax_total);
         self.number(14, order.item_count);
-        for item in order.items.iter().flatten() {
-            self.text(15, Some(item.product_id.as_deref().unwrap_or_default()));
-            self.text(16, item.variant_id.as_deref());
-            self.text(17, item.sku.as_deref());
-            self.text(18, item.title.as_deref());
-            self.text(19, item.variant_title.as_deref());
-            self.number(20, Some(item.quantity));
-            self.money(21, item.price);
-            self.money(22, item.discount);
-            self.text(65, item.category.as_deref());
-            self.text(66, item.brand.as_deref());
-            for allocation in &item.allocations {
-                self.money(67, Some(allocation.amount));
-                self.text(68, allocation.application.as_deref());
-            }
-        }
+        self.items(order.items.as_deref().unwrap_or_default());
         for refund in &order.refunds {
             self.text(23, Some(&refund.id));
             self.money(24, Some(refund.amount));
@@ -122,12 +131,7 @@ impl Content {
         self.number(26, order.refunded_rest.map(i64::from));
         self.texts(27, order.coupon_codes.as_deref());
         self.texts(28, order.tags.as_deref());
-        if let Some(campaign) = &order.campaign {
-            self.text(29, campaign.campaign.as_deref());
-            self.text(30, campaign.source.as_deref());
-            self.text(31, campaign.medium.as_deref());
-            self.text(32, campaign.referrer.as_deref());
-        }
+        self.campaign(order.campaign.as_ref());
         self.text(33, order.country.as_deref());
         for link in &order.links {
             self.text(61, Some(&link.kind));
@@ -149,6 +153,58 @@ impl Content {
             self.text(79, context.platform.as_deref());
             self.text(80, context.country.as_deref());
         }
+    }
+
+    fn items(&mut self, items: &[Item]) {
+        for item in items {
+            self.text(15, Some(item.product_id.as_deref().unwrap_or_default()));
+            self.text(16, item.variant_id.as_deref());
+            self.text(17, item.sku.as_deref());
+            self.text(18, item.title.as_deref());
+            self.text(19, item.variant_title.as_deref());
+            self.number(20, Some(item.quantity));
+            self.money(21, item.price);
+            self.money(22, item.discount);
+            self.text(65, item.category.as_deref());
+            self.text(66, item.brand.as_deref());
+            for allocation in &item.allocations {
+                self.money(67, Some(allocation.amount));
+                self.text(68, allocation.application.as_deref());
+            }
+        }
+    }
+
+    fn campaign(&mut self, campaign: Option<&Campaign>) {
+        if let Some(campaign) = campaign {
+            self.text(29, campaign.campaign.as_deref());
+            self.text(30, campaign.source.as_deref());
+            self.text(31, campaign.medium.as_deref());
+            self.text(32, campaign.referrer.as_deref());
+        }
+    }
+
+    fn activity(&mut self, activity: &Activity) {
+        self.text(1, activity.currency.as_ref().map(commerce::Currency::as_str));
+        self.text(94, activity.cart_id.as_deref());
+        self.text(95, activity.checkout_id.as_deref());
+        for link in &activity.links {
+            self.text(61, Some(&link.kind));
+            self.text(62, Some(&link.id));
+        }
+        self.money(96, activity.value);
+        self.items(activity.items.as_deref().unwrap_or_default());
+        self.texts(27, Some(&activity.coupon_codes));
+        self.campaign(activity.campaign.as_ref());
+        if let Some(context) = &activity.context {
+            self.text(78, context.device.as_deref());
+            self.text(79, context.platform.as_deref());
+            self.text(80, context.country.as_deref());
+        }
+        self.text(97, activity.search_term.as_deref());
+        self.text(98, activity.rating.as_deref());
+        self.text(99, activity.recovery_url.as_deref());
+        self.time(100, activity.started_at);
+        self.time(101, activity.completed_at);
     }
 
     fn person(&mut self, person: &Person) {

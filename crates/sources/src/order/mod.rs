@@ -2,24 +2,27 @@
 //!
 //! ```text
 //! body -> person  (who)
-//!      -> observe (what it says and proves) -> refund (what went back)
+//!      -> observe (what it says and proves) -> refund (what went back), discount (what was taken off)
+//!      -> customer (what it reports of the customer inside it: an event of its own)
 //!      -> content (what makes a repetition one)
 //! ```
 
 pub(crate) mod body;
 pub(crate) mod content;
+mod discount;
 pub(crate) mod observe;
-mod person;
+pub(crate) mod person;
 pub(crate) mod refund;
 
-use commerce::event::{Entity, Event, EventName, OrderObservation, Payload, Person};
+use commerce::event::{Channel, Entity, Event, EventName, OrderObservation, Payload, Person};
 use commerce::reason::Failure;
 use commerce::{EventTime, Mark, Reason, Source};
 
-use crate::Raw;
+use crate::customer::{self, consent};
 use crate::envelope::{self, Draft};
 use crate::json::Scalar;
 use crate::read::{self, Reader};
+use crate::{Item, Raw};
 use body::Order;
 
 /// What the delivery around a body says.
@@ -35,13 +38,13 @@ pub(crate) struct Delivery<'a> {
     pub(crate) transport: Mark,
 }
 
-/// Reads an order into its event.
-pub(crate) fn event(
+/// Reads an order into its event, and into that of the customer inside it.
+pub(crate) fn events(
     raw: &Raw<'_>,
     delivery: Delivery<'_>,
     order: &Order<'_>,
     mut reader: Reader,
-) -> Result<Event, Failure> {
+) -> Result<Vec<Item>, Failure> {
     let id = order_id(order.id, "id")?;
     let currency = observe::required(read::currency(order.currency, format_args!("currency"))?, "currency")?;
     let times = observe::Times::read(&mut reader, raw.source, order)?;
@@ -52,8 +55,18 @@ pub(crate) fn event(
     }
     let observation = observe::observe(&mut reader, raw.source, delivery.event, order, &times, currency)?;
     observe::required(observation.total, "total_price")?;
-    let person = person::of_order(&mut reader, raw, delivery.space, order, currency)?;
+    let mut person = person::of_order(&mut reader, raw, delivery.space, order, currency)?;
     let test = order.test.is_true();
+    let around = customer::Around { id: &id, version: times.version(), test };
+    let customer = customer::embedded(raw, delivery, &around, person.as_ref(), order.customer.get());
+    if let Some(person) = &mut person {
+        customer::date_totals(person, observation.version);
+        if order.buyer_accepts_marketing.is_true() {
+            let said = customer.as_ref().and_then(|customer| customer.person.as_ref());
+            let at = times.created.or(times.version());
+            consent::of_buyer(person, said, Channel::Email, at);
+        }
+    }
     let parts = Parts {
         aliases: aliases(order, &id),
         id,
@@ -63,7 +76,10 @@ pub(crate) fn event(
         observation,
         test,
     };
-    Ok(assemble(raw, delivery, parts, reader))
+    let mut items = Vec::with_capacity(1 + usize::from(customer.is_some()));
+    items.push(Ok(assemble(raw, delivery, parts, reader)));
+    items.extend(customer.map(Ok));
+    Ok(items)
 }
 
 /// What an event is made of.

@@ -6,9 +6,10 @@ use commerce::event::{
 use commerce::reason::Failure;
 use commerce::{Currency, EventTime, Money, Reason, Source};
 
-use super::body::Order;
-use super::{person, refund};
-use crate::json::{Scalar, Value};
+use super::body::{Address, DiscountCode, Line, NoteAttribute, Order};
+use super::{discount, refund};
+use crate::country;
+use crate::json::{List, Maybe, Scalar, Value};
 use crate::read::{self, Reader};
 
 /// The times of a body.
@@ -77,8 +78,9 @@ pub(crate) fn observe(
     let shipping = order.total_shipping_price_set.get().and_then(|set| set.shop_money.get());
     let shipping = shipping.map_or_else(Scalar::default, |money| money.amount);
     let refunds = refund::of_order(reader, &order.refunds, financial, currency, version)?;
-    let items = items(reader, source, order, currency)?;
-    let country = |address: Option<_>| address.and_then(person::country_code);
+    let items = items(reader, source, &order.line_items, Lines::OfOrder, currency)?;
+    let country = |address: Option<_>| address.and_then(country::of);
+    let discounts = discount::of_order(reader, order, currency)?;
 
     Ok(OrderObservation {
         version,
@@ -102,14 +104,12 @@ pub(crate) fn observe(
         items,
         refunds: refunds.list,
         refunded_rest: refunds.rest,
-        coupon_codes: order.discount_codes.is_present().then(|| {
-            order.discount_codes.objects().filter_map(|(_, discount)| discount.code.owned()).collect()
-        }),
+        coupon_codes: order.discount_codes.is_present().then(|| coupon_codes(&order.discount_codes)),
         tags: tags(order.tags),
-        campaign: campaign(order),
+        campaign: campaign(order.referring_site, order.landing_site, &order.note_attributes),
         country: country(order.shipping_address.get()).or_else(|| country(order.billing_address.get())),
         links: links(order),
-        discounts: Vec::new(),
+        discounts,
         context: None,
     })
 }
@@ -164,21 +164,35 @@ fn word(value: Scalar<'_>) -> Option<String> {
     value.text().map(|text| text.to_ascii_lowercase())
 }
 
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-fn items(
+/// The coupons, in order.
+pub(crate) fn coupon_codes(codes: &List<DiscountCode<'_>>) -> Vec<String> {
+    codes.objects().filter_map(|(_, discount)| discount.code.owned()).collect()
+}
+
+/// Whose lines they are: a checkout's need not say what was taken off (lifesight.md §5.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lines {
+    OfOrder,
+    OfCheckout,
+}
+
+/// Reads the lines; `None` when the body doesn't speak of them.
+pub(crate) fn items(
     reader: &mut Reader,
     source: Source,
-    order: &Order<'_>,
+    lines: &List<Line<'_>>,
+    whose: Lines,
     currency: Currency,
 ) -> Result<Option<Vec<Item>>, Failure> {
-    if !order.line_items.is_present() {
+    if !lines.is_present() {
         return Ok(None);
     }
     let mut items: Vec<Item> = Vec::new();
-    for (index, line) in order.line_items.objects() {
+    for (index, line) in lines.objects() {
         let mut money =
             |value, field: &str| reader.money(value, currency, format_args!("line_items[{index}].{field}"));
         let price: Option<Money> = money(line.price, "price")?;
@@ -197,7 +211,8 @@ fn items(
                 (line.variant_id, "variant_id"),
                 (line.total_discount, "total_discount"),
             ] {
-                if !value.is_present() {
+                let optional = whose == Lines::OfCheckout && field == "total_discount";
+                if !value.is_present() && !optional {
                     reader.missing(format_args!("line_items[{index}].{field}"));
                 }
             }
@@ -214,20 +229,26 @@ fn items(
             discount,
             category: None,
             brand: line.vendor.owned(),
-            allocations: Vec::new(),
+            allocations: discount::of_line(reader, &line.discount_allocations, currency, index)?,
         });
     }
     Ok(Some(items))
 }
 
+/// Reads a list of tags (R7.6).
 pub(crate) fn tags(value: Scalar<'_>) -> Option<Vec<String>> {
     let text = value.text()?;
     Some(text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect())
 }
 
-fn campaign(order: &Order<'_>) -> Option<Campaign> {
-    let mut found = Campaign { referrer: order.referring_site.owned(), ..Campaign::default() };
-    if let Some(site) = order.landing_site.text()
+/// Reads where the shopper came from.
+pub(crate) fn campaign(
+    referring_site: Scalar<'_>,
+    landing_site: Scalar<'_>,
+    notes: &List<NoteAttribute<'_>>,
+) -> Option<Campaign> {
+    let mut found = Campaign { referrer: referring_site.owned(), ..Campaign::default() };
+    if let Some(site) = landing_site.text()
         && let Some((_, query)) = site.split_once('?')
     {
         let query = query.split('#').next().unwrap_or_default();
@@ -235,7 +256,7 @@ fn campaign(order: &Order<'_>) -> Option<Campaign> {
             found_in(&mut found, &name, &value);
         }
     }
-    for (_, note) in order.note_attributes.objects() {
+    for (_, note) in notes.objects() {
         if let (Some(name), Value::Text(value)) = (note.name.text(), note.value.value()) {
             found_in(&mut found, &name.to_ascii_lowercase(), &value);
         }
@@ -258,13 +279,18 @@ fn found_in(found: &mut Campaign, name: &str, value: &str) {
 }
 
 fn links(order: &Order<'_>) -> Vec<Link> {
-    let mut links = Vec::new();
-    for (kind, value) in [
+    named_links([
         ("checkout", order.checkout_id),
         ("checkout_token", order.checkout_token),
         ("token", order.token),
         ("cart", order.cart_token),
-    ] {
+    ])
+}
+
+/// The links that are there.
+pub(crate) fn named_links<const N: usize>(values: [(&str, Scalar<'_>); N]) -> Vec<Link> {
+    let mut links = Vec::new();
+    for (kind, value) in values {
         if let Some(id) = read::loose_id(value) {
             links.push(Link { kind: kind.to_owned(), id });
         }
@@ -286,7 +312,12 @@ pub(crate) fn flag_expected(reader: &mut Reader, order: &Order<'_>) {
     if !order.line_items.is_present() {
         reader.missing(format_args!("line_items"));
     }
-    match order.shipping_address.get() {
+    flag_expected_address(reader, &order.shipping_address);
+}
+
+/// Flags what is expected of a shipping address.
+pub(crate) fn flag_expected_address(reader: &mut Reader, address: &Maybe<Address<'_>>) {
+    match address.get() {
         None => reader.missing(format_args!("shipping_address")),
         Some(address) => {
             for (value, field) in [

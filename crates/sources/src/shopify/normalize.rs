@@ -1,13 +1,18 @@
-//! A stored webhook to its event.
+//! A stored webhook to its events.
+
+use std::collections::BTreeMap;
 
 use commerce::event::OrderObservation;
 use commerce::reason::Failure;
-use commerce::{EventName, Reason};
+use commerce::{Event, EventName, EventTime, Reason};
 
+use super::validate::Subject;
 use super::{transport, validate};
+use crate::checkout::{self, Checkout};
+use crate::customer;
 use crate::json::{self, Maybe, Scalar, object};
-use crate::order::body::{Order, Refund};
-use crate::order::{self, Delivery, Parts, refund};
+use crate::order::body::{Customer, Order, Refund};
+use crate::order::{self, Delivery, Parts, observe, refund};
 use crate::read::Reader;
 use crate::{Item, Raw};
 
@@ -23,17 +28,30 @@ object! {
         committed_at: Scalar<'a>,
         created_at: Scalar<'a>,
     }
+
+    /// A customer to be forgotten, with the orders that name them.
+    Redaction<'a> {
+        customer: Maybe<Customer<'a>>,
+        orders_to_redact: Scalar<'a>,
+    }
 }
 
 pub(super) fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
     let (header, path) = (raw.http_header("x-shopify-topic"), raw.header("path"));
     let topic = validate::topic(header, path)
         .ok_or_else(|| Failure::new(Reason::UnsupportedEvent, "neither header nor path names a topic"))?;
-    let Some(event) = validate::order_event(&topic) else {
-        // What is no JSON at all is the sender's fault whatever its topic.
-        json::parse::<Edited<'_>>(raw.body)?;
-        let message = format!("the topic '{}' has no event", topic.chars().take(60).collect::<String>());
-        return Err(Failure::new(Reason::UnsupportedEvent, message));
+    let subject = match validate::subject(&topic) {
+        Some(Subject::Operator) => {
+            return Err(unsupported(
+                raw,
+                format!("'{topic}' is kept for an operator, who has to answer it"),
+            )?);
+        }
+        Some(subject) => subject,
+        None => {
+            let topic: String = topic.chars().take(60).collect();
+            return Err(unsupported(raw, format!("the topic '{topic}' has no event"))?);
+        }
     };
     let space = space(raw)?;
     let webhook_id = raw.http_header("x-shopify-webhook-id");
@@ -42,13 +60,48 @@ pub(super) fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
     if validate::mismatch(header, path) {
         reader.flag("topic_mismatch");
     }
-    let delivery = Delivery { event, source_event: &topic, space, transport };
-    let event = match event {
-        EventName::OrderRefunded => refunded(raw, delivery, reader)?,
-        _ if topic == "orders/edited" => edited(raw, delivery, reader)?,
-        _ => order::event(raw, delivery, &json::parse::<Order<'_>>(raw.body)?, reader)?,
-    };
-    Ok(vec![Ok(event)])
+    let named = |event| Delivery { event, source_event: &topic, space, transport };
+    let one = |event| vec![Ok(event)];
+    match subject {
+        Subject::Order(event) => {
+            order::events(raw, named(event), &json::parse::<Order<'_>>(raw.body)?, reader)
+        }
+        Subject::Edit => edited(raw, named(EventName::OrderUpdated), reader),
+        Subject::Refund => refunded(raw, named(EventName::OrderRefunded), reader).map(one),
+        Subject::Checkout(event) => {
+            checkout::events(raw, named(event), &json::parse::<Checkout<'_>>(raw.body)?, reader)
+        }
+        Subject::Customer(event) => {
+            customer::event(raw, named(event), &json::parse::<Customer<'_>>(raw.body)?, reader).map(one)
+        }
+        Subject::RemovedCustomer => {
+            let body = json::parse::<Customer<'_>>(raw.body)?;
+            let delivery = named(EventName::CustomerDeleted);
+            customer::erasure(raw, delivery, &body, "", BTreeMap::new(), reader).map(one)
+        }
+        Subject::Redaction => redacted(raw, named(EventName::CustomerDeleted), reader).map(one),
+        Subject::Operator => Ok(Vec::new()),
+    }
+}
+
+/// The failure of a body that has no event; what is no JSON at all is the sender's fault whatever its topic.
+fn unsupported(raw: &Raw<'_>, message: String) -> Result<Failure, Failure> {
+    json::parse::<Edited<'_>>(raw.body)?;
+    Ok(Failure::new(Reason::UnsupportedEvent, message))
+}
+
+/// `customers/redact`: who is to be forgotten, and the orders from which.
+fn redacted(raw: &Raw<'_>, delivery: Delivery<'_>, reader: Reader) -> Result<Event, Failure> {
+    let body = json::parse::<Redaction<'_>>(raw.body)?;
+    let customer = body.customer.get();
+    let customer = observe::required(customer, "customer")?;
+    let orders = body.orders_to_redact;
+    let properties = orders
+        .is_present()
+        .then(|| ("orders_to_redact".to_owned(), orders.json().to_owned()))
+        .into_iter()
+        .collect();
+    customer::erasure(raw, delivery, customer, "customer.", properties, reader)
 }
 
 /// The shop of the credential. A record without it was not written by this gateway: then a tenant's only shop is meant,
@@ -69,7 +122,7 @@ fn space<'a>(raw: &Raw<'a>) -> Result<&'a str, Failure> {
 }
 
 /// `refunds/create`: one refund of an order that it only names. It says nothing of total or status.
-fn refunded(raw: &Raw<'_>, delivery: Delivery<'_>, mut reader: Reader) -> Result<commerce::Event, Failure> {
+fn refunded(raw: &Raw<'_>, delivery: Delivery<'_>, mut reader: Reader) -> Result<Event, Failure> {
     let body = json::parse::<Refund<'_>>(raw.body)?;
     let id = order::order_id(body.order_id, "order_id")?;
     let created = reader.time(body.created_at, format_args!("created_at"))?;
@@ -88,10 +141,10 @@ fn refunded(raw: &Raw<'_>, delivery: Delivery<'_>, mut reader: Reader) -> Result
 
 /// `orders/edited`: Shopify sends the edit, and the order itself in the `orders/updated` beside it. A body that is an
 /// order is read as one.
-fn edited(raw: &Raw<'_>, delivery: Delivery<'_>, mut reader: Reader) -> Result<commerce::Event, Failure> {
+fn edited(raw: &Raw<'_>, delivery: Delivery<'_>, mut reader: Reader) -> Result<Vec<Item>, Failure> {
     let body = json::parse::<Edited<'_>>(raw.body)?;
     let Some(edit) = body.order_edit.get() else {
-        return order::event(raw, delivery, &json::parse::<Order<'_>>(raw.body)?, reader);
+        return order::events(raw, delivery, &json::parse::<Order<'_>>(raw.body)?, reader);
     };
     let id = order::order_id(edit.order_id, "order_edit.order_id")?;
     let committed = reader.time(edit.committed_at, format_args!("order_edit.committed_at"))?;
@@ -100,7 +153,7 @@ fn edited(raw: &Raw<'_>, delivery: Delivery<'_>, mut reader: Reader) -> Result<c
         None => reader.time(edit.created_at, format_args!("order_edit.created_at"))?,
     };
     let observation = OrderObservation::at(at.unwrap_or(raw.received_at.as_event()));
-    Ok(bare(raw, delivery, reader, id, at, observation))
+    Ok(vec![Ok(bare(raw, delivery, reader, id, at, observation))])
 }
 
 /// An event of a body that is not the order.
@@ -109,9 +162,9 @@ fn bare(
     delivery: Delivery<'_>,
     reader: Reader,
     id: String,
-    at: Option<commerce::EventTime>,
+    at: Option<EventTime>,
     observation: OrderObservation,
-) -> commerce::Event {
+) -> Event {
     let parts = Parts {
         id,
         aliases: Vec::new(),

@@ -32,16 +32,42 @@ pub(super) fn mismatch(header: Option<&str>, path: Option<&str>) -> bool {
     }
 }
 
-/// What an order topic is named after; `None` for topics that have no event.
-pub(super) fn order_event(topic: &str) -> Option<EventName> {
+/// What a topic's body is, and what its event is named after.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Subject {
+    Order(EventName),
+    /// The edit of an order, or the order.
+    Edit,
+    /// One refund.
+    Refund,
+    Checkout(EventName),
+    Customer(EventName),
+    /// A customer that the shop has removed: of its body only the id is left.
+    RemovedCustomer,
+    /// The request to forget a customer.
+    Redaction,
+    /// A privacy request that only a person can answer.
+    Operator,
+}
+
+/// The subject of a topic; `None` for topics that have no event.
+pub(super) fn subject(topic: &str) -> Option<Subject> {
     Some(match topic {
-        "orders/create" => EventName::OrderPlaced,
-        "orders/updated" | "orders/edited" => EventName::OrderUpdated,
-        "orders/paid" => EventName::OrderPaid,
-        "orders/fulfilled" => EventName::OrderFulfilled,
-        "orders/partially_fulfilled" => EventName::OrderPartiallyFulfilled,
-        "orders/cancelled" => EventName::OrderCancelled,
-        "refunds/create" => EventName::OrderRefunded,
+        "orders/create" => Subject::Order(EventName::OrderPlaced),
+        "orders/updated" => Subject::Order(EventName::OrderUpdated),
+        "orders/edited" => Subject::Edit,
+        "orders/paid" => Subject::Order(EventName::OrderPaid),
+        "orders/fulfilled" => Subject::Order(EventName::OrderFulfilled),
+        "orders/partially_fulfilled" => Subject::Order(EventName::OrderPartiallyFulfilled),
+        "orders/cancelled" => Subject::Order(EventName::OrderCancelled),
+        "refunds/create" => Subject::Refund,
+        "checkouts/create" => Subject::Checkout(EventName::CheckoutStarted),
+        "checkouts/update" => Subject::Checkout(EventName::CheckoutUpdated),
+        "customers/create" => Subject::Customer(EventName::CustomerCreated),
+        "customers/update" => Subject::Customer(EventName::CustomerUpdated),
+        "customers/delete" => Subject::RemovedCustomer,
+        "customers/redact" => Subject::Redaction,
+        "customers/data_request" | "shop/redact" => Subject::Operator,
         _ => return None,
     })
 }

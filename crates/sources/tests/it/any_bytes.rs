@@ -5,13 +5,17 @@ use serde_json::{Value, json};
 
 use crate::fixture::*;
 
-const TOPICS: [&str; 6] = [
+const TOPICS: [&str; 10] = [
     "orders/create",
     "orders/updated",
     "orders/cancelled",
     "refunds/create",
     "orders/edited",
     "checkouts/create",
+    "checkouts/update",
+    "customers/update",
+    "customers/delete",
+    "customers/redact",
 ];
 const EVENTS: [&str; 5] =
     ["orders_create", "orders_paid", "orders_cancelled", "checkouts_update", "customers_create"];
@@ -98,6 +102,28 @@ proptest! {
     }
 
     #[test]
+    fn a_checkout_or_customer_with_odd_values_never_makes_it_panic(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), odd_value()), 1..5),
+        is_checkout in any::<bool>(),
+    ) {
+        let customer: Value = serde_json::from_str(CUSTOMER).unwrap();
+        let mut body = if is_checkout {
+            with(serde_json::from_str(CHECKOUT).unwrap(), json!({"customer": customer, "completed_at": NOW}))
+        } else {
+            with(customer.clone(), json!({"customer": customer, "orders_to_redact": [1]}))
+        };
+        for (place, value) in changes {
+            let mut found = Vec::new();
+            places(&body, String::new(), &mut found);
+            let place = place.get(&found).clone();
+            if let Some(target) = body.pointer_mut(&place).filter(|_| !place.is_empty()) {
+                *target = value;
+            }
+        }
+        everything_reads(body.to_string().as_bytes());
+    }
+
+    #[test]
     fn no_query_and_no_signature_make_the_door_panic(query in ".{0,80}", signature in "[ -~]{0,80}") {
         let _ = post(&workspaces(), "/transform-webhook-data", Some(&query), &[], b"{}");
         let _ = post(&workspaces(), CREATE, None, &[("x-shopify-hmac-sha256", &signature)], b"{}");
@@ -131,4 +157,40 @@ fn a_deep_body_is_no_danger() {
         let deep = format!("{{\"customer\":{}1{}}}", open.repeat(100_000), close.repeat(100_000));
         everything_reads(deep.as_bytes());
     }
+}
+
+#[test]
+fn bodies_that_no_library_writes_are_read_or_refused() {
+    let digits = "9".repeat(300);
+    for value in [
+        digits.as_str(),
+        "-0",
+        "1E400",
+        "0.1e-5",
+        "18446744073709551616",
+        "\"9007199254740993\"",
+        "\"\\u0000\"",
+        "\"\\ud800\"",
+        "\"9999-12-31T23:59:60Z\"",
+    ] {
+        for field in [
+            "id",
+            "token",
+            "total_price",
+            "updated_at",
+            "completed_at",
+            "orders_count",
+            "total_spent",
+            "tags",
+            "accepts_marketing",
+            "abandoned_checkout_url",
+        ] {
+            let body = format!(
+                r#"{{"id":1,"id":2,"currency":"USD","total_price":"1","created_at":"2026-03-14T10:00:00Z","{field}":{value},"customer":{{"{field}":{value}}}}}"#
+            );
+            everything_reads(body.as_bytes());
+        }
+    }
+    let twice = br#"{"id":1,"id":9007199254740993,"created_at":"2026-03-14T10:00:00Z","email":"a@b.c"}"#;
+    assert_eq!(Delivery::shopify("customers/create").read(twice).unwrap().entity.id, "9007199254740993");
 }

@@ -19,6 +19,10 @@ pub(crate) const CREATE: &str = "/webhooks/shopify/orders/create";
 pub(crate) const ORDER: &str = include_str!("../samples/order.json");
 pub(crate) const CHECKOUT: &str = include_str!("../samples/checkout.json");
 pub(crate) const CUSTOMER: &str = include_str!("../samples/customer.json");
+/// As in the seed's sample request, which differs from its sample body.
+pub(crate) const CUSTOMER_REQUEST: &str = include_str!("../samples/customer_request.json");
+pub(crate) const LINE_ITEMS: &str = include_str!("../samples/line_items.json");
+pub(crate) const DISCOUNT_CODES: &str = include_str!("../samples/discount_codes.json");
 pub(crate) const SHOPIFY_EXAMPLE: &str =
     include_str!("../../../../schemas/examples/shopify_order_create.json");
 pub(crate) const LIFESIGHT_EXAMPLE: &str =
@@ -193,7 +197,13 @@ impl Delivery {
         self
     }
 
+    /// The first event of a body: that of the order, where there is one.
     pub(crate) fn read(&self, body: &[u8]) -> Result<Event, Failure> {
+        Ok(self.read_all(body)?.swap_remove(0))
+    }
+
+    /// All events of a body.
+    pub(crate) fn read_all(&self, body: &[u8]) -> Result<Vec<Event>, Failure> {
         let headers: Vec<_> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let raw = Raw {
@@ -205,9 +215,11 @@ impl Delivery {
             headers: &headers,
             body,
         };
-        let mut items = sources::normalize(&raw)?;
-        assert_eq!(items.len(), 1);
-        Ok(items.remove(0).unwrap())
+        Ok(sources::normalize(&raw)?.into_iter().map(Result::unwrap).collect())
+    }
+
+    pub(crate) fn events(&self, body: &Value) -> Vec<Event> {
+        self.read_all(body.to_string().as_bytes()).unwrap()
     }
 
     pub(crate) fn event(&self, body: &Value) -> Event {

@@ -84,7 +84,6 @@ pub(crate) fn view(events: &[Event]) -> View {
     let policy = Policy {
         workspace: workspace.id.clone(),
         precedence: workspace.source_precedence.clone(),
-        person_key: "k".into(),
         ownership: workspace.ownership.clone(),
     };
     state.view(&policy).unwrap()

@@ -13,14 +13,14 @@ fn signed_with(workspaces: &Workspaces, signature: &str, body: &[u8]) -> sources
 }
 
 #[test]
-fn shop_c1_a_correct_hmac_is_answered_200_ok_true() {
+fn shop_c01_a_correct_hmac_is_answered_200_ok_true() {
     let accepted = accepted(shopify(CREATE, &[], b"{}"));
     assert_eq!((accepted.reply.status, accepted.reply.body.as_str()), (200, r#"{"ok":true}"#));
     assert_eq!((accepted.workspace.as_str(), accepted.verdict), ("demo", "hmac"));
 }
 
 #[test]
-fn shop_c2_a_wrong_missing_or_hex_encoded_hmac_is_401_and_leaves_nothing() {
+fn shop_c02_a_wrong_missing_or_hex_encoded_hmac_is_401_and_leaves_nothing() {
     let body = br#"{"id":1}"#;
     let right = sign(SECRET, body);
     let without_padding = STANDARD.encode(&right).trim_end_matches('=').to_owned();
@@ -42,14 +42,14 @@ fn shop_c2_a_wrong_missing_or_hex_encoded_hmac_is_401_and_leaves_nothing() {
 }
 
 #[test]
-fn shop_c3_one_byte_of_white_space_after_signing_is_401() {
+fn shop_c03_one_byte_of_white_space_after_signing_is_401() {
     let signature = STANDARD.encode(sign(SECRET, br#"{"id":1}"#));
     assert_eq!(accepted(signed_with(&workspaces(), &signature, br#"{"id":1}"#)).reply.status, 200);
     assert_eq!(refused(signed_with(&workspaces(), &signature, br#"{"id": 1}"#)).reply.status, 401);
 }
 
 #[test]
-fn shop_c4_the_test_vector_verifies_and_so_does_a_second_secret() {
+fn shop_c04_the_test_vector_verifies_and_so_does_a_second_secret() {
     let shop = |secrets: &[&str]| WorkspaceConfig {
         shopify: vec![ShopConfig {
             shop: "acme.myshopify.com".into(),
@@ -65,6 +65,27 @@ fn shop_c4_the_test_vector_verifies_and_so_does_a_second_secret() {
             "acme"
         );
     }
+}
+
+#[test]
+fn shop_c04_what_pythons_hmac_signs_verifies() {
+    // base64.b64encode(hmac.new(b"hush", body, hashlib.sha256).digest()), the form of Shopify's own examples.
+    let acme = WorkspaceConfig {
+        shopify: vec![ShopConfig { shop: "acme.myshopify.com".into(), secrets: vec![Secret::new("hush")] }],
+        ..WorkspaceConfig::new("acme")
+    };
+    let workspaces = Workspaces::from_configs([acme]).unwrap();
+    let utf8 = "{\"id\":820982911946154508,\"email\":\"jon@example.com\",\"note\":\"Zo\u{eb} \u{2013} \u{1f6d2}\",\"total_price\":\"409.94\"}\n";
+    let escaped = r#"{"id":820982911946154508,"note":"Zo\u00eb \/ 1","total_price":"409.94"}"#;
+    for (body, signature) in [
+        (utf8, "QmClcOqXqCJGL0qE3cHEnp/fNTUdHpeyZqTr+AxZofo="),
+        (escaped, "cLYTV4V/c81k9CqdbhW0J2IQaLb0kZJ3wUnhqcLgTXU="),
+    ] {
+        assert_eq!(accepted(signed_with(&workspaces, signature, body.as_bytes())).workspace.as_str(), "acme");
+    }
+    let refused =
+        refused(signed_with(&workspaces, "cLYTV4V/c81k9CqdbhW0J2IQaLb0kZJ3wUnhqcLgTXU=", utf8.as_bytes()));
+    assert_eq!(refused.reply.status, 401);
 }
 
 #[test]
@@ -115,7 +136,7 @@ fn what_is_stored_beside_the_body_holds_no_secret() {
 }
 
 #[test]
-fn shop_c5_the_same_delivery_has_the_same_transport_key() {
+fn shop_c05_the_same_delivery_has_the_same_transport_key() {
     let key =
         |headers: &[(&'static str, &str)], body: &[u8]| accepted(shopify(CREATE, headers, body)).delivery;
     let id = |id: &'static str| [("x-shopify-webhook-id", id)];
@@ -125,6 +146,38 @@ fn shop_c5_the_same_delivery_has_the_same_transport_key() {
     assert_ne!(key(&[], b"{}"), key(&[], b"{} "));
     let updated = accepted(shopify("/webhooks/shopify/orders/updated", &[], b"{}")).delivery;
     assert_ne!(key(&[], b"{}"), updated, "without a webhook id the topic is part of the key");
+}
+
+#[test]
+fn shop_c05_the_same_delivery_sent_ten_times_is_answered_200_ten_times() {
+    let body = order().to_string();
+    let answers: Vec<_> = (0..10)
+        .map(|_| accepted(shopify(CREATE, &[("x-shopify-webhook-id", "w1")], body.as_bytes())))
+        .map(|accepted| (accepted.reply.status, accepted.reply.body, accepted.delivery))
+        .collect();
+    assert!(answers.iter().all(|answer| answer == &answers[0]));
+    assert_eq!((answers[0].0, answers[0].1.as_str()), (200, r#"{"ok":true}"#));
+}
+
+#[test]
+fn shop_c10_an_order_of_nobody_is_answered_200() {
+    let body = with(order(), serde_json::json!({"email": null, "customer": null})).to_string();
+    assert_eq!(accepted(shopify(CREATE, &[], body.as_bytes())).reply.body, r#"{"ok":true}"#);
+}
+
+#[test]
+fn shop_c21_a_signed_body_that_is_no_json_is_answered_200() {
+    let accepted = accepted(shopify(CREATE, &[], b"not json"));
+    assert_eq!((accepted.reply.status, accepted.reply.body.as_str()), (200, r#"{"ok":true}"#));
+}
+
+#[test]
+fn shop_c22_what_cannot_be_committed_or_is_too_large_has_its_answer() {
+    let reply = sources::unavailable(commerce::Source::Shopify, "c-1");
+    assert_eq!((reply.status, reply.body.as_str()), (503, r#"{"error":"unavailable"}"#));
+    assert_eq!(reply.retry_after, Some(5));
+    let reply = sources::too_large(commerce::Source::Shopify, "c-1");
+    assert_eq!((reply.status, reply.body.as_str()), (413, r#"{"error":"payload too large"}"#));
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn update(fields: Value) -> commerce::Event {
 }
 
 #[test]
-fn shop_c1_a_creation_is_an_order_placed_with_the_id_as_text() {
+fn shop_c01_a_creation_is_an_order_placed_with_the_id_as_text() {
     let event = create(json!({}));
     assert_eq!((event.event, event.source_event.as_str()), (EventName::OrderPlaced, "orders/create"));
     assert_eq!((event.entity.r#type.as_str(), event.entity.id.as_str()), ("order", "5766207635539"));
@@ -32,7 +32,7 @@ fn shop_c1_a_creation_is_an_order_placed_with_the_id_as_text() {
 }
 
 #[test]
-fn shop_c5_the_same_delivery_gives_the_same_event_id_and_keys_whenever_it_is_read() {
+fn shop_c05_the_same_delivery_gives_the_same_event_id_and_keys_whenever_it_is_read() {
     let body = order();
     let first = Delivery::shopify("orders/create").with("http.x-shopify-webhook-id", "a").event(&body);
     let later = Delivery::shopify("orders/create")
@@ -43,7 +43,7 @@ fn shop_c5_the_same_delivery_gives_the_same_event_id_and_keys_whenever_it_is_rea
 }
 
 #[test]
-fn shop_c5_the_transport_key_of_the_door_is_that_of_the_event() {
+fn shop_c05_the_transport_key_of_the_door_is_that_of_the_event() {
     let body = order().to_string();
     for headers in [&[("x-shopify-webhook-id", "w1")][..], &[]] {
         let accepted = accepted(shopify(CREATE, headers, body.as_bytes()));
@@ -54,7 +54,7 @@ fn shop_c5_the_transport_key_of_the_door_is_that_of_the_event() {
 }
 
 #[test]
-fn shop_c6_two_webhook_ids_with_the_same_content_are_one_event() {
+fn shop_c06_two_webhook_ids_with_the_same_content_are_one_event() {
     let read =
         |id: &str| Delivery::shopify("orders/updated").with("http.x-shopify-webhook-id", id).event(&order());
     let (a, b) = (read("a"), read("b"));
@@ -69,7 +69,7 @@ fn shop_c6_two_webhook_ids_with_the_same_content_are_one_event() {
 }
 
 #[test]
-fn shop_c7_amounts_are_exact_minor_units() {
+fn shop_c07_amounts_are_exact_minor_units() {
     assert_eq!(create(json!({})).order().total, usd(3049));
     assert_eq!(
         create(json!({"total_price": 30.49})).order().total,
@@ -134,7 +134,7 @@ fn a_faulty_amount_time_or_currency_fails_with_its_path() {
 }
 
 #[test]
-fn shop_c8_the_item_count_is_the_sum_of_quantities() {
+fn shop_c08_the_item_count_is_the_sum_of_quantities() {
     let event = create(json!({"line_items": [
         {"quantity": 2, "price": "1.00", "product_id": 7, "title": "A"},
         null,
@@ -150,7 +150,7 @@ fn shop_c8_the_item_count_is_the_sum_of_quantities() {
 }
 
 #[test]
-fn shop_c9_an_order_without_email_takes_that_of_its_customer_normalised() {
+fn shop_c09_an_order_without_email_takes_that_of_its_customer_normalised() {
     let event = create(json!({"email": null, "customer": {"id": 9, "email": " Jane.Doe@Example.COM "}}));
     assert_eq!(
         event.identifiers(),
@@ -286,12 +286,22 @@ fn shop_c15_fulfilment_follows_status_and_topic() {
 }
 
 #[test]
-fn shop_c17_and_c18_reported_totals_are_taken_only_when_they_are_there() {
-    let person = |customer: Value| create(json!({"customer": customer})).person.unwrap();
-    let absent = person(json!({"id": 1}));
-    assert_eq!((absent.reported_orders_count, absent.reported_total_spent), (None, None));
-    let reported = person(json!({"id": 1, "orders_count": 5, "total_spent": "250.00"}));
+fn shop_c17_a_customer_without_totals_reports_none() {
+    let person = create(json!({"customer": {"id": 1}})).person.unwrap();
+    let totals = (person.reported_orders_count, person.reported_total_spent, person.reported_at);
+    assert_eq!(totals, (None, None, None));
+}
+
+#[test]
+fn shop_c18_reported_totals_are_those_of_the_version_that_carries_them() {
+    let person = |fields: Value| update(fields).person.unwrap();
+    let reported = person(json!({"customer": {"id": 1, "orders_count": 5, "total_spent": "250.00"}}));
     assert_eq!((reported.reported_orders_count, reported.reported_total_spent), (Some(5), usd(25000)));
+    assert_eq!(reported.reported_at, Some(at("2026-03-14T13:05:00Z")));
+    let older =
+        person(json!({"updated_at": "2026-03-14T13:00:00Z", "customer": {"id": 1, "orders_count": 4}}));
+    assert!(older.reported_at < reported.reported_at, "so the older one can be told");
+    assert_eq!((older.reported_orders_count, older.reported_total_spent), (Some(4), None));
     let odd = create(json!({"customer": {"orders_count": "many"}}));
     assert_eq!(odd.flags, ["bad_value:customer.orders_count"]);
 }
@@ -331,9 +341,11 @@ fn shop_c21_a_body_that_is_no_json_object_is_malformed() {
 
 #[test]
 fn a_topic_without_an_event_is_unsupported() {
-    for topic in ["checkouts/create", "customers/update", "customers/redact", "products/update"] {
+    for topic in ["products/update", "customers/merge", "customers/data_request", "shop/redact"] {
         assert_eq!(Delivery::shopify(topic).failure(&json!({"id": 1})).0, "unsupported_event", "{topic}");
     }
+    let request = Delivery::shopify("shop/redact").read(b"{}").unwrap_err();
+    assert!(request.message.contains("operator"), "{}", request.message);
     let mut unnamed = Delivery::shopify("x/y");
     unnamed.headers.remove(0);
     assert_eq!(unnamed.failure(&order()).0, "unsupported_event");

@@ -9,5 +9,6 @@
 mod bench;
 mod books;
 mod convergence;
+mod letters;
 mod product;
 mod running;

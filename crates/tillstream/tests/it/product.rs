@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::running::{Up, broker_of, command, diagnosis, folder, kill, log, spawn, turn, wait, wait_in};
 
-const ORDER: &str = include_str!("../../../sources/tests/samples/order.json");
+pub const ORDER: &str = include_str!("../../../sources/tests/samples/order.json");
 
 /// A field of a report as it is printed.
 fn amount(report: &str, name: &str) -> String {
@@ -52,7 +52,8 @@ fn a_signed_order_goes_from_http_to_a_revenue_figure_once() {
     ];
     assert!(up.ok(&trigger).contains("200"));
     wait("99.00 in today's report", || amount(&up.overview("days=1"), "total_revenue") == "99.00");
-    let facts = up.ok(&["tail", "facts", "--from-beginning", "-n", "4"]);
+    // Of each order two facts, and one of the customer that the first one brought along.
+    let facts = up.ok(&["tail", "facts", "--from-beginning", "-n", "5"]);
     assert_eq!(facts.matches("order.paid").count(), 2, "{facts}");
     assert!(facts.contains("99.00 USD"), "{facts}");
 
@@ -226,7 +227,7 @@ fn mistakes_of_the_command_line_and_configuration_exit_with_64_and_a_sentence() 
 }
 
 /// The signature of the development shop.
-fn sign(body: &[u8]) -> String {
+pub fn sign(body: &[u8]) -> String {
     use base64::Engine as _;
     use hmac::Mac as _;
     let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"dev-shopify-secret").unwrap();

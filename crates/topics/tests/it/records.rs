@@ -273,6 +273,25 @@ fn a_record_from_before_the_nullable_fields_has_none_of_them() {
 }
 
 #[test]
+fn a_dead_letter_from_before_letters_had_a_status_is_open() {
+    let later = ["status", "item", "changed_at", "key", "cut"];
+    let mut schema: Json = serde_json::from_str(&Topic::DeadLetters.avro().unwrap().text).unwrap();
+    let fields = schema["fields"].as_array_mut().unwrap();
+    fields.retain(|field| !later.contains(&field["name"].as_str().unwrap()));
+    let mut value = serde_json::to_value(bare_letter()).unwrap();
+    for field in later {
+        value.as_object_mut().unwrap().remove(field);
+    }
+    without_nulls(&mut value);
+    let schema: serde_avro_fast::Schema = schema.to_string().parse().unwrap();
+    let mut config = serde_avro_fast::ser::SerializerConfig::new(&schema);
+    config.allow_slow_sequence_to_bytes();
+    let datum = serde_avro_fast::to_datum_vec(&value, &mut config).unwrap();
+    let read: DeadLetter = serde_avro_fast::from_datum_slice(&datum, &schema).unwrap();
+    assert_eq!(read, DeadLetter { item: 0, ..bare_letter() });
+}
+
+#[test]
 fn a_field_that_the_reader_doesnt_know_is_skipped() {
     let mut schema: Json = serde_json::from_str(&Topic::Metrics.avro().unwrap().text).unwrap();
     let new = serde_json::json!({ "name": "new", "type": { "type": "array", "items": "string" } });

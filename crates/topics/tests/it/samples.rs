@@ -8,9 +8,10 @@ use commerce::event::{
     Person, Refund, Subscription,
 };
 use commerce::fact::RefundFact;
+use commerce::letter::{Status, WHOLE};
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
-use commerce::profile::Contact;
+use commerce::profile::{Contact, Reported};
 use commerce::{
     Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
     Source, WorkspaceId,
@@ -407,6 +408,26 @@ pub fn full_profile() -> Profile {
         aov: usd(40_994),
         first_order_at: Some(at(-60)),
         last_order_at: Some(at(0)),
+        reported: Reported {
+            orders_count: Some(3),
+            orders_count_at: Some(at(1)),
+            total_spent: usd(99_999),
+            total_spent_at: Some(at(2)),
+            last_order_at: Some(at(3)),
+        },
+        payment_status: text("current"),
+        last_payment_at: Some(at(4)),
+        payment_failed_at: Some(at(5)),
+        created_at: Some(at(6)),
+        attributes: properties(),
+        consent: vec![Consent {
+            channel: Channel::Email,
+            state: ConsentState::Subscribed,
+            opt_in_level: text("single_opt_in"),
+            updated_at: Some(at(7)),
+            region: text("EU"),
+        }],
+        tags: texts(&["vip"]),
         flags: texts(&["fx_missing"]),
         as_of: received(1),
     }
@@ -423,6 +444,14 @@ pub fn bare_profile() -> Profile {
         aov: None,
         first_order_at: None,
         last_order_at: None,
+        reported: Reported::default(),
+        payment_status: None,
+        last_payment_at: None,
+        payment_failed_at: None,
+        created_at: None,
+        attributes: BTreeMap::new(),
+        consent: vec![],
+        tags: vec![],
         flags: vec![],
         ..full_profile()
     }
@@ -468,10 +497,26 @@ pub fn full_letter() -> DeadLetter {
         verdict: "hmac".into(),
         headers: BTreeMap::from([("http.x-shopify-topic".into(), "orders/paid".into())]),
         body: (0..=255).collect(),
+        status: Status::Redriven,
+        item: 7,
+        changed_at: Some(at(2)),
+        key: vec![0, 255, b'k'],
+        cut: true,
     }
 }
 
 /// A dead letter with nothing that can be left out.
 pub fn bare_letter() -> DeadLetter {
-    DeadLetter { field: None, received_at: None, headers: BTreeMap::new(), body: vec![], ..full_letter() }
+    DeadLetter {
+        field: None,
+        received_at: None,
+        headers: BTreeMap::new(),
+        body: vec![],
+        status: Status::Open,
+        item: WHOLE,
+        changed_at: None,
+        key: vec![],
+        cut: false,
+        ..full_letter()
+    }
 }

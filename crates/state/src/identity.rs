@@ -1,0 +1,270 @@
+//! Who a delivery is about: its handles are linked with all that is known, and whoever becomes somebody else by that is
+//! moved, with what was said of them.
+
+use std::collections::BTreeSet;
+
+use commerce::event::Event;
+use commerce::identity::{Component, Group, Said};
+use commerce::order::{State, Step};
+use commerce::person::{Identifier, Kind};
+use commerce::{EventName, Fact, Mark, PersonId, WorkspaceId};
+use serde::{Deserialize, Serialize};
+use service::stage::encode_error;
+use stream::{Context, Failure};
+
+use crate::people;
+use crate::processor::StateStage;
+use crate::tables::{self, COMPONENT, LINK, ORDER, ORDER_OF, get, put};
+use crate::{FACTS, ORDERS};
+
+/// As many handles of one delivery are linked; nobody has more, and each pair costs.
+const MOST_HANDLES: usize = 20;
+/// Orders that are moved are read in portions.
+const PORTION: usize = 200;
+
+/// Where a handle belongs, as soon as it is linked with another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Link {
+    component: u128,
+    person: PersonId,
+}
+
+/// Who a delivery is about.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Who {
+    /// The handle that stands for them in this delivery: what it says is kept under it.
+    pub(crate) handle: Identifier,
+    /// The id of the handle.
+    pub(crate) id: PersonId,
+    /// The person, as they are known now.
+    pub(crate) person: PersonId,
+}
+
+/// A handle that has become somebody else's.
+struct Moved {
+    handle: PersonId,
+    from: PersonId,
+    to: PersonId,
+}
+
+impl StateStage {
+    /// Links the handles of a delivery and says who it is about. `None`: it names nobody.
+    pub(crate) fn identify(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Option<Who>, Failure> {
+        let Some(said) = &event.person else { return Ok(None) };
+        let mut handles: Vec<&Identifier> = said.identifiers.iter().collect();
+        handles.sort_unstable();
+        handles.dedup();
+        handles.truncate(MOST_HANDLES);
+        let Some(handle) = handles.first().map(|handle| (*handle).clone()) else { return Ok(None) };
+        let id = self.id_of(&event.workspace, &handle);
+        if handles.len() > 1 || !said.absorbed.is_empty() {
+            let moved = self.link(event, &handles, &said.absorbed, ctx)?;
+            self.move_all(event, &moved, ctx)?;
+        }
+        let person = self.person_of(ctx, &event.workspace, id)?;
+        Ok(Some(Who { handle, id, person }))
+    }
+
+    /// The id of a handle: that of the person whom it stands for while it is linked with no better one.
+    pub(crate) fn id_of(&self, workspace: &WorkspaceId, handle: &Identifier) -> PersonId {
+        PersonId::derive(&self.person_key, workspace, handle)
+    }
+
+    /// The person whom a handle belongs to now.
+    pub(crate) fn person_of(
+        &self,
+        ctx: &Context<'_>,
+        workspace: &WorkspaceId,
+        handle: PersonId,
+    ) -> Result<PersonId, Failure> {
+        let link: Option<Link> = get(ctx, LINK, &tables::person(workspace.as_str(), handle))?;
+        Ok(link.map_or(handle, |link| link.person))
+    }
+
+    fn link(
+        &mut self,
+        event: &Event,
+        handles: &[&Identifier],
+        absorbed: &[Identifier],
+        ctx: &mut Context<'_>,
+    ) -> Result<Vec<Moved>, Failure> {
+        let workspace = &event.workspace;
+        let all: Vec<&Identifier> =
+            handles.iter().copied().chain(absorbed.iter().take(MOST_HANDLES)).collect();
+        let mut known: BTreeSet<u128> = BTreeSet::new();
+        let mut unlinked = false;
+        for handle in &all {
+            let key = tables::person(workspace.as_str(), self.id_of(workspace, handle));
+            match get::<Link>(ctx, LINK, &key)? {
+                Some(link) => {
+                    known.insert(link.component);
+                }
+                None => unlinked = true,
+            }
+        }
+        let mut component = Component::default();
+        for number in &known {
+            let key = component_key(workspace, *number);
+            component.absorb(get(ctx, COMPONENT, &key)?.unwrap_or_default());
+        }
+        let (Some(first), stamp) = (handles.first(), event.stamp()) else { return Ok(vec![]) };
+        let mut news = unlinked || known.len() > 1;
+        for other in handles.iter().skip(1) {
+            news |= component.link(first, other, Said::Together, stamp);
+        }
+        for other in absorbed.iter().take(MOST_HANDLES) {
+            let said = if event.event == EventName::CustomerMerged { Said::Merge } else { Said::Together };
+            news |= component.link(first, other, said, stamp);
+        }
+        if !news {
+            return Ok(vec![]);
+        }
+        let number = known.first().copied().unwrap_or_else(|| self.id_of(workspace, first).0);
+        for other in known.iter().filter(|other| **other != number) {
+            ctx.remove(COMPONENT, &component_key(workspace, *other))?;
+        }
+        put(ctx, COMPONENT, &component_key(workspace, number), &component, &mut self.stored)?;
+        let mut moved = Vec::new();
+        for group in component.groups() {
+            let person = self.id_of(workspace, &group.representative);
+            for handle in &group.handles {
+                let id = self.id_of(workspace, handle);
+                let key = tables::person(workspace.as_str(), id);
+                let before: Option<Link> = get(ctx, LINK, &key)?;
+                let link = Link { component: number, person };
+                if before == Some(link) {
+                    continue;
+                }
+                put(ctx, LINK, &key, &link, &mut self.stored)?;
+                let from = before.map_or(id, |before| before.person);
+                if from != person {
+                    moved.push(Moved { handle: id, from, to: person });
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Says of whom was moved that they were, and moves their orders.
+    fn move_all(&mut self, event: &Event, moved: &[Moved], ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let mut told = BTreeSet::new();
+        for Moved { handle, from, to } in moved {
+            let handle_key = tables::person(event.workspace.as_str(), *handle);
+            let is_known = people::is_known(ctx, &handle_key);
+            if is_known && told.insert((*from, *to)) {
+                let mut fact = Fact::<commerce::order::View>::about(event, EventName::CustomerMerged, *to);
+                fact.from_person_id = Some(*from);
+                let mark = [b"merged".as_slice(), &from.0.to_be_bytes(), &to.0.to_be_bytes()];
+                let stamp = event.stamp();
+                let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
+                fact.event_id = Mark::of(&[mark[0], mark[1], mark[2], &when]).to_uuid();
+                self.value.clear();
+                self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
+                let key = format!("{}:{to}", event.workspace);
+                ctx.emit(FACTS, Some(ctx.partition()), key.as_bytes(), Some(&self.value))?;
+            }
+            let mut after: Option<Vec<u8>> = None;
+            loop {
+                let portion = ctx.scan(ORDER_OF, &handle_key, after.as_deref(), PORTION);
+                for (entry, _) in &portion {
+                    self.move_order(event, &entry[handle_key.len()..], *to, ctx)?;
+                }
+                match portion.last() {
+                    Some((last, _)) if portion.len() == PORTION => after = Some(last.clone()),
+                    _ => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes an order again under the person it belongs to now.
+    fn move_order(
+        &mut self,
+        event: &Event,
+        key: &[u8],
+        person: PersonId,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let Some(mut state) = get::<State>(ctx, ORDER, key)? else { return Ok(()) };
+        let Some(before) = state.published.take() else { return Ok(()) };
+        if before.person_id == Some(person) {
+            return Ok(());
+        }
+        let mut after = before.clone();
+        after.person_id = Some(person);
+        let step = Step { name: EventName::OrderUpdated, at: None, refund: None };
+        let mut fact = Fact::of_step(event, &step, &after, (Some(before), after.clone()));
+        // The event that joined the people has no version of this order: the id says who it moved to instead.
+        fact.event_id =
+            Mark::of(&[b"moved", key, &person.0.to_be_bytes(), fact.event_id.as_bytes()]).to_uuid();
+        fact.flags.push("person_moved".to_owned());
+        self.value.clear();
+        self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
+        ctx.emit(FACTS, Some(ctx.partition()), key, Some(&self.value))?;
+        self.value.clear();
+        self.orders.encode(&after, &mut self.value).map_err(|e| encode_error(&e))?;
+        ctx.emit(ORDERS, Some(ctx.partition()), key, Some(&self.value))?;
+        state.published = Some(after);
+        put(ctx, ORDER, key, &state, &mut self.stored)
+    }
+
+    /// The handles that are one person, and the keys under which things are kept of them.
+    pub(crate) fn group_of(
+        &self,
+        ctx: &Context<'_>,
+        workspace: &WorkspaceId,
+        person: PersonId,
+        alone: impl FnOnce() -> Result<Option<Identifier>, Failure>,
+    ) -> Result<Option<(Group, Vec<Vec<u8>>)>, Failure> {
+        let own = tables::person(workspace.as_str(), person);
+        let Some(link) = get::<Link>(ctx, LINK, &own)? else {
+            let Some(handle) = alone()? else { return Ok(None) };
+            let group = Group { handles: vec![handle.clone()], representative: handle, conflict: false };
+            return Ok(Some((group, vec![own])));
+        };
+        let component: Component =
+            get(ctx, COMPONENT, &component_key(workspace, link.component))?.unwrap_or_default();
+        let groups = component.groups();
+        let found = groups.into_iter().find(|group| self.id_of(workspace, &group.representative) == person);
+        Ok(found.map(|group| {
+            let key = |handle: &Identifier| tables::person(workspace.as_str(), self.id_of(workspace, handle));
+            let keys = group.handles.iter().map(key).collect();
+            (group, keys)
+        }))
+    }
+
+    /// Whom the handles that changed since belong to: those whose profile is to be published, and those who are found
+    /// under another id now.
+    pub(crate) fn changed_people(&self, ctx: &Context<'_>) -> Result<Changed, Failure> {
+        let mut changed = Changed::default();
+        for (table, forwards) in [(tables::PERSON, false), (LINK, true)] {
+            for key in ctx.changed(table) {
+                let Some((workspace, handle)) = tables::read_person(&key) else { continue };
+                let workspace = WorkspaceId::try_new(workspace).map_err(Failure::Fatal)?;
+                let person = self.person_of(ctx, &workspace, handle)?;
+                if forwards && person != handle && people::is_known(ctx, &key) {
+                    changed.forwarded.insert((workspace.clone(), handle, person));
+                }
+                changed.people.insert((workspace, person));
+            }
+        }
+        Ok(changed)
+    }
+}
+
+/// Whose published record is to be written anew.
+#[derive(Default)]
+pub(crate) struct Changed {
+    pub(crate) people: BTreeSet<(WorkspaceId, PersonId)>,
+    pub(crate) forwarded: BTreeSet<(WorkspaceId, PersonId, PersonId)>,
+}
+
+/// True for a person who can have orders: a browser or a cart alone can't.
+pub(crate) fn can_buy(handle: &Identifier) -> bool {
+    handle.kind <= Kind::Phone
+}
+
+fn component_key(workspace: &WorkspaceId, number: u128) -> Vec<u8> {
+    tables::person(workspace.as_str(), PersonId(number))
+}
