@@ -109,6 +109,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/assets/icon.svg", get(|headers: HeaderMap| async move { page::ICON.answer(&headers) }))
         .route("/dashboard/access", get(access))
         .route("/dashboard/stream", get(stream))
+        .merge(service::docs::router())
         .fallback(|| async { Error::NotFound })
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .layer(middleware::from_fn_with_state(Arc::clone(&app), frame))

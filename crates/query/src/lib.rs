@@ -35,6 +35,7 @@ pub mod http;
 pub mod journey;
 pub mod letters;
 pub mod live;
+pub mod operations;
 pub mod orders;
 pub mod page;
 pub mod people;

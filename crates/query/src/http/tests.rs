@@ -4,9 +4,13 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use sources::operation::Operation;
+
 use super::*;
 use crate::cells::samples::revenue;
 use crate::letters::samples::letter;
+use crate::operations::{OPERATIONS, REPORTS};
+use crate::reports::breakdown::samples as breakdown;
 use crate::reports::outcomes::samples::outcome;
 use crate::snapshot::{Trouble, Working};
 use crate::tenants::samples::tenants;
@@ -48,6 +52,30 @@ impl Service {
         let view = crate::orders::samples::order("450789469", &["#1001"]);
         working.order(b"demo:450789469", Some(&view)).unwrap();
         working.letter(&letter("a", "bad_money", "2026-03-15T10:00:00Z"));
+        service.publish();
+        service
+    }
+
+    /// The same, with a row in every list.
+    fn with_breakdowns() -> Self {
+        let mut service = Self::new(OPEN);
+        let values = [("revenue", 4_999), ("orders", 1), ("quantity", 2), ("discount", 500)];
+        for (metric, dimensions) in [
+            ("revenue_by_product", &[("item_id", "mug-blue")][..]),
+            (
+                "revenue_by_channel",
+                &[("utm_campaign", "spring"), ("utm_source", "news"), ("utm_medium", "email")],
+            ),
+            ("revenue_by_coupon", &[("coupon", "SPRING10")]),
+            ("revenue_by_device", &[("device", "mobile")]),
+            ("revenue_by_platform", &[("platform", "web")]),
+            ("revenue_by_country", &[("country", "DE")]),
+        ] {
+            let metric = breakdown::cell(metric, "2026-03-15", dimensions, &values);
+            service.working.metric(metric.key().as_bytes(), Some(&metric)).unwrap();
+        }
+        let name = breakdown::name("mug-blue", "Stoneware Mug");
+        service.working.metric(name.key().as_bytes(), Some(&name)).unwrap();
         service.publish();
         service
     }
@@ -467,3 +495,80 @@ async fn a_stream_that_can_not_be_is_refused() {
 }
 
 mod shoppers;
+
+/// A path of the documentation with its examples in it.
+fn path_of(operation: &Operation) -> String {
+    let parameters = operation.parameters.iter().filter(|parameter| parameter.required);
+    parameters.fold(operation.path.to_owned(), |path, parameter| {
+        path.replace(&format!("{{{}}}", parameter.name), &parameter.example.replace('+', "%2B"))
+    })
+}
+
+#[tokio::test]
+async fn every_answer_that_the_documentation_shows_is_the_one_that_is_given() {
+    let service = Service::with_breakdowns();
+    let mut others = Vec::new();
+    for operation in REPORTS.iter().chain(OPERATIONS).filter(|o| !matches!(o.path, "/" | "/dashboard/stream"))
+    {
+        let path = path_of(operation);
+        let path = if operation.parameters.len() > 1 { format!("{path}?days=2") } else { path };
+        let (status, body) = service.get(&path, &[SECRET, ("host", "localhost")]).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        let shown = operation.answers.iter().find(|answer| answer.status == 200).unwrap();
+        let (given, shown): (Value, Value) =
+            (serde_json::from_str(&body).unwrap(), serde_json::from_str(shown.body).unwrap());
+        if given != shown {
+            let file = format!("{}/src/operations/{}.json", env!("CARGO_MANIFEST_DIR"), operation.id);
+            if std::env::var_os("TILLSTREAM_WRITE_EXAMPLES").is_some() {
+                std::fs::write(&file, body + "\n").unwrap();
+            }
+            others.push(file);
+        }
+    }
+    assert!(others.is_empty(), "TILLSTREAM_WRITE_EXAMPLES=1 writes these anew: {others:?}");
+}
+
+#[tokio::test]
+async fn every_path_is_documented_with_its_refusals() {
+    let told: Vec<_> = REPORTS.iter().chain(OPERATIONS).map(|operation| operation.path).collect();
+    for report in Report::ALL {
+        let path = format!("/v1/api/analytics/ecommerce/{}", report.as_str());
+        assert!(told.contains(&path.as_str()), "{path} is missing in src/operations.rs");
+    }
+    let routes =
+        include_str!("../http.rs").split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    for path in routes.filter(|path| !path.starts_with("/assets/") && !path.ends_with("/{report}")) {
+        assert!(told.contains(&path), "{path} is missing in src/operations.rs");
+    }
+    let (service, loading) = (Service::new(Access::Key), Service::loading(Access::Key));
+    // A stream has no end; its refusals are those of `a_stream_that_can_not_be_is_refused`.
+    let asked = |operation: &&Operation| !operation.path.starts_with("/dashboard") && operation.path != "/";
+    for operation in REPORTS.iter().chain(OPERATIONS).filter(asked) {
+        let path = path_of(operation);
+        let refusals = [
+            service.get(&path, &[]).await,
+            service.get(&path, &[("x-api-key", "pk_dev_demo")]).await,
+            service.get(&format!("{path}?days=0"), &[SECRET]).await,
+            service.get(&format!("{path}?currency=XYZ"), &[SECRET]).await,
+            service.get(&format!("{path}?source=x"), &[SECRET]).await,
+            service.get(&format!("{path}?exclude_flagged=true"), &[SECRET]).await,
+            service.get(&format!("{path}?limit=0"), &[SECRET]).await,
+            loading.get(&path, &[SECRET]).await,
+        ];
+        for (status, body) in refusals.into_iter().filter(|(status, _)| *status != 200) {
+            let shown = operation.answers.iter().any(|answer| answer.status == status && answer.body == body);
+            assert!(shown, "{path}: {status} {body} isn't told");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_documentation_is_served_to_everybody() {
+    let service = Service::new(Access::Key);
+    let (status, body) = service.get("/openapi.json", &[]).await;
+    assert_eq!((status, body.as_str()), (200, service::docs::OPENAPI));
+    let page = service.send("GET", "/docs", &[]).await;
+    assert!(
+        page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().contains("script-src 'sha256-")
+    );
+}

@@ -4,7 +4,7 @@
 
 mod actors;
 pub mod attribution;
-mod breakdown;
+pub(crate) mod breakdown;
 pub mod cart_abandonment;
 pub mod cohorts;
 pub mod funnel;
