@@ -175,7 +175,8 @@ impl StateStage {
                 }
             }
         }
-        Ok(())
+        let joined: BTreeSet<PersonId> = moved.iter().map(|moved| moved.to).collect();
+        joined.into_iter().try_for_each(|person| self.rejoin(event, person, ctx))
     }
 
     /// Publishes an order again under the person it belongs to now.
