@@ -217,7 +217,7 @@ impl StateStage {
         workspace: &WorkspaceId,
         person: PersonId,
         alone: impl FnOnce() -> Result<Option<Identifier>, Failure>,
-    ) -> Result<Option<(Group, Vec<Vec<u8>>)>, Failure> {
+    ) -> Result<Option<Handles>, Failure> {
         let own = tables::person(workspace.as_str(), person);
         let Some(link) = get::<Link>(ctx, LINK, &own)? else {
             let Some(handle) = alone()? else { return Ok(None) };
@@ -253,6 +253,9 @@ impl StateStage {
         Ok(changed)
     }
 }
+
+/// The handles of one person, and the keys under which things are kept of them.
+pub(crate) type Handles = (Group, Vec<Vec<u8>>);
 
 /// Whose published record is to be written anew.
 #[derive(Default)]
