@@ -23,6 +23,9 @@ const FOLLOWED: i64 = 30 * time::DAY;
 /// A person who becomes known has what they left anonymously said if it is younger (R10.4).
 const STITCHED: i64 = 3 * time::DAY;
 
+/// A longer address is none that anybody follows.
+const LONGEST: usize = 8 << 10;
+
 /// Events that open an automation.
 const fn opens(event: EventName) -> bool {
     matches!(
@@ -253,7 +256,7 @@ fn refresh(open: &mut Open, event: &Event, activity: &Activity, at: EventTime) {
         (&mut open.checkout_id, &activity.checkout_id),
         (&mut open.recovery_url, &activity.recovery_url),
     ] {
-        if said.is_some() {
+        if said.as_ref().is_some_and(|said| said.len() <= LONGEST) {
             known.clone_from(said);
         }
     }
