@@ -27,6 +27,7 @@ pub mod outcome;
 pub mod person;
 pub mod profile;
 pub mod reason;
+pub mod signal;
 pub mod source;
 pub mod time;
 
@@ -40,5 +41,6 @@ pub use outcome::{DuplicateLevel, Outcome};
 pub use person::PersonId;
 pub use profile::Profile;
 pub use reason::Reason;
+pub use signal::{Signal, SignalName};
 pub use source::Source;
 pub use time::{EventTime, ReceivedTime};

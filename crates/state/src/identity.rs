@@ -175,7 +175,8 @@ impl StateStage {
                 }
             }
         }
-        Ok(())
+        let joined: BTreeSet<PersonId> = moved.iter().map(|moved| moved.to).collect();
+        joined.into_iter().try_for_each(|person| self.rejoin(event, person, ctx))
     }
 
     /// Publishes an order again under the person it belongs to now.
@@ -216,7 +217,7 @@ impl StateStage {
         workspace: &WorkspaceId,
         person: PersonId,
         alone: impl FnOnce() -> Result<Option<Identifier>, Failure>,
-    ) -> Result<Option<(Group, Vec<Vec<u8>>)>, Failure> {
+    ) -> Result<Option<Handles>, Failure> {
         let own = tables::person(workspace.as_str(), person);
         let Some(link) = get::<Link>(ctx, LINK, &own)? else {
             let Some(handle) = alone()? else { return Ok(None) };
@@ -252,6 +253,9 @@ impl StateStage {
         Ok(changed)
     }
 }
+
+/// The handles of one person, and the keys under which things are kept of them.
+pub(crate) type Handles = (Group, Vec<Vec<u8>>);
 
 /// Whose published record is to be written anew.
 #[derive(Default)]

@@ -4,20 +4,27 @@
 //! |---|---|
 //! | `commerce.events.v1` | `commerce.facts.v1`: each fact once, with the order before and after |
 //! | | `commerce.orders.v1`, `commerce.profiles.v1`: compacted, one record per order and per person |
+//! | | `commerce.signals.v1`: what a sender of messages should start or stop, each once |
 //! | | `commerce.metrics.v1`: `outcomes`, how many items ended how, kept with the state |
 //! | | `commerce.dead-letters.v1`: events that can't be read |
 //!
 //! A commit promises that an order, its person, its facts and the mark "this delivery is known" are visible together
 //! or not at all. Everything of a workspace is in one partition, so linking and moving is local and atomic.
 
+mod abandonment;
+mod automations;
+mod baskets;
 mod identity;
 mod moment;
 mod order;
 mod outcomes;
 mod people;
 mod processor;
+mod replenishment;
 mod seen;
+mod signals;
 mod tables;
+mod timers;
 
 pub use processor::StateStage;
 
@@ -31,13 +38,21 @@ pub(crate) const ORDERS: usize = 1;
 pub(crate) const PROFILES: usize = 2;
 pub(crate) const METRICS: usize = 3;
 pub(crate) const LETTERS: usize = 4;
+pub(crate) const SIGNALS: usize = 5;
 
 /// What the stage reads, keeps and writes.
 pub const PLAN: Plan = Plan {
     name: STAGE,
     input: Topic::Events,
     changelog: Topic::StateChangelog,
-    outputs: &[Topic::Facts, Topic::Orders, Topic::Profiles, Topic::Metrics, Topic::DeadLetters],
+    outputs: &[
+        Topic::Facts,
+        Topic::Orders,
+        Topic::Profiles,
+        Topic::Metrics,
+        Topic::DeadLetters,
+        Topic::Signals,
+    ],
     tables: &tables::ALL,
     storage: |config| {
         let kept = &config.state;

@@ -45,7 +45,7 @@ impl StateStage {
             learned = people.learn(ctx, event, (&who.handle, who.id))?;
             people.store(ctx, &mut self.stored)?;
         }
-        let person = who.map(|who| who.person);
+        let person = who.as_ref().map(|who| who.person);
         // The customer inside another delivery is news only if something changed (R3.3).
         if event.event == EventName::CustomerUpdated && event.raw_part > 0 && !learned {
             return Ok(Outcome::Duplicate(DuplicateLevel::Entity));
@@ -71,6 +71,11 @@ impl StateStage {
             self.value.clear();
             self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
             ctx.emit(FACTS, Some(ctx.partition()), key.as_bytes(), Some(&self.value))?;
+        }
+        let starts = owned && event.trigger_eligible;
+        match (event.event, &who) {
+            (EventName::BackInStockRequested, Some(who)) if starts => self.wait_for(event, who, ctx)?,
+            _ => self.shop(event, who.as_ref(), starts, ctx)?,
         }
         Ok(if owned { Outcome::Published } else { Outcome::Shadow })
     }

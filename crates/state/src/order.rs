@@ -11,6 +11,7 @@ use topics::Topic;
 
 use crate::people::People;
 use crate::processor::{StateStage, Tenant, poison, published};
+use crate::replenishment::{Order as Followed, Said};
 use crate::tables::{self, ORDER, ORDER_OF, get, put};
 use crate::{FACTS, ORDERS, identity};
 
@@ -105,12 +106,16 @@ impl StateStage {
         let update = observed.new_version && event.event == EventName::OrderUpdated;
         let stale = outcome == Outcome::Stale;
         let mut last = before.as_ref().map(|before| self.encoded.push(before));
+        let mut said: Vec<Said> = Vec::new();
         let facts = steps(before.as_ref(), &view, update, |step, after| {
             let range = self.encoded.push(after);
             let datum = |range: &Range<usize>| Encoded(&self.encoded.0[range.clone()]);
             let mut fact = Fact::of_step(event, step, after, (last.as_ref().map(datum), datum(&range)));
             if stale {
                 fact.flags.push("stale".to_owned());
+            }
+            if matters(step.name) {
+                said.push(Said { name: step.name, at: fact.occurred_at, event_id: fact.event_id.clone() });
             }
             self.value.clear();
             self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
@@ -125,6 +130,14 @@ impl StateStage {
                 .map_err(|e| encode_error(&e))?;
             published(ctx.emit(ORDERS, Some(ctx.partition()), &key, Some(&self.value)), Topic::Orders, &key)?;
         }
+        let order = Followed {
+            key: &key,
+            view: &view,
+            buyer: state.attached,
+            before: attached,
+            known: before.is_some(),
+        };
+        self.follow(event, tenant, &order, &said, ctx)?;
         state.published = Some(view);
         // A delivery that was known to the last byte leaves the order as it is; facts come of a changed policy, too.
         if observed.changed || facts > 0 {
@@ -133,6 +146,14 @@ impl StateStage {
         let shadow = !policy.owns(event.source, event.event) && !matches!(outcome, Outcome::Duplicate(_));
         Ok(if shadow { Outcome::Shadow } else { outcome })
     }
+}
+
+/// The facts that automations wait for.
+const fn matters(name: EventName) -> bool {
+    matches!(
+        name,
+        EventName::OrderPlaced | EventName::OrderPaid | EventName::OrderCancelled | EventName::OrderRefunded
+    )
 }
 
 /// A purchase of the analytics API that comes again within a day of the one that counted is ignored, whatever it says

@@ -13,6 +13,7 @@ use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
 use crate::order::Views;
+use crate::replenishment::Replenished;
 use crate::seen::{self, Seen};
 use crate::tables::{self, OUTCOME, USAGE, get};
 use crate::{LETTERS, METRICS, PROFILES, STAGE, outcomes, people};
@@ -26,6 +27,7 @@ pub struct StateStage {
     pub(crate) orders: Encoder,
     profiles: Encoder,
     metrics: Encoder,
+    pub(crate) signals: Encoder,
     letters: Letters,
     pub(crate) value: Vec<u8>,
     pub(crate) stored: Vec<u8>,
@@ -36,6 +38,8 @@ pub struct StateStage {
 pub(crate) struct Tenant {
     pub(crate) policy: Policy,
     pub(crate) base: Currency,
+    /// Products that are bought again.
+    pub(crate) replenished: Vec<Replenished>,
 }
 
 impl StateStage {
@@ -47,7 +51,14 @@ impl StateStage {
                 precedence: workspace.source_precedence.clone(),
                 ownership: workspace.ownership.clone(),
             };
-            (workspace.id.clone(), Arc::new(Tenant { policy, base: workspace.base_currency }))
+            let replenished = workspace.replenishment.iter().map(|product| Replenished {
+                product: product.product_id.clone(),
+                variant: product.variant_id.clone(),
+                days: product.days,
+            });
+            let replenished = replenished.collect();
+            let tenant = Tenant { policy, base: workspace.base_currency, replenished };
+            (workspace.id.clone(), Arc::new(tenant))
         });
         Ok(Self {
             tenants: tenants.collect(),
@@ -57,6 +68,7 @@ impl StateStage {
             orders: parts.schemas.encoder(Topic::Orders)?,
             profiles: parts.schemas.encoder(Topic::Profiles)?,
             metrics: parts.schemas.encoder(Topic::Metrics)?,
+            signals: parts.schemas.encoder(Topic::Signals)?,
             letters: Letters::new(parts, STAGE, LETTERS)?,
             value: Vec::new(),
             stored: Vec::new(),
@@ -72,7 +84,9 @@ impl StateStage {
             let message = format!("workspace '{}' isn't configured", event.workspace);
             return Err(poison(Reason::UnknownWorkspace, message));
         };
+        self.pass_time(event, ctx)?;
         if event.fraud.as_ref().is_some_and(|fraud| fraud.severity >= 2) {
+            self.tell_blocked(event, ctx)?;
             return Ok(Outcome::Filtered(Reason::FraudBlocked));
         }
         let joined = event.payload.order.is_some();
@@ -132,6 +146,7 @@ impl Processor for StateStage {
             Outcome::Duplicate(_) if event.raw_part > 0 => Outcome::Filtered(Reason::NothingNew),
             outcome => outcome,
         };
+        self.tell_flagged(&event, outcome, ctx)?;
         outcomes::use_up(ctx, &event, outcome, &mut self.stored)?;
         outcomes::record(
             ctx,

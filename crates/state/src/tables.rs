@@ -33,8 +33,36 @@ pub(crate) const COMPONENT: Table = Table { number: 10, name: "components", orde
 /// All orders of a handle: its key and the order's. No value.
 pub(crate) const ORDER_OF: Table = Table { number: 11, name: "orders_of", ordered: true };
 
-pub(crate) const ALL: [Table; 12] =
-    [ORDER, PERSON, PERSON_ORDER, OUTCOME, SEEN, SEEN_END, PAYMENT, BASKET, USAGE, LINK, COMPONENT, ORDER_OF];
+/// A handle's key, the kind and the id of an automation to [`crate::automations::Open`].
+pub(crate) const AUTOMATION: Table = Table { number: 12, name: "automations", ordered: true };
+/// What is to happen when: see [`crate::timers`]. No value.
+pub(crate) const TIMER: Table = Table { number: 13, name: "timers", ordered: true };
+/// `workspace:` and a mark of a cart's or checkout's name to [`crate::baskets`]' state of it.
+pub(crate) const NAME: Table = Table { number: 14, name: "basket_names", ordered: false };
+/// A handle's key to the instant of the last payment under it.
+pub(crate) const PAID: Table = Table { number: 15, name: "paid", ordered: false };
+/// `workspace` to the stream's time of it.
+pub(crate) const CLOCK: Table = Table { number: 16, name: "clocks", ordered: false };
+
+pub(crate) const ALL: [Table; 17] = [
+    ORDER,
+    PERSON,
+    PERSON_ORDER,
+    OUTCOME,
+    SEEN,
+    SEEN_END,
+    PAYMENT,
+    BASKET,
+    USAGE,
+    LINK,
+    COMPONENT,
+    ORDER_OF,
+    AUTOMATION,
+    TIMER,
+    NAME,
+    PAID,
+    CLOCK,
+];
 
 /// Reads a value.
 pub(crate) fn get<T: DeserializeOwned>(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use commerce::avro::Datum;
 use commerce::order::View;
-use commerce::{DeadLetter, Event, Fact, Metric, Profile};
+use commerce::{DeadLetter, Event, Fact, Metric, Profile, Signal};
 use serde::Serialize;
 use serde_json::{Value, json};
 use service::Config;
@@ -102,6 +102,7 @@ impl Reader {
             Topic::Orders => self.typed::<View>(bytes),
             Topic::Profiles => self.typed::<Profile>(bytes),
             Topic::Metrics => self.typed::<Metric>(bytes),
+            Topic::Signals => self.typed::<Signal>(bytes),
             Topic::DeadLetters => self.letter(bytes).map(|letter| shown(&letter)),
             _ => return text(key, bytes),
         };
@@ -185,6 +186,15 @@ fn line(topic: Topic, key: &[u8], value: &Value) -> String {
             value["orders_count"],
             money(&value["total_spent"]),
             money(&value["lifetime_value"]),
+        ),
+        Topic::Signals => format!(
+            "{}  {:<26} {}  {} {}  {}",
+            time(&value["occurred_at"]),
+            word(&value["signal"]),
+            key,
+            word(&value["target_type"]),
+            word(&value["target"]),
+            word(&value["reason"]),
         ),
         Topic::Metrics => format!("{key}  {}", value["values"]),
         Topic::DeadLetters => format!(

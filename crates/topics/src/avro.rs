@@ -14,6 +14,7 @@ const FILES: &[(&str, &str)] = &[
     ("order.avsc", include_str!("../../../schemas/avro/order.avsc")),
     ("profile.avsc", include_str!("../../../schemas/avro/profile.avsc")),
     ("metric.avsc", include_str!("../../../schemas/avro/metric.avsc")),
+    ("signal.avsc", include_str!("../../../schemas/avro/signal.avsc")),
     ("dead_letter.avsc", include_str!("../../../schemas/avro/dead_letter.avsc")),
 ];
 

@@ -12,9 +12,10 @@ use crate::members::Written;
 use crate::order::{Figures, Line, View};
 use crate::person::{Identifier, Kind};
 use crate::profile::{Contact, Reported};
+use crate::signal::Automation;
 use crate::{
     Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
-    Source, WorkspaceId,
+    Signal, SignalName, Source, WorkspaceId,
 };
 
 /// Writes and reads the fields one after the other.
@@ -68,6 +69,7 @@ roots! {
     Profile = "Profile",
     Metric = "Metric",
     DeadLetter = "DeadLetter",
+    Signal = "Signal",
 }
 
 impl<V> Record for Fact<V> {
@@ -84,6 +86,8 @@ words! {
     Kind, "no kind of identifier that is known here", Kind::parse;
     Channel, "no channel that is known here", Channel::parse;
     ConsentState, "no state of consent that is known here", ConsentState::parse;
+    SignalName, "no signal that is known here", SignalName::parse;
+    Automation, "no automation that is known here", Automation::parse;
     Status, "no state of a dead letter that is known here", Status::parse;
 }
 
@@ -142,6 +146,11 @@ fields! {
     Contact { identifiers email phone first_name last_name }
     Metric {
         workspace metric window window_start dimensions values revision corrected as_of window_end_at members
+    }
+    Signal {
+        signal_id signal schema_version workspace environment person_id occurred_at emitted_at due_at kind target_type
+        target variant_id reason cart_id checkout_id order_id items value recovery_url consent qa trigger_event
+        trigger_event_id trigger_source properties
     }
 }
 

@@ -69,7 +69,8 @@ impl Final {
             };
             match plan.outputs[output] {
                 Topic::Events | Topic::Facts => onward.push((key, value)),
-                Topic::DeadLetters => {}
+                // Signals are history: they depend on when something was processed.
+                Topic::DeadLetters | Topic::Signals => {}
                 topic => {
                     self.latest.insert((topic, key), value);
                 }

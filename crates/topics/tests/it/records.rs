@@ -21,6 +21,7 @@ macro_rules! each_record {
         $see(Topic::Orders, &full_order(), &[bare_order()]);
         $see(Topic::Profiles, &full_profile(), &[bare_profile()]);
         $see(Topic::Metrics, &full_metric(), &[bare_metric()]);
+        $see(Topic::Signals, &full_signal(), &[bare_signal()]);
         $see(Topic::DeadLetters, &full_letter(), &[bare_letter()]);
     };
 }
@@ -53,7 +54,7 @@ fn every_record_survives_its_schema() {
         bare.iter().for_each(|bare| survives(&schemas, topic, bare));
     }
     each_record!(see);
-    assert_eq!(Topic::with_schema().count(), 6, "a record without a sample");
+    assert_eq!(Topic::with_schema().count(), 7, "a record without a sample");
 }
 
 #[test]

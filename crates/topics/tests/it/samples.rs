@@ -13,9 +13,10 @@ use commerce::members::Written;
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
 use commerce::profile::{Contact, Reported};
+use commerce::signal::Automation;
 use commerce::{
     Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
-    Source, WorkspaceId,
+    Signal, SignalName, Source, WorkspaceId,
 };
 
 fn text(text: &str) -> Option<String> {
@@ -457,6 +458,38 @@ pub fn bare_profile() -> Profile {
         flags: vec![],
         ..full_profile()
     }
+}
+
+/// A signal with everything.
+pub fn full_signal() -> Signal {
+    Signal {
+        signal_id: "0f8fad5b-d9cb-869f-a165-70867728950e".into(),
+        person_id: Some(PersonId(7)),
+        occurred_at: at(0),
+        emitted_at: received(1),
+        due_at: Some(at(2)),
+        kind: Some(Automation::Abandonment),
+        variant_id: text("39072856"),
+        reason: "quiet".into(),
+        cart_id: text("cart-1"),
+        checkout_id: text("901414060"),
+        order_id: text("1001"),
+        items: items(),
+        value: usd(40_994),
+        recovery_url: text("https://example.com/recover"),
+        consent: full_profile().consent,
+        qa: true,
+        trigger_event: Some(EventName::CheckoutStarted),
+        trigger_event_id: text("0f8fad5b-d9cb-869f-a165-70867728950e"),
+        trigger_source: Some(Source::Lifesight),
+        properties: properties(),
+        ..bare_signal()
+    }
+}
+
+/// A signal with nothing that can be left out.
+pub fn bare_signal() -> Signal {
+    Signal::new(SignalName::CheckoutAbandoned, &workspace(), "production", ("checkout", "901414060"))
 }
 
 /// A cell with everything.
