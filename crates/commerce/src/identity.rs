@@ -104,6 +104,12 @@ impl Component {
         self.handles.extend(other.handles);
     }
 
+    /// Forgets handles and everything that links them.
+    pub fn forget(&mut self, handles: &[Identifier]) {
+        self.handles.retain(|handle| !handles.contains(handle));
+        self.links.retain(|(a, b), _| !handles.contains(a) && !handles.contains(b));
+    }
+
     /// All handles.
     pub fn handles(&self) -> impl Iterator<Item = &Identifier> {
         self.handles.iter()

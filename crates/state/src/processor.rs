@@ -13,6 +13,7 @@ use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
 use crate::order::Views;
+use crate::privacy::Leave;
 use crate::seen::{self, Seen};
 use crate::tables::{self, OUTCOME, USAGE, get};
 use crate::{LETTERS, METRICS, PROFILES, STAGE, outcomes, people};
@@ -80,6 +81,15 @@ impl StateStage {
             let message = format!("{} has no payload that is known here", event.event);
             return Err(poison(Reason::UnsupportedEvent, message));
         }
+        let without;
+        let event = match self.leave(event, ctx)? {
+            Leave::Whole => event,
+            Leave::Amounts => {
+                without = Event { person: None, ..event.clone() };
+                &without
+            }
+            Leave::Nothing(reason) => return Ok(Outcome::Filtered(reason)),
+        };
         // The join finds repetitions itself. It is asked about keys that a sender chose alone: such a key may come
         // with another body, and then the first body stands.
         if !joined || event.keys.content.is_some() {

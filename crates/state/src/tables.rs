@@ -32,9 +32,24 @@ pub(crate) const LINK: Table = Table { number: 9, name: "links", ordered: false 
 pub(crate) const COMPONENT: Table = Table { number: 10, name: "components", ordered: false };
 /// All orders of a handle: its key and the order's. No value.
 pub(crate) const ORDER_OF: Table = Table { number: 11, name: "orders_of", ordered: true };
+/// A handle's key to what its person asked for: [`crate::privacy`]'s notice.
+pub(crate) const NOTICE: Table = Table { number: 12, name: "notices", ordered: false };
 
-pub(crate) const ALL: [Table; 12] =
-    [ORDER, PERSON, PERSON_ORDER, OUTCOME, SEEN, SEEN_END, PAYMENT, BASKET, USAGE, LINK, COMPONENT, ORDER_OF];
+pub(crate) const ALL: [Table; 13] = [
+    ORDER,
+    PERSON,
+    PERSON_ORDER,
+    OUTCOME,
+    SEEN,
+    SEEN_END,
+    PAYMENT,
+    BASKET,
+    USAGE,
+    LINK,
+    COMPONENT,
+    ORDER_OF,
+    NOTICE,
+];
 
 /// Reads a value.
 pub(crate) fn get<T: DeserializeOwned>(

@@ -38,7 +38,7 @@ fn ana_c09_a_second_refund_within_24_hours_is_the_same_unless_it_has_an_id() {
     assert_eq!(back(&story), 1000);
     story.at("2026-03-14T18:00:00Z").analytics(&refund(json!({"revenue": 5.00})));
     assert_eq!((back(&story), story.count(EventName::OrderRefunded)), (1000, 1));
-    story.analytics(&refund(json!({"revenue": 5.00, "refund_id": "r-2"})));
+    story.analytics(&refund(json!({"revenue": 5.00, "properties": {"refund_id": "r-2"}})));
     assert_eq!((back(&story), story.count(EventName::OrderRefunded)), (1500, 2));
     story.assert_chain("t-1");
 }
