@@ -313,6 +313,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_forgotten_leaves_the_others_as_if_it_had_never_been_named() {
+        let all = [("u1", "e1", Together, 1), ("u2", "e1", Together, 2), ("u2", "p2", Together, 3)];
+        let mut component = component(&all);
+        component.forget(&[handle("u1"), handle("e1")]);
+        assert_eq!(component, super::tests::component(&all[2..]));
+    }
+
+    #[test]
     fn a_handle_of_a_hundred_people_links_nobody() {
         let mut component = Component::default();
         for i in 0..=MOST_NEIGHBOURS {

@@ -31,6 +31,9 @@ struct Link {
     conflict: bool,
 }
 
+/// The handles that are one person, and the keys under which things are kept of them.
+type Grouped = (Group, Vec<Vec<u8>>);
+
 /// Who a delivery is about.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Who {
@@ -260,7 +263,7 @@ impl StateStage {
         workspace: &WorkspaceId,
         person: PersonId,
         alone: impl FnOnce() -> Result<Option<Identifier>, Failure>,
-    ) -> Result<Option<(Group, Vec<Vec<u8>>)>, Failure> {
+    ) -> Result<Option<Grouped>, Failure> {
         let own = tables::person(workspace.as_str(), person);
         let Some(link) = get::<Link>(ctx, LINK, &own)? else {
             let Some(handle) = alone()? else { return Ok(None) };

@@ -62,7 +62,8 @@ impl Person {
         let at = said.attributes_at.unwrap_or(event.occurred_at).for_window(event.received_at);
         // An upsert clears a name with `null`, an identifier never (records.md §6.3).
         let named = |given: &Option<String>, name: &str| {
-            let cleared = || said.attributes.get(name).filter(|value| *value == "null").map(|_| String::new());
+            let cleared =
+                || said.attributes.get(name).filter(|value| *value == "null").map(|_| String::new());
             given.clone().or_else(cleared)
         };
         for (known, value) in [
@@ -283,6 +284,16 @@ pub(crate) fn handle(ctx: &Context<'_>, key: &[u8]) -> Result<Option<Identifier>
 /// True when something is kept of a handle itself.
 pub(crate) fn is_known(ctx: &Context<'_>, key: &[u8]) -> bool {
     ctx.get(PERSON, key).is_some()
+}
+
+/// True when anything was said under one of these keys that arrived after an instant.
+pub(crate) fn is_newer(ctx: &Context<'_>, keys: &[Vec<u8>], than: ReceivedTime) -> Result<bool, Failure> {
+    for key in keys {
+        if get::<Person>(ctx, PERSON, key)?.is_some_and(|person| person.as_of > than.0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Forgets everything that is kept of a handle. False: nothing was.

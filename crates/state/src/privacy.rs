@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use commerce::id::Stamp;
+use commerce::identity::is_anchor;
 use commerce::order::{State, Step, View};
 use commerce::person::Identifier;
 use commerce::{Event, EventName, Fact, Mark, Outcome, PersonId, Reason, Source};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use service::stage::encode_error;
 use stream::{Context, Failure};
 
+use crate::identity::Who;
 use crate::processor::{StateStage, Tenant, published};
 use crate::tables::{self, NOTICE, ORDER, ORDER_OF, get, put};
 use crate::{ORDERS, PROFILES, people};
@@ -26,6 +28,9 @@ const MOST_CHANGES: usize = 50;
 struct Notice {
     /// The greatest stamp of an erasure.
     erased: Option<Stamp>,
+    /// True where an anchor was erased with it: whoever else has an anchor and was seen with the handle before is
+    /// somebody else.
+    anchored: bool,
     /// Barred from processing, or readmitted, since when.
     barred: BTreeMap<Stamp, bool>,
 }
@@ -52,7 +57,12 @@ pub(crate) enum Leave {
 
 impl StateStage {
     /// What may be taken of an event, as far as the people in it are concerned.
-    pub(crate) fn leave(&self, event: &Event, ctx: &Context<'_>) -> Result<Leave, Failure> {
+    pub(crate) fn leave(
+        &mut self,
+        event: &Event,
+        tenant: &Tenant,
+        ctx: &mut Context<'_>,
+    ) -> Result<Leave, Failure> {
         let asks = matches!(
             event.event,
             EventName::CustomerDeleted | EventName::CustomerSuppressed | EventName::CustomerUnsuppressed
@@ -61,7 +71,8 @@ impl StateStage {
         let (stamp, mut reason) = (event.stamp(), None);
         for handle in said.identifiers.iter().chain(&said.absorbed) {
             let Some(notice) = self.notice(event, handle, ctx)? else { continue };
-            if notice.is_erased_after(stamp) {
+            if let Some(erased) = notice.erased.filter(|erased| stamp < *erased) {
+                self.erase_late(event, tenant, (erased, notice.anchored), ctx)?;
                 reason = Some(Reason::Erased);
                 break;
             }
@@ -122,17 +133,58 @@ impl StateStage {
                 return Ok(Outcome::Filtered(Reason::Erased));
             }
         }
-        let Some(who) = self.identify(event, ctx)? else { return self.tell_of(event, None, ctx) };
+        let who = self.identify(event, ctx)?;
+        if let Some(who) = &who {
+            self.erase(event, tenant, who, event.stamp(), ctx)?;
+        }
+        self.tell_of(event, who.map(|who| who.person), ctx)
+    }
+
+    /// An event from before an erasure came after it: whom else it names belonged to the person then. Who was heard of
+    /// since is somebody again.
+    fn erase_late(
+        &mut self,
+        event: &Event,
+        tenant: &Tenant,
+        (erased, anchored): (Stamp, bool),
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        for handle in event.person.iter().flat_map(|said| &said.identifiers) {
+            let known = self.notice(event, handle, ctx)?.and_then(|notice| notice.erased);
+            if known >= Some(erased) || (anchored && is_anchor(handle)) {
+                continue;
+            }
+            let id = self.id_of(&event.workspace, handle);
+            let person = self.person_of(ctx, &event.workspace, id)?;
+            let who = Who { handle: handle.clone(), id, person };
+            self.erase(event, tenant, &who, erased, ctx)?;
+        }
+        Ok(())
+    }
+
+    /// Erases a person as of a stamp.
+    fn erase(
+        &mut self,
+        event: &Event,
+        tenant: &Tenant,
+        who: &Who,
+        stamp: Stamp,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
         let alone = || Ok(Some(who.handle.clone()));
         if let Some((group, keys)) = self.group_of(ctx, &event.workspace, who.person, alone)? {
+            // Of one who was named again since, the handle alone is remembered: what is kept of them may be newer.
+            if stamp != event.stamp() && people::is_newer(ctx, &keys, stamp.received_at)? {
+                let key = tables::person(event.workspace.as_str(), who.id);
+                return self.note(&key, stamp, is_anchor(&who.handle), ctx);
+            }
+            let anchored = is_anchor(&group.representative);
             for key in &keys {
                 while let Some((entry, _)) = ctx.first(ORDER_OF, key) {
                     ctx.remove(ORDER_OF, &entry)?;
                     self.forget_buyer(event, tenant, &entry[key.len()..], ctx)?;
                 }
-                let mut notice: Notice = get(ctx, NOTICE, key)?.unwrap_or_default();
-                notice.erased = notice.erased.max(Some(event.stamp()));
-                put(ctx, NOTICE, key, &notice, &mut self.stored)?;
+                self.note(key, stamp, anchored, ctx)?;
                 let known = people::forget(ctx, key)?;
                 let Some((workspace, id)) = tables::read_person(key) else { continue };
                 // Under the ids of the other handles a forwarding record is published.
@@ -143,7 +195,21 @@ impl StateStage {
             }
             self.unlink(event, &group, &keys, ctx)?;
         }
-        self.tell_of(event, Some(who.person), ctx)
+        Ok(())
+    }
+
+    fn note(
+        &mut self,
+        key: &[u8],
+        stamp: Stamp,
+        anchored: bool,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let mut notice: Notice = get(ctx, NOTICE, key)?.unwrap_or_default();
+        if notice.erased < Some(stamp) {
+            (notice.erased, notice.anchored) = (Some(stamp), anchored);
+        }
+        put(ctx, NOTICE, key, &notice, &mut self.stored)
     }
 
     fn tell_of(

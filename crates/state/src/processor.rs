@@ -82,7 +82,7 @@ impl StateStage {
             return Err(poison(Reason::UnsupportedEvent, message));
         }
         let without;
-        let event = match self.leave(event, ctx)? {
+        let event = match self.leave(event, &tenant, ctx)? {
             Leave::Whole => event,
             Leave::Amounts => {
                 without = Event { person: None, ..event.clone() };

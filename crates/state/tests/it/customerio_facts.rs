@@ -14,7 +14,8 @@ fn paid(fields: Value) -> Value {
 fn cio_c05_three_order_paid_of_one_order_are_one_payment() {
     let mut story = Story::new();
     for id in ["01HB4HBDKTFWYZCK01DMRSWRFD", "01HB4HBDKTFWYZCK01DMRSWRFE", "01HB4HBDKTFWYZCK01DMRSWRFF"] {
-        let body = json!({"name": "order_paid", "id": id, "data": paid(json!({})), "timestamp": 1_773_500_400});
+        let body =
+            json!({"name": "order_paid", "id": id, "data": paid(json!({})), "timestamp": 1_773_500_400});
         story.track(http::Method::POST, "5/events", &body);
     }
     assert_eq!(story.count(EventName::OrderPaid), 1);

@@ -7,7 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
-use commerce::{DeadLetter, EventName, EventTime, Fact, Metric, PersonId, Profile, ReceivedTime, WorkspaceId};
+use commerce::{
+    DeadLetter, EventName, EventTime, Fact, Metric, PersonId, Profile, ReceivedTime, WorkspaceId,
+};
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
@@ -27,6 +29,9 @@ pub(crate) struct Stored {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
+
+/// The last record of each key, `None` after a tombstone.
+pub(crate) type Last<T> = Vec<(String, Option<T>)>;
 
 /// Everything from the door to the published records.
 pub(crate) struct Story {
@@ -202,7 +207,8 @@ impl Story {
 
     pub(crate) fn stripe(&mut self, body: &Value) {
         let (t, body) = (self.now.0 / commerce::time::SECOND, body.to_string());
-        let signature = format!("t={t},v1={}", hex::encode(sign("whsec_dev", format!("{t}.{body}").as_bytes())));
+        let signature =
+            format!("t={t},v1={}", hex::encode(sign("whsec_dev", format!("{t}.{body}").as_bytes())));
         let line = (Method::POST, "/webhooks/stripe/payment", None);
         assert_eq!(self.call(line, &[("stripe-signature", &signature)], &body), 200);
     }
@@ -259,6 +265,15 @@ impl Story {
         self.orders[&format!("demo:{id}")].as_ref().unwrap()
     }
 
+    pub(crate) fn has_order(&self, id: &str) -> bool {
+        self.orders.get(&format!("demo:{id}")).is_some_and(Option::is_some)
+    }
+
+    /// True where a tombstone stands for a handle.
+    pub(crate) fn is_gone(&self, kind: Kind, value: &str) -> bool {
+        self.profiles.get(&format!("demo:{}", self.id(kind, value))).is_some_and(Option::is_none)
+    }
+
     pub(crate) fn id(&self, kind: Kind, value: &str) -> PersonId {
         let identifier = match kind {
             Kind::ShopifyCustomer => Identifier { kind, space: SHOP.to_owned(), value: value.to_owned() },
@@ -295,7 +310,7 @@ impl Story {
     }
 
     /// What is left at the end, without what depends on the order of processing.
-    pub(crate) fn settled(&self) -> (Vec<(String, Option<View>)>, Vec<(String, Option<Profile>)>) {
+    pub(crate) fn settled(&self) -> (Last<View>, Last<Profile>) {
         let profiles = self.profiles.iter().map(|(key, profile)| {
             let settled = |profile: &Profile| Profile { as_of: ReceivedTime(0), ..profile.clone() };
             (key.clone(), profile.as_ref().map(settled))

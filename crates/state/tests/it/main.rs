@@ -6,6 +6,7 @@
 mod analytics_facts;
 mod customerio_facts;
 mod fixture;
+mod privacy;
 mod records_facts;
 mod sequenzy_facts;
 mod shopify_facts;

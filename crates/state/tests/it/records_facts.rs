@@ -61,8 +61,7 @@ fn rec_c05_two_requests_with_one_key_are_one_row() {
     let line = || (http::Method::POST, "/public/v1/records/orders/append", None);
     let headers = [("authorization", "Bearer dev-records-key"), ("idempotency-key", "k")];
     // Both are taken before either is processed.
-    let stored: Vec<(u16, Option<Stored>)> =
-        (0..2).map(|_| story.store(line(), &headers, &body)).collect();
+    let stored: Vec<(u16, Option<Stored>)> = (0..2).map(|_| story.store(line(), &headers, &body)).collect();
     for (status, stored) in &stored {
         assert_eq!(*status, 200);
         story.take(stored.as_ref().unwrap());
@@ -92,7 +91,10 @@ fn rec_c07_an_upsert_keeps_what_it_leaves_out_and_null_clears_attributes_alone()
     upsert(&mut story, "b", json!({"city": "Lynn"}));
     let jane = story.profile(Kind::Email, JANE);
     assert_eq!((jane.contact.first_name.as_deref(), jane.orders_count), (Some("Jane"), 4));
-    assert_eq!((jane.attributes["city"].as_str(), jane.attributes["plan"].as_str()), (r#""Lynn""#, r#""gold""#));
+    assert_eq!(
+        (jane.attributes["city"].as_str(), jane.attributes["plan"].as_str()),
+        (r#""Lynn""#, r#""gold""#)
+    );
     story.at("2026-03-14T16:02:00Z");
     upsert(&mut story, "c", json!({"first_name": null, "order_count": null, "plan": null}));
     let jane = story.profile(Kind::Email, JANE);

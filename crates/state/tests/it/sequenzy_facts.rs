@@ -9,8 +9,7 @@ use crate::fixture::*;
 const JANE: &str = "jane@example.com";
 
 fn push(fields: Value) -> Value {
-    let least =
-        json!({"orderId": "o-1", "totalCents": 5000, "currency": "USD", "customer": {"email": JANE}});
+    let least = json!({"orderId": "o-1", "totalCents": 5000, "currency": "USD", "customer": {"email": JANE}});
     with(least, fields)
 }
 
@@ -37,7 +36,8 @@ fn seq_c07_the_same_push_after_a_year_of_other_traffic_adds_nothing() {
     story.sequenzy(&push(ordered.clone()));
     for month in 4..=12 {
         for n in 0..20 {
-            let other = json!({"orderId": format!("other-{month}-{n}"), "customer": {"email": "x@example.com"}});
+            let other =
+                json!({"orderId": format!("other-{month}-{n}"), "customer": {"email": "x@example.com"}});
             story.at(&format!("2026-{month:02}-14T16:00:00Z")).sequenzy(&push(other));
         }
     }

@@ -125,7 +125,10 @@ fn shop_c17_a_customer_without_totals_leaves_the_stored_ones_as_they_are() {
     story.shopify("orders/create", &order(totals));
     let before = story.profile(Kind::Email, JANE).clone();
     assert_eq!((before.orders_count, before.total_spent.minor), (5, 25_000));
-    story.shopify("orders/updated", &updated(3, json!({"financial_status": "pending", "customer": {"id": 7}})));
+    story.shopify(
+        "orders/updated",
+        &updated(3, json!({"financial_status": "pending", "customer": {"id": 7}})),
+    );
     let after = story.profile(Kind::Email, JANE);
     assert_eq!((after.orders_count, after.total_spent), (5, before.total_spent));
     assert_eq!(after.reported, before.reported);
@@ -134,7 +137,8 @@ fn shop_c17_a_customer_without_totals_leaves_the_stored_ones_as_they_are() {
 #[test]
 fn shop_c18_the_shops_totals_are_published_and_an_older_delivery_does_not_set_them_back() {
     let mut story = Story::new();
-    let report = |count: u32, spent: &str| json!({"customer": {"id": 7, "orders_count": count, "total_spent": spent}});
+    let report =
+        |count: u32, spent: &str| json!({"customer": {"id": 7, "orders_count": count, "total_spent": spent}});
     story.shopify("orders/updated", &updated(5, report(5, "250.00")));
     let published = |story: &Story| {
         let jane = story.profile(Kind::Email, JANE);

@@ -94,7 +94,9 @@ fn str_c16_a_failure_is_no_payment() {
 #[test]
 fn str_c19_a_payment_changes_neither_the_gross_nor_the_orders() {
     let mut story = Story::new();
-    story.sequenzy(&json!({"orderId": "o-1", "totalCents": 5000, "currency": "USD", "customer": {"email": JANE}}));
+    story.sequenzy(
+        &json!({"orderId": "o-1", "totalCents": 5000, "currency": "USD", "customer": {"email": JANE}}),
+    );
     let before = story.profile(Kind::Email, JANE).clone();
     story.stripe(&succeeded("evt_1", THEN, json!({"amount_paid": 10_000})));
     let after = story.profile(Kind::Email, JANE);
