@@ -14,7 +14,7 @@ use stream::{Context, Failure};
 
 use crate::people;
 use crate::processor::StateStage;
-use crate::tables::{self, COMPONENT, LINK, ORDER, ORDER_OF, get, put};
+use crate::tables::{self, COMPONENT, LINK, MEMBER, ORDER, ORDER_OF, get, put};
 use crate::{FACTS, ORDERS};
 
 /// As many handles of one delivery are linked; nobody has more, and each pair costs.
@@ -285,7 +285,7 @@ impl StateStage {
     /// under another id now.
     pub(crate) fn changed_people(&self, ctx: &Context<'_>) -> Result<Changed, Failure> {
         let mut changed = Changed::default();
-        for (table, forwards) in [(tables::PERSON, false), (LINK, true)] {
+        for (table, forwards) in [(tables::PERSON, false), (LINK, true), (MEMBER, false)] {
             for key in ctx.changed(table) {
                 let Some((workspace, handle)) = tables::read_person(&key) else { continue };
                 let workspace = WorkspaceId::try_new(workspace).map_err(Failure::Fatal)?;

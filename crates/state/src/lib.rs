@@ -11,6 +11,7 @@
 //! or not at all. A person who asked to be forgotten is gone from all of these with the fact `customer.deleted`; their
 //! orders stay as amounts without a person. Everything of a workspace is in one partition, so linking and moving is local and atomic.
 
+mod audience;
 mod identity;
 mod moment;
 mod order;

@@ -21,7 +21,7 @@ use crate::tables::{self, PERSON, PERSON_ORDER, get, put};
 const LONGEST_TEXT: usize = 512;
 /// More attributes of one person aren't kept; those that are known go on changing.
 const MOST_ATTRIBUTES: usize = 300;
-/// As many orders are looked at to add what came after a reported total.
+/// As many orders of a handle are looked at for audiences, and to add what came after a reported total.
 const MOST_SHARES: usize = 10_000;
 
 /// What is kept of one handle.
@@ -332,11 +332,9 @@ pub(crate) fn known(
     if !all.asserted {
         return Ok(None);
     }
-    if all.reported_count.is_some() || all.reported_spent.is_some() {
-        for key in keys {
-            let shares = ctx.scan(PERSON_ORDER, key, None, MOST_SHARES);
-            known.shares.extend(shares.iter().filter_map(|(_, share)| postcard::from_bytes(share).ok()));
-        }
+    for key in keys {
+        let shares = ctx.scan(PERSON_ORDER, key, None, MOST_SHARES);
+        known.shares.extend(shares.iter().filter_map(|(_, share)| postcard::from_bytes(share).ok()));
     }
     let as_of = ReceivedTime(all.as_of);
     let value = |dated: Option<Dated>| dated.map(|d| d.value).filter(|value| !value.is_empty());

@@ -34,8 +34,14 @@ pub(crate) const COMPONENT: Table = Table { number: 10, name: "components", orde
 pub(crate) const ORDER_OF: Table = Table { number: 11, name: "orders_of", ordered: true };
 /// A handle's key to what its person asked for: [`crate::privacy`]'s notice.
 pub(crate) const NOTICE: Table = Table { number: 12, name: "notices", ordered: false };
+/// A workspace to its clock: see [`crate::audience`].
+pub(crate) const CLOCK: Table = Table { number: 13, name: "clocks", ordered: false };
+/// A person's key to [`commerce::audience::Membership`].
+pub(crate) const MEMBER: Table = Table { number: 14, name: "members", ordered: false };
+/// Whose membership is to be asked about again, by time: see [`due`]. No value.
+pub(crate) const DUE: Table = Table { number: 15, name: "due", ordered: true };
 
-pub(crate) const ALL: [Table; 13] = [
+pub(crate) const ALL: [Table; 16] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -49,6 +55,9 @@ pub(crate) const ALL: [Table; 13] = [
     COMPONENT,
     ORDER_OF,
     NOTICE,
+    CLOCK,
+    MEMBER,
+    DUE,
 ];
 
 /// Reads a value.
@@ -99,8 +108,7 @@ pub(crate) fn read_person(key: &[u8]) -> Option<(&str, PersonId)> {
 pub(crate) fn person_order(person: &[u8], placed_at: EventTime, order: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(person.len() + 8 + order.len());
     key.extend_from_slice(person);
-    // With the sign bit flipped, bytes sort as the numbers do.
-    key.extend_from_slice(&(placed_at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    key.extend_from_slice(&sorting(placed_at));
     key.extend_from_slice(order);
     key
 }
@@ -108,7 +116,33 @@ pub(crate) fn person_order(person: &[u8], placed_at: EventTime, order: &[u8]) ->
 /// The instant of a key that [`person_order`] made.
 pub(crate) fn placed_at(person: &[u8], key: &[u8]) -> Option<EventTime> {
     let (at, _) = key.get(person.len()..)?.split_first_chunk::<8>()?;
-    Some(EventTime((u64::from_be_bytes(*at) ^ (1 << 63)).cast_signed()))
+    Some(sorted(*at))
+}
+
+/// The key of a person's next date in a workspace; of `None` what all of them start with.
+pub(crate) fn due(workspace: &str, entry: Option<(EventTime, &[u8])>) -> Vec<u8> {
+    let mut key = workspace.as_bytes().to_vec();
+    key.push(0);
+    if let Some((at, person)) = entry {
+        key.extend_from_slice(&sorting(at));
+        key.extend_from_slice(person);
+    }
+    key
+}
+
+/// Date and person of a key that [`due`] made.
+pub(crate) fn read_due<'a>(prefix: &[u8], key: &'a [u8]) -> Option<(EventTime, &'a [u8])> {
+    let (at, person) = key.get(prefix.len()..)?.split_first_chunk::<8>()?;
+    Some((sorted(*at), person))
+}
+
+/// With the sign bit flipped, bytes sort as the numbers do.
+fn sorting(at: EventTime) -> [u8; 8] {
+    (at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+fn sorted(bytes: [u8; 8]) -> EventTime {
+    EventTime((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod analytics_facts;
+mod audiences;
 mod customerio_facts;
 mod fixture;
 mod privacy;
