@@ -186,6 +186,9 @@ def item(line, amount):
         "quantity": line["quantity"],
         "price": amount(line["price"]),
         "discount": amount(line["total_discount"]),
+        "category": None,
+        "brand": line.get("vendor"),
+        "allocations": [],
     }
 
 
@@ -236,6 +239,8 @@ def order_of(said):
     order["counted_at"] = order["paid_at"]
     order["counted"] = order["paid_at"] is not None and not order["qa"]
     order["person_id"] = person_of(by_source)
+    order["context"] = None
+    order["carts"] = []
     order["flags"] = []
     settle(order, by_source)
     return order
@@ -382,6 +387,17 @@ def profile(workspace, said, bought):
         "aov": mean(spent[BASE], len(in_base)),
         "first_order_at": min(placed, default=None),
         "last_order_at": max(placed, default=None),
+        # The shops of this test report no totals, payments, consent or attributes.
+        "reported": dict.fromkeys(
+            ["orders_count", "orders_count_at", "total_spent", "total_spent_at", "last_order_at"]
+        ),
+        "payment_status": None,
+        "last_payment_at": None,
+        "payment_failed_at": None,
+        "created_at": None,
+        "attributes": {},
+        "consent": [],
+        "tags": [],
         "flags": ["fx_missing"] if len(in_base) < len(bought) else [],
     }
 

@@ -1,15 +1,113 @@
 //! A cell: sums by name, and whether they moved after their window had closed.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use commerce::time::{Day, Zone};
-use commerce::{Currency, EventTime, Metric, ReceivedTime, WorkspaceId};
+use commerce::{EventTime, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
-/// Which cell: the metric, its day and its currency.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub(crate) struct Place {
-    pub(crate) metric: String,
+/// As many figures as a cell may have.
+pub(crate) const WIDTH: usize = 8;
+
+/// What a cell's figures move by, in the order of its aggregation's names.
+pub(crate) type Sums = [i64; WIDTH];
+
+/// Which cell of a workspace: the metric, its day, and its dimensions in the order of the aggregation's `cut`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) metric: Cow<'a, str>,
     pub(crate) day: Day,
-    pub(crate) currency: Currency,
+    pub(crate) dimensions: Vec<Cow<'a, str>>,
+}
+
+/// Longer texts of a dimension are cut: a key is bounded, and what is cut beyond this is told apart by nobody.
+const LONGEST_TEXT: usize = 200;
+
+impl Place<'_> {
+    /// The key of the cell's state: workspace, metric and day, then one text per dimension.
+    pub(crate) fn key(&self, workspace: &WorkspaceId) -> Result<Vec<u8>, postcard::Error> {
+        // Room for most keys, so that it isn't moved as it grows.
+        let mut key = postcard::to_extend(&(workspace, &self.metric, self.day), Vec::with_capacity(96))?;
+        for text in &self.dimensions {
+            key = postcard::to_extend(text, key)?;
+        }
+        Ok(key)
+    }
+
+    /// Reads the key back.
+    pub(crate) fn read(key: &[u8]) -> Result<(WorkspaceId, Place<'static>), postcard::Error> {
+        let ((workspace, metric, day), mut rest): ((WorkspaceId, String, Day), _) =
+            postcard::take_from_bytes(key)?;
+        let mut dimensions = Vec::new();
+        while !rest.is_empty() {
+            let (text, after): (String, _) = postcard::take_from_bytes(rest)?;
+            dimensions.push(Cow::Owned(text));
+            rest = after;
+        }
+        Ok((workspace, Place { metric: Cow::Owned(metric), day, dimensions }))
+    }
+}
+
+/// What one fact moves: cells and by how much. An aggregation adds to it, and never sees whether what it adds is what
+/// holds now or what is taken back.
+#[derive(Debug)]
+pub(crate) struct Deltas<'a> {
+    metric: &'static str,
+    sign: i64,
+    cells: BTreeMap<Place<'a>, Sums>,
+}
+
+impl<'a> Deltas<'a> {
+    /// Nothing moves yet.
+    pub(crate) fn new() -> Self {
+        Self { metric: "", sign: 1, cells: BTreeMap::new() }
+    }
+
+    /// Says to what the next additions belong: the metric, and whether they hold (1) or are taken back (-1).
+    pub(crate) fn turn_to(&mut self, metric: &'static str, sign: i64) {
+        (self.metric, self.sign) = (metric, sign);
+    }
+
+    /// Adds to a cell.
+    pub(crate) fn add<const N: usize>(
+        &mut self,
+        day: Day,
+        dimensions: impl IntoIterator<Item = Cow<'a, str>>,
+        figures: [i64; N],
+    ) {
+        const { assert!(N <= WIDTH, "a cell has at most WIDTH figures") };
+        let dimensions = dimensions.into_iter().map(cut_either).collect();
+        let place = Place { metric: Cow::Borrowed(self.metric), day, dimensions };
+        for (sum, figure) in self.cells.entry(place).or_default().iter_mut().zip(figures) {
+            // Amounts and counts from outside are bounded, so the few of one fact can't leave 64 bits.
+            *sum = sum.saturating_add(figure.saturating_mul(self.sign));
+        }
+    }
+
+    /// The cells that move; the others are left out.
+    pub(crate) fn moved(self) -> impl Iterator<Item = (Place<'a>, Sums)> {
+        self.cells.into_iter().filter(|(_, sums)| sums.iter().any(|sum| *sum != 0))
+    }
+}
+
+/// The text, or as much of it as a dimension may have.
+pub(crate) fn cut(text: &str) -> &str {
+    let mut end = text.len().min(LONGEST_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn cut_either(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
+        Cow::Owned(mut text) => {
+            text.truncate(cut(&text).len());
+            Cow::Owned(text)
+        }
+    }
 }
 
 /// The stored form; `values` are in the order of the metric's names.
@@ -46,21 +144,23 @@ impl Cell {
         Ok(())
     }
 
-    /// The published form.
+    /// The published form. `cut` names the dimensions, `values` the figures.
     pub(crate) fn metric(
         &self,
         workspace: WorkspaceId,
-        place: &Place,
-        names: &[&str],
+        place: &Place<'_>,
+        cut: &[&str],
+        values: &[&str],
         zone: &Zone,
     ) -> Metric {
+        let named = |(name, text): (&&str, &Cow<'_, str>)| ((*name).to_owned(), text.clone().into_owned());
         Metric {
             workspace,
-            metric: place.metric.clone(),
+            metric: place.metric.clone().into_owned(),
             window: "day".to_owned(),
             window_start: place.day.to_string(),
-            dimensions: [("currency".to_owned(), place.currency.to_string())].into(),
-            values: names
+            dimensions: cut.iter().zip(&place.dimensions).map(named).collect(),
+            values: values
                 .iter()
                 .zip(&self.values)
                 .map(|(name, value)| ((*name).to_owned(), *value))
@@ -69,6 +169,7 @@ impl Cell {
             corrected: self.revision > 0,
             as_of: ReceivedTime(self.as_of),
             window_end_at: Some(end_of(zone, place.day)),
+            members: None,
         }
     }
 }
@@ -76,4 +177,36 @@ impl Cell {
 /// The end of a day, exclusive.
 pub(crate) fn end_of(zone: &Zone, day: Day) -> EventTime {
     zone.start_of(Day(day.0.saturating_add(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use commerce::Currency;
+
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_from_its_key() {
+        let workspace = WorkspaceId::try_new("demo").unwrap();
+        for dimensions in [vec![], vec!["USD".into()], vec!["USD".into(), "".into(), "ü".into()]] {
+            let place = Place { metric: "revenue".into(), day: Day(-3), dimensions };
+            assert_eq!(Place::read(&place.key(&workspace).unwrap()).unwrap(), (workspace.clone(), place));
+        }
+    }
+
+    #[test]
+    fn the_keys_of_revenue_are_those_that_are_stored_since_it_had_no_other_dimension() {
+        let workspace = WorkspaceId::try_new("demo").unwrap();
+        let place = Place { metric: "revenue".into(), day: Day(20_500), dimensions: vec!["USD".into()] };
+        let stored = postcard::to_allocvec(&(&workspace, ("revenue", Day(20_500), Currency::USD))).unwrap();
+        assert_eq!(place.key(&workspace).unwrap(), stored);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_letters() {
+        let mut deltas = Deltas::new();
+        deltas.add(Day(1), ["x".into(), format!("x{}", "ü".repeat(200)).into()], [1]);
+        let (place, _) = deltas.moved().next().unwrap();
+        assert_eq!((place.dimensions[0].len(), place.dimensions[1].len()), (1, 199));
+    }
 }

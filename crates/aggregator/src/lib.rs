@@ -9,10 +9,45 @@
 //! day or person, a refund and a retraction all move the right cells, and any order of processing ends in the same
 //! sums. No late fact is dropped: a cell that moves after its window has closed raises its `revision` and says
 //! `corrected`.
+//!
+//! | metric | cut by | figures |
+//! |---|---|---|
+//! | `revenue` | currency | gross, orders, items, discount, shipping, tax, refund_amount, refunds |
+//! | `revenue_by_source` | currency, source | the same |
+//! | `revenue_by_channel` | currency, source, utm_campaign, utm_source, utm_medium | revenue, orders |
+//! | `revenue_by_coupon` | currency, source, coupon | revenue, orders, discount |
+//! | `revenue_by_device`, `_platform`, `_country` | currency, source, device (platform, country) | revenue, orders |
+//! | `revenue_by_product` | currency, source, item_id | revenue, quantity, orders |
+//! | `revenue_by_buyer` | currency, source, buyer (`new`, `returning`, `guest`) | revenue, orders |
+//! | `product_name` | item_id, title | none: the title is the name; not by day |
+//!
+//! All but the last are per day of the workspace's zone. `source` is the one whose word counts for the order, and a
+//! refund stands on its own day.
+//!
+//! [`aggregation`] says what is summed: one file per metric. [`processor`] adds and publishes, whatever the metric.
+//!
+//! What isn't a sum is kept as what it is, per person an ordered list of what matters ([`people`]): [`funnel`] keeps
+//! the set of actors of each day, which any range is united from; [`cohorts`], [`attribution`] and [`abandonment`] move
+//! cells by what the list says after a fact less what it said before.
 
+mod abandonment;
+mod aggregation;
+mod attribution;
+mod buyer;
 mod cell;
+mod channel;
+mod cohorts;
+mod coupon;
+mod funnel;
+mod kept;
+mod people;
+mod place;
 mod processor;
+mod product;
 mod revenue;
+mod rows;
+mod source;
+mod title;
 
 pub use processor::Aggregator;
 
@@ -20,6 +55,8 @@ use service::stage::Plan;
 use service::{Config, Metrics, Readiness, Shutdown};
 use stream::Table;
 use topics::Topic;
+
+use crate::rows::{PEOPLE, SETS};
 
 pub(crate) const STAGE: &str = "aggregator";
 pub(crate) const METRICS: usize = 0;
@@ -31,6 +68,12 @@ pub(crate) const CELL: Table = Table { number: 0, name: "cells", ordered: false 
 /// the marks `revision` and `corrected` alone, which are history; no figure depends on it. `zone:workspace` to the
 /// zone in which its days are cut.
 pub(crate) const CLOCK: Table = Table { number: 1, name: "clock", ordered: false };
+/// `workspace`, person, time of payment and order to what was bought: the purchases of a person in their order.
+pub(crate) const BUYER: Table = Table { number: 2, name: "buyers", ordered: true };
+/// `workspace`, product, time of payment and order to the title that the order says.
+pub(crate) const TITLE: Table = Table { number: 3, name: "titles", ordered: true };
+/// `workspace` and product to the latest of its titles. Written only when that changes.
+pub(crate) const NAME: Table = Table { number: 4, name: "names", ordered: false };
 
 /// What the stage reads, keeps and writes.
 pub const PLAN: Plan = Plan {
@@ -38,7 +81,7 @@ pub const PLAN: Plan = Plan {
     input: Topic::Facts,
     changelog: Topic::AggregatorChangelog,
     outputs: &[Topic::Metrics, Topic::DeadLetters],
-    tables: &[CELL, CLOCK],
+    tables: &[CELL, CLOCK, BUYER, TITLE, NAME, PEOPLE, SETS],
     storage: |config| {
         let kept = &config.aggregator;
         service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)
@@ -54,8 +97,9 @@ pub fn run(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let grace = config.aggregator.grace.0;
+    let quiet = config.aggregator.abandoned_after.0;
     let settings = config.aggregator.stage();
     service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {
-        Ok(Box::new(Aggregator::new(parts, grace)?))
+        Ok(Box::new(Aggregator::new(parts, grace)?.abandoned_after(quiet)))
     })
 }

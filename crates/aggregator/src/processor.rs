@@ -7,22 +7,28 @@ use commerce::letter::WHOLE;
 use commerce::order::Figures;
 use commerce::time::Zone;
 use commerce::{Fact, Outcome, ReceivedTime, WorkspaceId};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use service::stage::{Letters, Parts, decode, encode_error};
-use stream::{Context, Failure, Poison, Processor, Record, Table};
+use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
+use crate::aggregation::{self, deltas};
 use crate::cell::{Cell, Place, end_of};
-use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE, revenue};
+use crate::kept::{get, put, unreadable_key};
+use crate::rows::{Book, SETS};
+use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE, buyer, funnel, people, title};
 
 /// The stored clock is behind the true one by at most this, so that not every fact has to store it.
 const CLOCK_STEP: i64 = 60 * commerce::time::SECOND;
+
+/// The abandonment window of R12.1.
+const ABANDONED_AFTER: i64 = 3600 * commerce::time::SECOND;
 
 /// The stage's logic.
 pub struct Aggregator {
     zones: HashMap<WorkspaceId, Zone>,
     grace: i64,
+    /// How long a cart may rest before it is abandoned.
+    quiet: i64,
     decoder: Decoder,
     metrics: Encoder,
     letters: Letters,
@@ -35,11 +41,19 @@ impl Aggregator {
         Ok(Self {
             zones: parts.workspaces.iter().map(|w| (w.id.clone(), w.zone.clone())).collect(),
             grace: i64::try_from(grace.as_micros()).unwrap_or(i64::MAX),
+            quiet: ABANDONED_AFTER,
             decoder: parts.schemas.decoder(),
             metrics: parts.schemas.encoder(Topic::Metrics)?,
             letters: Letters::new(parts, STAGE, LETTERS)?,
             value: Vec::new(),
         })
+    }
+
+    /// A cart that was quiet for `quiet` is abandoned (60 minutes unless said).
+    #[must_use]
+    pub fn abandoned_after(mut self, quiet: Duration) -> Self {
+        self.quiet = i64::try_from(quiet.as_micros()).unwrap_or(i64::MAX);
+        self
     }
 
     /// Days were cut in the zone that is stored here: with another one a fact would take back from a day what was
@@ -82,12 +96,26 @@ impl Processor for Aggregator {
         };
         Self::check_zone(ctx, &fact.workspace, zone)?;
         let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
-        for (place, delta) in revenue::deltas(fact.before.as_ref(), fact.after.as_ref(), zone) {
-            let key = key(&fact.workspace, &place)?;
+        let closed_before = clock.saturating_sub(self.grace);
+        let mut deltas = deltas(&fact, zone);
+        if fact.before != fact.after {
+            buyer::apply(&fact, zone, ctx, &mut deltas)?;
+            title::apply(&fact, ctx)?;
+        }
+        let mut book = Book::new(ctx, fact.workspace.as_str(), zone, fact.received_at, closed_before);
+        people::apply(&mut book, &fact, self.quiet)?;
+        let people = std::mem::take(&mut book.moves).settle();
+        let people = people.into_iter().map(|(spot, sums)| (spot.place(), sums));
+        let sums = deltas.moved().map(|(place, sums)| (place, sums.to_vec()));
+        for (place, sums) in sums.chain(people) {
+            let figures = aggregation::named(&place.metric).map_or(0, |known| known.figures.len());
+            let key = place.key(&fact.workspace).map_err(|e| unreadable_key(&e))?;
             let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
-            let closed = clock >= end_of(zone, place.day).0.saturating_add(self.grace);
-            cell.add(&delta, closed, fact.received_at)
-                .map_err(|e| Failure::Fatal(format!("{} {}: {e}", fact.workspace, place.day)))?;
+            let closed = end_of(zone, place.day).0 <= closed_before;
+            let sums = sums.get(..figures.min(sums.len())).unwrap_or_default();
+            cell.add(sums, closed, fact.received_at).map_err(|e| {
+                Failure::Fatal(format!("{} {} {}: {e}", fact.workspace, place.metric, place.day))
+            })?;
             put(ctx, CELL, &key, &cell)?;
         }
         ctx.count([Outcome::Published.as_str(), "", fact.source.as_str()]);
@@ -97,12 +125,32 @@ impl Processor for Aggregator {
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
         for key in ctx.changed(CELL) {
             let Some(cell) = get::<Cell>(ctx, CELL, &key)? else { continue };
-            let (workspace, place) = read_key(&key)?;
+            let (workspace, place) = Place::read(&key).map_err(|e| unreadable_key(&e))?;
+            let Some(known) = aggregation::named(&place.metric) else {
+                return Err(Failure::Fatal(format!(
+                    "there is no aggregation of the metric {}",
+                    place.metric
+                )));
+            };
             let zone = self.zones.get(&workspace).cloned().unwrap_or_else(Zone::utc);
-            let metric = cell.metric(workspace, &place, &revenue::NAMES, &zone);
+            let metric = cell.metric(workspace, &place, known.cut, known.figures, &zone);
             self.value.clear();
             self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
             ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))?;
+        }
+        for key in ctx.changed(SETS) {
+            let Some(chunk) = get::<funnel::Chunk>(ctx, SETS, &key)? else { continue };
+            let metric = funnel::metric(&key, &chunk, &self.zones)?;
+            self.value.clear();
+            self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
+            ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))?;
+        }
+        for (key, metric) in title::changed(ctx)? {
+            self.value.clear();
+            if let Some(metric) = &metric {
+                self.metrics.encode(metric, &mut self.value).map_err(|e| encode_error(&e))?;
+            }
+            ctx.emit(METRICS, Some(ctx.partition()), key.as_bytes(), metric.map(|_| self.value.as_slice()))?;
         }
         Ok(())
     }
@@ -119,23 +167,70 @@ impl Processor for Aggregator {
     }
 }
 
-fn key(workspace: &WorkspaceId, place: &Place) -> Result<Vec<u8>, Failure> {
-    postcard::to_allocvec(&(workspace, place)).map_err(|e| Failure::Fatal(format!("a cell's key: {e}")))
-}
+#[cfg(test)]
+pub(crate) mod samples;
 
-fn read_key(key: &[u8]) -> Result<(WorkspaceId, Place), Failure> {
-    postcard::from_bytes(key).map_err(|e| Failure::Fatal(format!("a cell's key can't be read: {e}")))
-}
+#[cfg(test)]
+mod tests {
+    use commerce::event::Campaign;
+    use commerce::order::Figures;
+    use commerce::time::DAY;
+    use commerce::{Currency, EventTime, Money, PersonId};
 
-fn get<T: DeserializeOwned>(ctx: &Context<'_>, table: Table, key: &[u8]) -> Result<Option<T>, Failure> {
-    ctx.get(table, key)
-        .map(|bytes| postcard::from_bytes(&bytes))
-        .transpose()
-        .map_err(|e| Failure::Fatal(format!("stored state of table {} can't be read: {e}", table.name)))
-}
+    use super::samples::Folded;
+    use crate::aggregation;
+    use crate::aggregation::samples::{line, paid};
 
-fn put<T: Serialize>(ctx: &mut Context<'_>, table: Table, key: &[u8], value: &T) -> Result<(), Failure> {
-    let bytes = postcard::to_allocvec(value)
-        .map_err(|e| Failure::Fatal(format!("state of table {} can't be stored: {e}", table.name)))?;
-    ctx.put(table, key, &bytes)
+    #[test]
+    fn a_fact_that_moves_nothing_publishes_nothing() {
+        let mut folded = Folded::new();
+        let view = Figures { items: vec![line("A", "Nano", 1, 100)], ..paid(100, 1) };
+        folded.order(None, Some(&view));
+        assert!(folded.published > 0);
+        let entries = folded.metrics.len();
+        folded.order(Some(&view), Some(&view));
+        folded.order(None, None);
+        let unpaid = Figures { counted: false, counted_at: None, ..paid(100, 1) };
+        folded.order(None, Some(&unpaid));
+        assert_eq!((folded.published, folded.metrics.len()), (0, entries));
+    }
+
+    #[test]
+    fn an_order_that_stops_counting_leaves_nothing_in_any_metric() {
+        let mut folded = Folded::new();
+        let view = Figures {
+            items: vec![line("A", "Nano", 1, 100)],
+            coupon_codes: vec!["vip".into()],
+            person_id: Some(PersonId(1)),
+            campaign: Some(Campaign { campaign: Some("spring".into()), ..Campaign::default() }),
+            refunds: [("r".to_owned(), Money::new(40, Currency::USD))].into(),
+            refund_times: [("r".to_owned(), EventTime(61 * DAY))].into(),
+            ..paid(100, 1)
+        };
+        folded.order(None, Some(&view));
+        // An order alone opens no cart, and with a campaign of its own it is credited.
+        let others = ["carts", "abandoned_value", "unattributed"];
+        let all = || aggregation::ALL.iter().map(|known| known.metric).chain(["product_name", "funnel"]);
+        let metrics = || all().filter(|metric| !others.contains(metric));
+        for metric in metrics() {
+            assert!(!folded.cells(metric).is_empty(), "{metric}");
+        }
+        folded.order(Some(&view), Some(&Figures { qa: true, ..view.clone() }));
+        for metric in metrics() {
+            assert!(folded.cells(metric).is_empty(), "{metric}");
+        }
+    }
+
+    #[test]
+    fn a_breakdown_that_moves_after_its_day_says_that_it_was_corrected() {
+        let mut folded = Folded::new();
+        let view = paid(100, 1);
+        folded.order_on(1, None, Some(&view));
+        folded.order_on(9, Some(&view), Some(&Figures { country: Some("DE".into()), ..view.clone() }));
+        let corrected = |name: &str| {
+            let mut cells = folded.metrics.values().filter(|metric| metric.metric == name);
+            cells.clone().count() > 0 && cells.all(|cell| cell.corrected)
+        };
+        assert!(corrected("revenue_by_country") && !corrected("revenue_by_device") && !corrected("revenue"));
+    }
 }

@@ -3,68 +3,49 @@
 //! A counted order stands on the day of its payment with its gross total; a refund stands on its own day. Both move
 //! when the order's view moves.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use commerce::Money;
 use commerce::order::Figures;
 use commerce::time::Zone;
 
-use crate::cell::Place;
+use crate::aggregation::{Aggregation, Of, bounded};
+use crate::cell::Deltas;
 
-/// The metric's name.
-pub(crate) const METRIC: &str = "revenue";
+/// All of the workspace.
+pub(crate) const AGGREGATION: Aggregation = Aggregation {
+    metric: "revenue",
+    cut: &["currency"],
+    figures: &FIGURES,
+    of: Of::Order(|view, zone, deltas| add(view, zone, deltas, None)),
+};
 
-/// The figures of a cell, in stored order. New ones are added at the end.
-pub(crate) const NAMES: [&str; 8] =
+/// The figures of a cell.
+pub(crate) const FIGURES: [&str; 8] =
     ["gross", "orders", "items", "discount", "shipping", "tax", "refund_amount", "refunds"];
 
-/// Changes by cell.
-pub(crate) type Deltas = BTreeMap<Place, [i64; NAMES.len()]>;
-
-/// Adds what an order stands for, times `sign`.
-pub(crate) fn add(view: &Figures, zone: &Zone, sign: i64, deltas: &mut Deltas) {
-    if view.qa {
-        return;
-    }
-    if let (true, Some(at), Some(total)) = (view.counted, view.counted_at, view.total) {
-        let place = Place { metric: METRIC.to_owned(), day: zone.day_of(at), currency: total.currency };
+/// Adds what an order stands for, cut by the currency and `by`.
+pub(crate) fn add<'a>(view: &'a Figures, zone: &Zone, deltas: &mut Deltas<'a>, by: Option<&'a str>) {
+    let dimensions =
+        |money: &'a Money| [Some(money.currency.as_str()), by].into_iter().flatten().map(Cow::Borrowed);
+    if let (true, Some(at), Some(total)) = (view.counted, view.counted_at, &view.total) {
         let minor = |money: Option<Money>| money.map_or(0, |money| money.minor);
         let figures = [
             total.minor,
             1,
-            view.item_count,
+            bounded(view.item_count),
             minor(view.discount_total),
             minor(view.shipping_total),
             minor(view.tax_total),
             0,
             0,
         ];
-        accumulate(deltas.entry(place).or_default(), &figures, sign);
+        deltas.add(zone.day_of(at), dimensions(total), figures);
     }
     for (id, amount) in &view.refunds {
-        let Some(at) = view.refund_times.get(id) else { continue };
-        let place = Place { metric: METRIC.to_owned(), day: zone.day_of(*at), currency: amount.currency };
-        accumulate(deltas.entry(place).or_default(), &[0, 0, 0, 0, 0, 0, amount.minor, 1], sign);
-    }
-}
-
-/// What moves between two views: cells that don't move are left out.
-pub(crate) fn deltas(before: Option<&Figures>, after: Option<&Figures>, zone: &Zone) -> Deltas {
-    let mut deltas = Deltas::new();
-    if let Some(view) = before {
-        add(view, zone, -1, &mut deltas);
-    }
-    if let Some(view) = after {
-        add(view, zone, 1, &mut deltas);
-    }
-    deltas.retain(|_, figures| figures.iter().any(|figure| *figure != 0));
-    deltas
-}
-
-fn accumulate(sums: &mut [i64; NAMES.len()], figures: &[i64; NAMES.len()], sign: i64) {
-    for (sum, figure) in sums.iter_mut().zip(figures) {
-        // Amounts from outside are below 10^15, so a handful of them can't leave 64 bits; a count of items could.
-        *sum = sum.saturating_add(figure.saturating_mul(sign));
+        if let Some(at) = view.refund_times.get(id) {
+            deltas.add(zone.day_of(*at), dimensions(amount), [0, 0, 0, 0, 0, 0, amount.minor, 1]);
+        }
     }
 }
 
@@ -74,28 +55,27 @@ mod tests {
     use commerce::{Currency, EventTime};
 
     use super::*;
+    use crate::aggregation::samples::{moved, paid};
 
-    fn paid(minor: i64, day: i64) -> Figures {
-        Figures {
-            counted: true,
-            counted_at: Some(EventTime(day * DAY)),
-            total: Some(Money::new(minor, Currency::USD)),
-            item_count: 2,
-            ..Figures::default()
-        }
+    /// The cells of the metric that move, as day and figures.
+    fn revenue(before: Option<&Figures>, after: Option<&Figures>) -> Vec<(i32, Vec<i64>)> {
+        let cells = moved(before, after).into_iter().filter(|cell| cell.metric == "revenue");
+        cells.map(|cell| (cell.day, cell.sums)).collect()
     }
 
     #[test]
     fn a_changed_amount_moves_its_cell_by_the_difference() {
-        let deltas = deltas(Some(&paid(100, 1)), Some(&paid(250, 1)), &Zone::utc());
-        assert_eq!(deltas.values().collect::<Vec<_>>(), [&[150, 0, 0, 0, 0, 0, 0, 0]]);
+        let moved = revenue(Some(&paid(100, 1)), Some(&paid(250, 1)));
+        assert_eq!(moved, [(1, vec![150, 0, 0, 0, 0, 0, 0, 0])]);
     }
 
     #[test]
     fn a_changed_day_moves_the_order_from_one_cell_to_the_other() {
-        let deltas = deltas(Some(&paid(100, 1)), Some(&paid(100, 2)), &Zone::utc());
-        assert_eq!(deltas.len(), 2);
-        assert_eq!(deltas.values().map(|f| f[0]).collect::<Vec<_>>(), [-100, 100]);
+        let moved = revenue(Some(&paid(100, 1)), Some(&paid(100, 2)));
+        assert_eq!(
+            moved.iter().map(|(day, sums)| (*day, sums[0])).collect::<Vec<_>>(),
+            [(1, -100), (2, 100)]
+        );
     }
 
     #[test]
@@ -103,15 +83,14 @@ mod tests {
         let mut after = paid(100, 1);
         after.refunds.insert("r".into(), Money::new(40, Currency::USD));
         after.refund_times.insert("r".into(), EventTime(60 * DAY));
-        let deltas = deltas(Some(&paid(100, 1)), Some(&after), &Zone::utc());
-        let (place, figures) = deltas.iter().next().unwrap();
-        assert_eq!((place.day.0, figures[6], figures[7]), (60, 40, 1));
-        assert_eq!(deltas.len(), 1);
+        let moved = revenue(Some(&paid(100, 1)), Some(&after));
+        assert_eq!(moved, [(60, vec![0, 0, 0, 0, 0, 0, 40, 1])]);
     }
 
     #[test]
     fn a_test_order_is_in_no_figure() {
         let view = Figures { qa: true, ..paid(100, 1) };
-        assert!(deltas(None, Some(&view), &Zone::utc()).is_empty());
+        assert_eq!(revenue(None, Some(&view)), []);
+        assert_eq!(revenue(Some(&paid(100, 1)), Some(&view)).len(), 1);
     }
 }

@@ -20,6 +20,7 @@ pub mod fact;
 pub mod id;
 pub mod identity;
 pub mod letter;
+pub mod members;
 pub mod metric;
 pub mod money;
 pub mod order;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::members::Written;
 use crate::{EventTime, ReceivedTime, WorkspaceId};
 
 /// One record per (workspace, metric, window, dimensions).
@@ -29,10 +30,14 @@ pub struct Metric {
     pub as_of: ReceivedTime,
     /// End of the window, exclusive; absent for `all`.
     pub window_end_at: Option<EventTime>,
+    /// Of a set: who is in it ([`Members`](crate::members::Members)). A union of sets over days counts each member once.
+    #[serde(default)]
+    pub members: Option<Written>,
 }
 
 impl Metric {
-    /// The record key: `workspace:metric:window:start:dimension=value,…`.
+    /// The record key: `workspace:metric:window:start:dimension=value,…`. In a value `%`, `,` and `=` are written as in
+    /// a URL: dimensions hold text from outside, and two cells must never share a key.
     pub fn key(&self) -> String {
         let mut key = format!("{}:{}:{}:{}:", self.workspace, self.metric, self.window, self.window_start);
         for (i, (name, value)) in self.dimensions.iter().enumerate() {
@@ -41,8 +46,44 @@ impl Metric {
             }
             key.push_str(name);
             key.push('=');
-            key.push_str(value);
+            for letter in value.chars() {
+                match letter {
+                    '%' => key.push_str("%25"),
+                    ',' => key.push_str("%2C"),
+                    '=' => key.push_str("%3D"),
+                    letter => key.push(letter),
+                }
+            }
         }
         key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_in_a_dimension_makes_two_cells_share_a_key() {
+        let key = |dimensions: &[(&str, &str)]| {
+            let dimensions = dimensions.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let metric = Metric {
+                workspace: WorkspaceId::try_new("demo").unwrap(),
+                metric: "revenue".to_owned(),
+                window: "day".to_owned(),
+                window_start: "2026-01-31".to_owned(),
+                dimensions,
+                values: BTreeMap::new(),
+                revision: 0,
+                corrected: false,
+                as_of: ReceivedTime(0),
+                window_end_at: None,
+                members: None,
+            };
+            metric.key()
+        };
+        assert_eq!(key(&[("currency", "USD")]), "demo:revenue:day:2026-01-31:currency=USD");
+        assert_ne!(key(&[("a", "x,b=y"), ("b", "z")]), key(&[("a", "x"), ("b", "y,b=z")]));
+        assert_ne!(key(&[("a", "%2C")]), key(&[("a", ",")]));
     }
 }

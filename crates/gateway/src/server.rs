@@ -10,6 +10,7 @@ use axum::Router;
 use axum::middleware::map_response;
 use axum::response::Response;
 use commerce::Source;
+use service::docs;
 use service::health::{self, Part};
 use service::http::{self as server, BindError, Limits};
 use service::metrics::{Gauge, Metrics};
@@ -179,7 +180,7 @@ impl Door {
 }
 
 fn router(intake: Arc<Intake>, readiness: Readiness, metrics: Metrics) -> Router {
-    let ops = health::ops_router(readiness, metrics).layer(map_response(name));
+    let ops = health::ops_router(readiness, metrics).merge(docs::router()).layer(map_response(name));
     Router::new().fallback(intake::handle).with_state(intake).merge(ops)
 }
 

@@ -78,12 +78,15 @@ struct State {
     client: Option<TcpStream>,
     decision: Option<Decision>,
     answer: Option<Vec<u8>>,
+    /// What the client is told in its place.
+    instead: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
     Release,
     Cut,
+    Answer,
 }
 
 impl FaultProxy {
@@ -177,6 +180,13 @@ impl Held {
         self.caught.decide(Decision::Cut);
     }
 
+    /// Tells the client something else than the broker does: what follows the correlation id. A request that is held
+    /// never arrives; one whose answer is held was carried out.
+    pub fn answer_with(&self, body: &[u8]) {
+        body.clone_into(&mut self.caught.lock().instead);
+        self.caught.decide(Decision::Answer);
+    }
+
     /// Closes the client's side only. [`Held::release`] then brings the request to the broker long after the client has
     /// given it up, as a network does that delays a packet.
     pub fn abandon(&self) {
@@ -210,6 +220,11 @@ impl Caught {
             .wait_timeout_while(self.lock(), within, |state| !until(state))
             .unwrap_or_else(PoisonError::into_inner);
         until(&waited.0)
+    }
+
+    /// The whole frame that the client is told.
+    fn instead(&self, correlation: i32) -> Vec<u8> {
+        [&correlation.to_be_bytes()[..], &self.lock().instead].concat()
     }
 
     /// Holds the thread until there is a decision.
@@ -279,9 +294,17 @@ impl Inner {
                 let mut awaiting = awaited.lock().unwrap_or_else(PoisonError::into_inner);
                 awaiting.insert(header.correlation, (way, Arc::clone(&caught)));
                 drop(awaiting);
-                if way == Way::Request && caught.hold(client)? == Decision::Cut {
-                    let _ = client.shutdown(Shutdown::Both);
-                    return Err(io::ErrorKind::ConnectionAborted.into());
+                let decision = if way == Way::Request { caught.hold(client)? } else { Decision::Release };
+                match decision {
+                    Decision::Release => {}
+                    Decision::Cut => {
+                        let _ = client.shutdown(Shutdown::Both);
+                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    }
+                    Decision::Answer => {
+                        write_frame(client, &caught.instead(header.correlation))?;
+                        continue;
+                    }
                 }
             }
             write_frame(broker, &frame)?;
@@ -293,15 +316,17 @@ impl Inner {
 fn pass_answers(broker: &mut TcpStream, client: &mut TcpStream, awaited: &Awaited) -> io::Result<()> {
     let mut gone = false;
     loop {
-        let frame = read_frame(broker)?;
-        let correlation = frame.first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
-        let rule =
-            correlation.and_then(|id| awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&id));
+        let mut frame = read_frame(broker)?;
+        let correlation = frame.first_chunk().map(|bytes| i32::from_be_bytes(*bytes)).unwrap_or(-1);
+        let rule = awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&correlation);
         if let Some((way, caught)) = rule {
             caught.lock().answer = Some(frame.clone());
             caught.changed.notify_all();
-            if way == Way::Answer && caught.hold(client)? == Decision::Cut {
-                return broker.shutdown(Shutdown::Both);
+            let decision = if way == Way::Answer { caught.hold(client)? } else { Decision::Release };
+            match decision {
+                Decision::Release => {}
+                Decision::Cut => return broker.shutdown(Shutdown::Both),
+                Decision::Answer => frame = caught.instead(correlation),
             }
         }
         // A client that has gone leaves the broker to itself, which may still have something to answer.
@@ -441,6 +466,23 @@ mod tests {
         assert!(held.wait_until_held(SOON) && held.answer(SOON).is_some());
         held.cut();
         assert!(read_frame(&mut client).is_err());
+    }
+
+    #[test]
+    fn a_client_is_told_something_else_whether_the_broker_was_asked_or_not() {
+        let (proxy, mut client) = proxy();
+        for (n, held) in
+            [(1, proxy.hold("me", ApiKey::EndTxn)), (2, proxy.hold_answer("me", ApiKey::TxnOffsetCommit))]
+        {
+            let key = if n == 1 { ApiKey::EndTxn } else { ApiKey::TxnOffsetCommit };
+            write_frame(&mut client, &request(key, n, "me")).unwrap();
+            assert!(held.wait_until_held(SOON));
+            held.answer_with(b"no");
+            assert_eq!(read_frame(&mut client).unwrap(), [&n.to_be_bytes()[..], b"no"].concat());
+            assert_eq!(held.answer(Duration::ZERO).is_some(), n == 2);
+        }
+        write_frame(&mut client, &request(ApiKey::Fetch, 3, "me")).unwrap();
+        assert_eq!(read_frame(&mut client).unwrap(), 3_i32.to_be_bytes());
     }
 
     #[test]

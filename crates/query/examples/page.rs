@@ -36,6 +36,7 @@ fn metric(
         corrected: false,
         as_of: ReceivedTime(now().0 - 2_000_000),
         window_end_at: None,
+        members: None,
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use commerce::members::Members;
 use commerce::time::Day;
 use commerce::{Metric, ReceivedTime};
 use hashbrown::{HashMap, HashSet};
@@ -71,11 +72,18 @@ impl<'a> Place<'a> {
 #[derive(Clone, Debug)]
 pub struct Cell {
     values: Arc<[(Arc<str>, i64)]>,
+    /// Of a set: its members as they were written, which is short for the many small ones.
+    members: Option<Arc<[u8]>>,
     /// True once its window had closed and it changed.
     pub corrected: bool,
 }
 
 impl Cell {
+    /// The members of a set; of what isn't one, none.
+    pub fn members(&self) -> Option<Members> {
+        Members::read(self.members.as_deref()?).ok()
+    }
+
     /// A value; 0 where the cell doesn't have it.
     pub fn value(&self, name: &str) -> i64 {
         self.values.iter().find(|(known, _)| &**known == name).map_or(0, |(_, value)| *value)
@@ -120,7 +128,8 @@ impl Series {
 /// All series of one figure.
 #[derive(Clone, Debug, Default)]
 pub struct Figure {
-    series: BTreeMap<Box<str>, Arc<Series>>,
+    /// The names are shared too: a figure by product has a great many, and each snapshot copies the map.
+    series: BTreeMap<Arc<str>, Arc<Series>>,
     /// The newest arrival that a cell of it contains.
     pub as_of: Option<ReceivedTime>,
 }
@@ -158,11 +167,16 @@ impl Cells {
             }
             return;
         };
-        let series = figure.series.entry(place.dimensions.into()).or_insert_with(|| {
-            Arc::new(Series { dimensions: Arc::new(metric.dimensions.clone()), windows: BTreeMap::new() })
-        });
+        if !figure.series.contains_key(place.dimensions) {
+            let dimensions = Arc::new(metric.dimensions.clone());
+            let new = Series { dimensions, windows: BTreeMap::new() };
+            figure.series.insert(place.dimensions.into(), Arc::new(new));
+        }
+        let Some(series) = figure.series.get_mut(place.dimensions) else { return };
         let values = metric.values.iter().map(|(name, value)| (names.get(name), *value)).collect();
-        Arc::make_mut(series).windows.insert(place.window, Cell { values, corrected: metric.corrected });
+        let members = metric.members.as_ref().map(|members| members.0.as_slice().into());
+        let cell = Cell { values, members, corrected: metric.corrected };
+        Arc::make_mut(series).windows.insert(place.window, cell);
         figure.as_of = figure.as_of.max(Some(metric.as_of));
     }
 }
@@ -185,6 +199,7 @@ pub(crate) mod samples {
             corrected: false,
             as_of: ReceivedTime(0),
             window_end_at: None,
+            members: None,
         }
     }
 

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
 
 use crate::range;
+use crate::reports::{attribution, cohorts, top_products};
 use crate::tenants::Refused;
 
 /// Why a request isn't answered.
@@ -21,6 +22,24 @@ pub enum Error {
     /// `currency` is no ISO 4217 code.
     #[error("Invalid currency")]
     InvalidCurrency,
+    /// `source` is no source key.
+    #[error("Invalid source")]
+    InvalidSource,
+    /// §6.4
+    #[error("Invalid limit")]
+    InvalidLimit,
+    /// §6.11
+    #[error("Invalid attribution model")]
+    InvalidModel,
+    /// §6.11
+    #[error("Invalid attribution window")]
+    InvalidWindow,
+    /// §6.12
+    #[error("Invalid months")]
+    InvalidMonths,
+    /// §6.13
+    #[error("user_id is required")]
+    UserIdRequired,
     /// The query string can't be decoded.
     #[error("Invalid query")]
     InvalidQuery,
@@ -53,9 +72,16 @@ impl Error {
         match self {
             Self::InvalidKey => StatusCode::UNAUTHORIZED,
             Self::SecretKeyRequired | Self::ForeignHost => StatusCode::FORBIDDEN,
-            Self::InvalidRange | Self::InvalidCurrency | Self::InvalidQuery | Self::Unsupported(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::InvalidRange
+            | Self::InvalidCurrency
+            | Self::InvalidSource
+            | Self::InvalidLimit
+            | Self::InvalidModel
+            | Self::InvalidWindow
+            | Self::InvalidMonths
+            | Self::UserIdRequired
+            | Self::InvalidQuery
+            | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loading | Self::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
@@ -98,6 +124,27 @@ impl From<Refused> for Error {
 impl From<range::Invalid> for Error {
     fn from(_: range::Invalid) -> Self {
         Self::InvalidRange
+    }
+}
+
+impl From<attribution::Invalid> for Error {
+    fn from(invalid: attribution::Invalid) -> Self {
+        match invalid {
+            attribution::Invalid::Model => Self::InvalidModel,
+            attribution::Invalid::Window => Self::InvalidWindow,
+        }
+    }
+}
+
+impl From<cohorts::Invalid> for Error {
+    fn from(_: cohorts::Invalid) -> Self {
+        Self::InvalidMonths
+    }
+}
+
+impl From<top_products::InvalidLimit> for Error {
+    fn from(_: top_products::InvalidLimit) -> Self {
+        Self::InvalidLimit
     }
 }
 

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use commerce::{Currency, EventTime};
+use commerce::{Currency, EventTime, PersonId, Source};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -20,10 +20,12 @@ use tokio::sync::Semaphore;
 use crate::error::Error;
 use crate::page::{self, unless_known};
 use crate::range::{Asked, Range};
-use crate::reports::{Question, Report, outcomes, summary, usage};
+use crate::reports::{
+    Question, Report, attribution, cohorts, outcomes, summary, top_products, usage, user_journey,
+};
 use crate::snapshot::{Published, Reading, Workspace};
 use crate::tenants::{Tenant, Tenants};
-use crate::{live, orders, people};
+use crate::{csv, live, orders, people};
 
 /// How many dashboards may be watched at once.
 const STREAMS: usize = 256;
@@ -93,6 +95,7 @@ type Parameters = Result<Query<Vec<(String, String)>>, axum::extract::rejection:
 /// All routes of the service except health and metrics.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
+        .route("/v1/api/analytics/ecommerce/user-journey", get(journey))
         .route("/v1/api/analytics/ecommerce/{report}", get(report))
         .route("/v1/metrics/outcomes", get(outcomes_report))
         .route("/v1/metrics/usage", get(usage_report))
@@ -106,6 +109,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/assets/icon.svg", get(|headers: HeaderMap| async move { page::ICON.answer(&headers) }))
         .route("/dashboard/access", get(access))
         .route("/dashboard/stream", get(stream))
+        .merge(service::docs::router())
         .fallback(|| async { Error::NotFound })
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .layer(middleware::from_fn_with_state(Arc::clone(&app), frame))
@@ -146,7 +150,28 @@ async fn report(
 ) -> Result<Response, Error> {
     let tenant = app.tenants.authenticate(&headers)?;
     let report = Report::parse(&name).ok_or(Error::NotFound)?;
-    let view = View::read(&parameters?.0, tenant, (app.now)())?;
+    let parameters = parameters?.0;
+    let view = View::read(&parameters, tenant, (app.now)())?;
+    let limit = match report {
+        Report::TopProducts => top_products::limit(value(&parameters, "limit"))?,
+        _ => 0,
+    };
+    let asked = |name| value(&parameters, name);
+    let attribution = match report {
+        Report::Attribution => attribution::Asked::read(asked("model"), asked("window"))?,
+        _ => attribution::Asked::default(),
+    };
+    let ranged = asked("start").is_some() && asked("end").is_some();
+    let months = asked("months").filter(|_| report == Report::Cohorts);
+    let today = tenant.zone.day_of((app.now)());
+    let cohorts = cohorts::Asked::read(months, ranged.then_some(view.range), today)?;
+    // Whose first purchase it was doesn't depend on the source that is asked for.
+    if report == Report::Cohorts && view.source.is_some() {
+        return Err(Error::Unsupported("source"));
+    }
+    if report == Report::Funnel && asked("ordered").is_some_and(|text| text != "false") {
+        return Err(Error::Unsupported("ordered"));
+    }
     let snapshot = app.published.snapshot();
     loaded(&app)?;
     let workspace = snapshot.workspace(tenant.id.as_str());
@@ -155,8 +180,60 @@ async fn report(
         range: view.range,
         base: tenant.base,
         currency: view.currency,
+        source: view.source,
+        limit,
+        attribution,
+        cohorts,
     };
-    Ok(json(&headers, report.json(&question)?))
+    let body = report.json(&question)?;
+    if wants_csv(&headers) {
+        let mut response =
+            tagged(&headers, report.table().of(&body)?, "text/csv; charset=utf-8; header=present");
+        // What a table has no place for.
+        for (name, member) in [
+            ("x-currency", "currency"),
+            ("x-as-of", "as_of"),
+            ("x-corrected", "corrected"),
+            ("x-days", "days"),
+        ] {
+            if let Some(text) = csv::member(&body, member)
+                && let Ok(text) = HeaderValue::from_str(&text)
+            {
+                response.headers_mut().insert(name, text);
+            }
+        }
+        return Ok(response);
+    }
+    Ok(json(&headers, body))
+}
+
+async fn journey(State(app): Shared, parameters: Parameters, headers: HeaderMap) -> Result<Response, Error> {
+    let tenant = app.tenants.authenticate(&headers)?;
+    let parameters = parameters?.0;
+    let user_id = value(&parameters, "user_id").ok_or(Error::UserIdRequired)?;
+    let view = View::of_all_sources(&parameters, tenant, (app.now)())?;
+    loaded(&app)?;
+    let stores = app.published.stores();
+    let workspace = tenant.id.as_str();
+    // Any identifier of the person finds the journey (D-ANA-18), and a person id does so before there is a profile.
+    let profile = people::find(&stores.people, workspace, user_id);
+    let person = profile.map(|profile| profile.person_id).or_else(|| PersonId::parse(user_id.trim()));
+    let (from, to) = (tenant.zone.start_of(view.range.first()), tenant.zone.start_of(view.range.end()));
+    let events = person.map(|person| stores.journeys.of(workspace, person, from, to)).unwrap_or_default();
+    answer(&headers, &user_journey::of(user_id, events, tenant.base))
+}
+
+/// True when the client names CSV before JSON and before everything.
+fn wants_csv(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut kinds = accepted.flat_map(|value| value.split(',')).filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next()?.to_ascii_lowercase();
+        let refused = parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        (!refused).then_some(kind)
+    });
+    kinds.find(|kind| matches!(kind.as_str(), "text/csv" | "application/json" | "*/*"))
+        == Some("text/csv".to_owned())
 }
 
 async fn outcomes_report(State(app): Shared, headers: HeaderMap) -> Result<Response, Error> {
@@ -181,7 +258,7 @@ async fn summary_report(
 ) -> Result<Response, Error> {
     let tenant = app.tenants.authenticate(&headers)?;
     let now = (app.now)();
-    let view = View::read(&parameters?.0, tenant, now)?;
+    let view = View::of_all_sources(&parameters?.0, tenant, now)?;
     let workspace = workspace(&app, &headers)?;
     answer(&headers, &summary::of(tenant, workspace.as_deref(), view.range, view.currency, now))
 }
@@ -252,11 +329,12 @@ fn own_name(app: &App, headers: &HeaderMap) -> Result<(), Error> {
     if own { Ok(()) } else { Err(Error::ForeignHost) }
 }
 
-/// The range and currency parameters, read for a workspace.
+/// The range, currency and source parameters, read for a workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct View {
     pub(crate) range: Range,
     pub(crate) currency: Option<Currency>,
+    pub(crate) source: Option<Source>,
 }
 
 impl View {
@@ -265,11 +343,9 @@ impl View {
         tenant: &Tenant,
         now: EventTime,
     ) -> Result<Self, Error> {
-        // Each names a part of the figures that isn't kept apart yet.
-        for name in ["source", "exclude_flagged"] {
-            if value(parameters, name).is_some_and(|text| text != "false") {
-                return Err(Error::Unsupported(name));
-            }
+        // Names a part of the figures that isn't kept apart yet.
+        if value(parameters, "exclude_flagged").is_some_and(|text| text != "false") {
+            return Err(Error::Unsupported("exclude_flagged"));
         }
         let asked = Asked {
             days: value(parameters, "days"),
@@ -278,7 +354,19 @@ impl View {
         };
         let range = Range::read(asked, tenant.zone.day_of(now), tenant.retention_days)?;
         let currency = value(parameters, "currency").map(Currency::parse).transpose();
-        Ok(Self { range, currency: currency.map_err(|_| Error::InvalidCurrency)? })
+        let currency = currency.map_err(|_| Error::InvalidCurrency)?;
+        let source = value(parameters, "source").map(|text| Source::parse(text).ok_or(Error::InvalidSource));
+        Ok(Self { range, currency, source: source.transpose()? })
+    }
+
+    /// The same, of an answer that has more than what is kept apart by source.
+    pub(crate) fn of_all_sources(
+        parameters: &[(String, String)],
+        tenant: &Tenant,
+        now: EventTime,
+    ) -> Result<Self, Error> {
+        let view = Self::read(parameters, tenant, now)?;
+        if view.source.is_some() { Err(Error::Unsupported("source")) } else { Ok(view) }
     }
 }
 
@@ -308,14 +396,19 @@ fn answer(headers: &HeaderMap, body: &impl Serialize) -> Result<Response, Error>
 }
 
 fn json(headers: &HeaderMap, body: Vec<u8>) -> Response {
-    let tagged = bytes::Bytes::from(body);
-    let content = tagged.clone();
-    let mut response = unless_known(headers, &tagged, move || (StatusCode::OK, content).into_response());
+    tagged(headers, body, "application/json")
+}
+
+/// An answer of a kind, or that the client has it already.
+fn tagged(headers: &HeaderMap, body: Vec<u8>, kind: &'static str) -> Response {
+    let body = bytes::Bytes::from(body);
+    let content = body.clone();
+    let mut response = unless_known(headers, &body, move || (StatusCode::OK, content).into_response());
     let known = response.headers_mut();
-    known.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    known.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     // Kept by the client alone, and asked for again each time: figures move, and keys are taken back.
     known.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    known.insert(header::VARY, HeaderValue::from_static("x-api-key, authorization"));
+    known.insert(header::VARY, HeaderValue::from_static("accept, x-api-key, authorization"));
     response
 }
 

@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `commerce.metrics.v1` | [`cells`]: the maintained figures, one immutable snapshot at a time |
 //! | `commerce.dead-letters.v1` | [`letters`]: counts by reason, and the newest few without their bodies |
+//! | `commerce.facts.v1` | [`journey`]: the last 1000 events of each person |
 //! | `commerce.profiles.v1`, `commerce.orders.v1` | [`store`]: one compact record per person and order, by every id |
 //!
 //! | out | |
 //! |---|---|
-//! | `GET /v1/api/analytics/ecommerce/{report}` | [`reports`]: `overview`, `revenue-timeseries` |
+//! | `GET /v1/api/analytics/ecommerce/{report}` | [`reports`]: `overview`, `revenue-timeseries`, `top-products`, `revenue-by-…`, `funnel`, `cart-abandonment`, `attribution`, `cohorts`, `user-journey`; [`csv`] for `Accept: text/csv` |
 //! | `GET /v1/metrics/outcomes`, `GET /v1/metrics/summary`, `GET /v1/dead-letters/summary` | what the dashboard shows |
 //! | `GET /v1/people/{id}`, `GET /v1/orders/{id}` | by any id or alias, e-mail, phone, person id |
 //! | `GET /`, `/assets/*`, `/dashboard/*` | the [`page`] and its [`live`] stream |
@@ -28,10 +29,13 @@
 
 pub mod amount;
 pub mod cells;
+pub mod csv;
 pub mod error;
 pub mod http;
+pub mod journey;
 pub mod letters;
 pub mod live;
+pub mod operations;
 pub mod orders;
 pub mod page;
 pub mod people;

@@ -45,7 +45,7 @@ impl Asked {
         tenant: &Tenant,
         now: EventTime,
     ) -> Result<Self, Error> {
-        View::read(&parameters, tenant, now)?;
+        View::of_all_sources(&parameters, tenant, now)?;
         Ok(Self(parameters))
     }
 }

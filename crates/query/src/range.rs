@@ -63,6 +63,11 @@ impl Range {
         Ok(Self { first: Day(today.0.saturating_sub(days - 1)), days })
     }
 
+    /// Every day that a figure may stand on.
+    pub fn always() -> Self {
+        Self { first: Day(-1_000_000), days: 4_000_000 }
+    }
+
     /// One day.
     pub fn day(day: Day) -> Self {
         Self { first: day, days: 1 }
@@ -177,6 +182,13 @@ mod tests {
         assert_eq!(read("start=2020-01-01&end=2026-03-15", Some(10)).unwrap(), ("2026-03-06".to_owned(), 10));
         // All of it is gone: no days, and no error.
         assert_eq!(read("start=2020-01-01&end=2020-01-31", Some(10)).unwrap().1, 0);
+    }
+
+    #[test]
+    fn ana_c15_days_are_clamped_one_end_is_ignored_and_an_end_before_its_start_is_refused() {
+        assert_eq!(read("days=400", Some(180)).unwrap().1, 180);
+        assert_eq!(read("start=2026-03-01", Some(180)), read("", Some(180)));
+        assert_eq!(read("start=2026-03-02&end=2026-03-01", Some(180)), Err(Invalid));
     }
 
     proptest! {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use commerce::order::View;
-use commerce::{DeadLetter, Metric, Profile};
+use commerce::order::{Figures, View};
+use commerce::{DeadLetter, Fact, Metric, Profile};
 use prometheus::IntCounter;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -37,7 +37,7 @@ pub(crate) struct Reader {
     pub(crate) shutdown: Shutdown,
 }
 
-const TOPICS: [Topic; 4] = [Topic::Metrics, Topic::DeadLetters, Topic::Orders, Topic::Profiles];
+const TOPICS: [Topic; 5] = [Topic::Metrics, Topic::DeadLetters, Topic::Orders, Topic::Profiles, Topic::Facts];
 
 impl Reader {
     /// Reads until the end of the service. After a failure everything is read anew into a fresh copy, while the last
@@ -148,6 +148,10 @@ impl Pass<'_> {
                 let profile: Option<Profile> = self.decode(value)?;
                 self.working.profile(key, profile.as_ref()).map_err(text)
             }
+            Some(Topic::Facts) => {
+                let fact: Option<Fact<Figures>> = self.decode(value)?;
+                fact.map_or(Ok(()), |fact| self.working.fact(&fact).map_err(text))
+            }
             Some(Topic::DeadLetters) => {
                 if let Some(letter) = self.decode::<DeadLetter>(value)? {
                     self.working.letter(&letter);
@@ -159,7 +163,7 @@ impl Pass<'_> {
     }
 
     /// Reads a value. A registry that can't answer now is waited for: the record may be fine.
-    fn decode<T: commerce::avro::Datum + serde::de::DeserializeOwned>(
+    fn decode<T: commerce::avro::Read + commerce::avro::Record + serde::de::DeserializeOwned>(
         &mut self,
         value: Option<&[u8]>,
     ) -> Result<Option<T>, String> {

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use commerce::letter::Status;
-use commerce::order::View;
-use commerce::{DeadLetter, Metric, Profile};
+use commerce::order::{Figures, View};
+use commerce::{DeadLetter, Fact, Metric, Profile};
 use hashbrown::HashMap;
 use tokio::sync::watch;
 
 use crate::cells::{Cells, Names, Place};
+use crate::journey::Journeys;
 use crate::letters::Letters;
 use crate::store::Store;
 
@@ -50,6 +51,8 @@ pub struct Stores {
     pub people: Store<Profile>,
     /// `commerce.orders.v1`.
     pub orders: Store<View>,
+    /// `commerce.facts.v1`.
+    pub journeys: Journeys,
 }
 
 /// How the reading goes.
@@ -182,6 +185,11 @@ impl Working {
     /// An order, or the end of one.
     pub fn order(&self, key: &[u8], view: Option<&View>) -> Result<(), Unreadable> {
         Ok(self.stores.orders.put(key, tenant(key)?, view)?)
+    }
+
+    /// A fact.
+    pub fn fact(&self, fact: &Fact<Figures>) -> Result<(), Unreadable> {
+        Ok(self.stores.journeys.take(fact)?)
     }
 
     /// A dead letter, or how it stands now; a record that was written twice is counted once.

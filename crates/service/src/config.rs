@@ -221,6 +221,8 @@ stages! {
         write_buffer: ByteSize,
         /// How long after its end a window may move without being marked as corrected.
         grace: Span,
+        /// How long a cart may be quiet before it is abandoned.
+        abandoned_after: Span,
     }
 }
 

@@ -11,6 +11,7 @@
 //! | parts of a service that become ready or not | `/readyz`: 200 only when all are ready, 503 otherwise and while draining |
 //! | a stage's dead letters that are our own fault | [`breaker`]: the partition is held, and `/readyz` says why |
 //! | the families of [`metrics::table`] | `/metrics`, Prometheus text |
+//! | `schemas/openapi.json` | `/openapi.json`, and `/docs` for people |
 //! | `tracing` | stderr: text on a terminal, JSON otherwise |
 //!
 //! Several services may live in one process (`up`): they share one [`Metrics`] and one [`Shutdown`], and each has a
@@ -19,6 +20,7 @@
 pub mod breaker;
 pub mod clock;
 pub mod config;
+pub mod docs;
 pub mod health;
 pub mod http;
 pub mod kafka;

@@ -14,7 +14,7 @@
 //! - **A failure to normalize** names a stable reason and the field at fault; the bytes stay in the raw topic.
 //! - The same delivery gives the same events, ids included, whenever and wherever it is read.
 //!
-//! Each source is one folder (`authenticate`, `validate`, `normalize`) and one line of [`FAMILIES`].
+//! Each source is one folder (`authenticate`, `validate`, `normalize`, `operations`) and one line of [`FAMILIES`].
 
 mod analytics;
 mod checkout;
@@ -26,6 +26,7 @@ pub mod http;
 mod json;
 mod lifesight;
 pub mod meter;
+pub mod operation;
 mod order;
 mod phone;
 mod read;
@@ -46,6 +47,8 @@ pub use crate::workspace::{Workspace, WorkspaceConfig, Workspaces};
 /// What a source brings along.
 struct Family {
     source: Source,
+    /// What the documentation says of each of its paths.
+    operations: &'static [operation::Operation],
     /// What a path of this source allows, `None` if the path is not its own.
     place: fn(path: &str) -> Option<Place>,
     accept: fn(&Request<'_>, &Workspaces, &dyn Meter) -> Decision,

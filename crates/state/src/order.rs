@@ -98,11 +98,12 @@ impl StateStage {
         if let Some((id, _)) = &buyer {
             view.person_id = Some(self.person_of(ctx, &event.workspace, *id)?);
         }
+        let outcome = observed.settle(before.as_ref(), &mut view);
         let now = buyer.as_ref().map(|(id, handle)| (handle, *id));
         people.roll_up(ctx, event, &key, (attached, before.as_ref()), (now, &view))?;
         people.store(ctx, &mut self.stored)?;
         let update = observed.new_version && event.event == EventName::OrderUpdated;
-        let stale = observed.outcome == Outcome::Stale;
+        let stale = outcome == Outcome::Stale;
         let mut last = before.as_ref().map(|before| self.encoded.push(before));
         let facts = steps(before.as_ref(), &view, update, |step, after| {
             let range = self.encoded.push(after);
@@ -129,9 +130,8 @@ impl StateStage {
         if observed.changed || facts > 0 {
             put(ctx, ORDER, &key, &state, &mut self.stored)?;
         }
-        let shadow =
-            !policy.owns(event.source, event.event) && !matches!(observed.outcome, Outcome::Duplicate(_));
-        Ok(if shadow { Outcome::Shadow } else { observed.outcome })
+        let shadow = !policy.owns(event.source, event.event) && !matches!(outcome, Outcome::Duplicate(_));
+        Ok(if shadow { Outcome::Shadow } else { outcome })
     }
 }
 

@@ -95,5 +95,6 @@ fn cell(
         corrected: false,
         as_of: ReceivedTime(count.as_of),
         window_end_at: None,
+        members: None,
     }
 }

@@ -225,3 +225,27 @@ pub(crate) fn config(client: &ClientConfig, id: &str, largest: usize) -> ClientC
         .set_log_level(RDKafkaLogLevel::Debug);
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(class: Class) -> TransactionError {
+        TransactionError { class, code: RDKafkaErrorCode::OperationTimedOut, message: String::new() }
+    }
+
+    #[test]
+    fn a_call_is_made_again_as_long_as_it_says_so_and_no_other_error_is_swallowed() {
+        let mut answers = vec![Ok(()), Err(error(Class::Retriable)), Err(error(Class::Retriable))];
+        assert!(again(|| answers.pop().unwrap()).is_ok());
+        assert!(answers.is_empty());
+        for class in [Class::Abortable, Class::Fenced, Class::Unknown] {
+            let mut calls = 0;
+            let result = again(|| {
+                calls += 1;
+                Err(error(class))
+            });
+            assert_eq!((result.unwrap_err().class, calls), (class, 1));
+        }
+    }
+}

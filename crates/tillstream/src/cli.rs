@@ -8,7 +8,8 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, explain, features, home::Home, measure, serve, tail, topic, trigger, up,
+    Output, Stop, bench, dlq, explain, features, home::Home, measure, openapi, serve, tail, topic, trigger,
+    up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -81,6 +82,9 @@ enum Command {
     /// Which tests show which capability, and how they ended.
     #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
     Features(features::Args),
+    /// Prints the description of the HTTP API, OpenAPI 3.1.
+    #[command(after_help = "Example:\n  tillstream openapi | jq '.paths | keys'")]
+    Openapi(openapi::Args),
     /// Says what a reason means (of a dead letter, a refusal, a metric) and what to do.
     #[command(after_help = "Example:\n  tillstream explain unknown_workspace")]
     Explain(explain::Args),
@@ -156,6 +160,7 @@ impl Cli {
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
             Command::Features(args) => features::run(&args),
+            Command::Openapi(args) => openapi::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Bench { command } => bench::run(&common, &command),
             Command::Config { command: ConfigCommand::Show } => {

@@ -217,6 +217,7 @@ fn announce(endpoints: &Endpoints, begun: Instant) {
     for (name, url) in [
         ("dashboard", format!("{}/", endpoints.query)),
         ("webhooks", endpoints.gateway.clone()),
+        ("API docs", format!("{}/docs", endpoints.gateway)),
         ("metrics", format!("{}/metrics", endpoints.metrics)),
         ("Kafka", endpoints.kafka.clone()),
         ("registry", endpoints.registry.clone()),

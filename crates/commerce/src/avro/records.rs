@@ -8,7 +8,8 @@ use crate::event::{
 };
 use crate::fact::RefundFact;
 use crate::letter::Status;
-use crate::order::{Figures, View};
+use crate::members::Written;
+use crate::order::{Figures, Line, View};
 use crate::person::{Identifier, Kind};
 use crate::profile::{Contact, Reported};
 use crate::{
@@ -129,7 +130,7 @@ fields! {
         id aliases source sources person_id updated_at financial_status fulfillment_status placed_at paid_at
         partially_fulfilled_at fulfilled_at cancelled_at counted counted_at total subtotal discount_total
         shipping_total tax_total refunds refund_times refunded_total net item_count items coupon_codes tags campaign
-        country context qa flags
+        country context qa flags carts
     }
     RefundFact { id amount refunded_total full }
     Profile {
@@ -140,7 +141,7 @@ fields! {
     Reported { orders_count orders_count_at total_spent total_spent_at last_order_at }
     Contact { identifiers email phone first_name last_name }
     Metric {
-        workspace metric window window_start dimensions values revision corrected as_of window_end_at
+        workspace metric window window_start dimensions values revision corrected as_of window_end_at members
     }
 }
 
@@ -215,17 +216,19 @@ impl<V: Read> Read for Fact<V> {
 /// The fields of [`View`] that figures are made of; the others are passed over.
 impl Read for Figures {
     fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
-        String::skip(input)?; // id
+        let id = Read::read(input)?;
         Vec::<String>::skip(input)?; // aliases
-        Option::<String>::skip(input)?; // source
+        let source = Read::read(input)?;
         Vec::<String>::skip(input)?; // sources
-        Option::<String>::skip(input)?; // person_id
+        let person_id = Read::read(input)?;
         Option::<i64>::skip(input)?; // updated_at
         Option::<String>::skip(input)?; // financial_status
         Option::<String>::skip(input)?; // fulfillment_status
-        for _ in 0..5 {
-            Option::<i64>::skip(input)?; // placed_at, paid_at, partially_fulfilled_at, fulfilled_at, cancelled_at
+        let placed_at = Read::read(input)?;
+        for _ in 0..3 {
+            Option::<i64>::skip(input)?; // paid_at, partially_fulfilled_at, fulfilled_at
         }
+        let cancelled_at = Read::read(input)?;
         let (counted, counted_at) = (Read::read(input)?, Read::read(input)?);
         let total = Read::read(input)?;
         Option::<Money>::skip(input)?; // subtotal
@@ -234,16 +237,19 @@ impl Read for Figures {
         let (refunds, refund_times) = (Read::read(input)?, Read::read(input)?);
         Option::<Money>::skip(input)?; // refunded_total
         Option::<Money>::skip(input)?; // net
-        let item_count = Read::read(input)?;
-        Vec::<Item>::skip(input)?; // items
-        Vec::<String>::skip(input)?; // coupon_codes
+        let (item_count, items) = (Read::read(input)?, Read::read(input)?);
+        let coupon_codes = Read::read(input)?;
         Vec::<String>::skip(input)?; // tags
-        Option::<Campaign>::skip(input)?; // campaign
-        Option::<String>::skip(input)?; // country
-        Option::<Context>::skip(input)?;
-        let qa = Read::read(input)?;
+        let (campaign, country) = (Read::read(input)?, Read::read(input)?);
+        let (context, qa) = (Read::read(input)?, Read::read(input)?);
         Vec::<String>::skip(input)?; // flags
+        let carts = Read::read(input)?;
         Ok(Self {
+            id,
+            source,
+            person_id,
+            placed_at,
+            cancelled_at,
             counted,
             counted_at,
             total,
@@ -253,8 +259,30 @@ impl Read for Figures {
             refunds,
             refund_times,
             item_count,
+            items,
+            coupon_codes,
+            campaign,
+            country,
+            context,
             qa,
+            carts,
         })
+    }
+}
+
+/// The fields of [`Item`] that figures are made of; the others are passed over.
+impl Read for Line {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        let product_id = Read::read(input)?;
+        Option::<String>::skip(input)?; // variant_id
+        let (sku, title) = (Read::read(input)?, Read::read(input)?);
+        Option::<String>::skip(input)?; // variant_title
+        let quantity = Read::read(input)?;
+        let (price, discount) = (Read::read(input)?, Read::read(input)?);
+        Option::<String>::skip(input)?; // category
+        Option::<String>::skip(input)?; // brand
+        Vec::<Allocation>::skip(input)?;
+        Ok(Self { product_id, sku, title, quantity, price, discount })
     }
 }
 
@@ -265,36 +293,10 @@ impl Skip for Money {
     }
 }
 
-impl Skip for Item {
-    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
-        for _ in 0..5 {
-            Option::<String>::skip(input)?; // product_id, variant_id, sku, title, variant_title
-        }
-        i64::skip(input)?;
-        Option::<Money>::skip(input)?; // price
-        Option::<Money>::skip(input)?; // discount
-        Option::<String>::skip(input)?; // category
-        Option::<String>::skip(input)?; // brand
-        Vec::<Allocation>::skip(input)
-    }
-}
-
 impl Skip for Allocation {
     fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
         Money::skip(input)?;
         Option::<String>::skip(input)
-    }
-}
-
-impl Skip for Context {
-    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
-        (0..3).try_for_each(|_| Option::<String>::skip(input))
-    }
-}
-
-impl Skip for Campaign {
-    fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
-        (0..4).try_for_each(|_| Option::<String>::skip(input))
     }
 }
 
@@ -341,6 +343,18 @@ impl Key for Currency {
 
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::parse(text).map_err(|_| Malformed("no ISO 4217 currency code"))
+    }
+}
+
+impl Write for Written {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_bytes(&self.0, out);
+    }
+}
+
+impl Read for Written {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        input.bytes().map(|bytes| Self(bytes.to_vec()))
     }
 }
 

@@ -17,7 +17,7 @@ mod view;
 pub use register::{Register, Version};
 pub use state::{Observed, SourceOrder, Space, State};
 pub use steps::{Step, steps};
-pub use view::{Figures, Policy, View};
+pub use view::{Figures, Line, Policy, View};
 
 #[cfg(test)]
 mod tests;

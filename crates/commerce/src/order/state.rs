@@ -62,6 +62,8 @@ pub struct SourceOrder {
     pub(super) qa: bool,
     /// Other ids and display numbers.
     pub(super) aliases: BTreeSet<String>,
+    /// Carts that it came of.
+    pub(super) carts: BTreeSet<String>,
     /// Arrival of the last purchase that the analytics API brought: see [`SourceOrder::purchased_at`].
     purchased_at: Option<ReceivedTime>,
 }
@@ -105,6 +107,12 @@ impl SourceOrder {
             rest_at: (order.refunded_rest == Some(true)).then(|| order.version.for_window(event.received_at)),
             qa: event.qa,
             aliases: event.entity.aliases.iter().cloned().collect(),
+            carts: order
+                .links
+                .iter()
+                .filter(|link| link.kind == "cart")
+                .map(|link| link.id.clone())
+                .collect(),
             purchased_at: (event.source == Source::Analytics && event.event == EventName::OrderPlaced)
                 .then_some(event.received_at),
         }
@@ -141,6 +149,7 @@ impl SourceOrder {
             rest_at: earliest(self.rest_at, other.rest_at),
             qa: self.qa || other.qa,
             aliases: self.aliases.union(&other.aliases).cloned().collect(),
+            carts: self.carts.union(&other.carts).cloned().collect(),
             purchased_at: self.purchased_at.max(other.purchased_at),
             versions: Versions::default(),
         };
@@ -243,6 +252,23 @@ pub struct Observed {
     pub new_version: bool,
     /// True when the state has changed in any way, if only in what it remembers of deliveries.
     pub changed: bool,
+    /// The level at which the delivery is known, whatever its arrival has added.
+    repeats: Option<DuplicateLevel>,
+}
+
+impl Observed {
+    /// The outcome, by the view that was published before and the one after. A call that is repeated without a time of
+    /// its own is a version of its arrival: where nothing but that time has moved, it is a repetition, the view keeps
+    /// the time that was published, and so there is no fact of it.
+    pub fn settle(&self, before: Option<&View>, view: &mut View) -> Outcome {
+        let (Some(level), Some(before)) = (self.repeats, before) else { return self.outcome };
+        let arrived = std::mem::replace(&mut view.updated_at, before.updated_at);
+        if view == before {
+            return Outcome::Duplicate(level);
+        }
+        view.updated_at = arrived;
+        self.outcome
+    }
 }
 
 impl State {
@@ -250,7 +276,7 @@ impl State {
     pub fn observe(&mut self, event: &Event) -> Observed {
         let Some(order) = &event.payload.order else {
             let outcome = Outcome::Duplicate(DuplicateLevel::Entity);
-            return Observed { outcome, new_version: false, changed: false };
+            return Observed { outcome, new_version: false, changed: false, repeats: None };
         };
         let marks = (mark(&event.keys.transport), mark(&event.keys.semantic));
         let version = Version {
@@ -297,7 +323,13 @@ impl State {
             (false, false, false) => Outcome::Duplicate(DuplicateLevel::Entity),
         };
         let new_version = !seen_transport && !seen_semantic && !matches!(outcome, Outcome::Duplicate(_));
-        Observed { outcome, new_version, changed: learned || earlier || !remembered }
+        let repeats = match (seen_transport, seen_semantic) {
+            // A sender's own key may come again with another body.
+            (_, false) => None,
+            (true, true) => Some(DuplicateLevel::Transport),
+            (false, true) => Some(DuplicateLevel::Semantic),
+        };
+        Observed { outcome, new_version, changed: learned || earlier || !remembered, repeats }
     }
 
     /// Joins two states of one order: commutative, associative, idempotent.

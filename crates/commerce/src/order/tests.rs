@@ -134,6 +134,42 @@ fn a_repetition_is_a_duplicate_at_the_level_that_caught_it() {
 }
 
 #[test]
+fn a_call_that_is_repeated_without_a_time_of_its_own_is_no_update() {
+    let at = |seconds: i64| {
+        let mut event = delivery(0, FinancialStatus::Paid, &[]);
+        let order = event.payload.order.as_mut().unwrap();
+        (order.version, order.paid_at) = (EventTime(BASE + seconds * SECOND), Some(EventTime(BASE)));
+        event
+    };
+    let mut state = join(&[at(0)]);
+    let before = state.view(&policy()).unwrap();
+    let repeat = |state: &mut State, event: &Event| {
+        let observed = state.observe(event);
+        let mut view = state.view(&policy()).unwrap();
+        (observed.settle(Some(&before), &mut view), view)
+    };
+    let (outcome, view) = repeat(&mut state, &at(5));
+    assert_eq!(outcome, Outcome::Duplicate(DuplicateLevel::Transport));
+    assert_eq!(view, before);
+    assert!(taken(Some(&before), &view, false).is_empty());
+    // The same in another delivery.
+    let mut other = at(6);
+    other.keys.transport = "other".into();
+    let (outcome, view) = repeat(&mut state, &other);
+    assert_eq!((outcome, &view), (Outcome::Duplicate(DuplicateLevel::Semantic), &before));
+    // Another total is no repetition, whatever its keys say.
+    let mut changed = at(7);
+    changed.payload.order.as_mut().unwrap().total = Some(usd(9_000));
+    let (outcome, view) = repeat(&mut state, &changed);
+    assert_eq!(outcome, Outcome::Published);
+    assert_eq!((view.total, view.updated_at), (Some(usd(9_000)), Some(EventTime(BASE + 7 * SECOND))));
+    // Nor is a later version that is another fact.
+    let mut later = at(8);
+    later.keys = Keys { transport: "new".into(), semantic: "new".into(), content: None };
+    assert_eq!(repeat(&mut state, &later).0, Outcome::Published);
+}
+
+#[test]
 fn a_claim_from_the_far_future_counts_on_the_day_of_its_arrival() {
     let mut event = delivery(0, FinancialStatus::Paid, &[]);
     event.payload.order.as_mut().unwrap().paid_at = Some(EventTime(BASE + 1000 * DAY));

@@ -1,6 +1,6 @@
 //! The view: one order as everybody sees it, a pure function of the joined state and the policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,31 +98,83 @@ pub struct View {
     pub qa: bool,
     /// Remarks: `refund_exceeds_order`, `refunded_rest`, `currency_conflict`.
     pub flags: Vec<String>,
+    /// The carts that it came of, ascending.
+    #[serde(default)]
+    pub carts: Vec<String>,
 }
 
-/// What figures are made of: the part of a [`View`] that the reader of many facts needs.
+/// What figures are made of: the part of a [`View`] that the reader of many facts needs. Each field is as in the view.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize)]
 pub struct Figures {
-    /// As in the view.
+    /// The id by which it was seen first.
+    pub id: String,
+    /// The source whose word counts.
+    pub source: Option<Source>,
+    /// Whose order it is, absent for a guest.
+    pub person_id: Option<PersonId>,
+    /// When it was placed.
+    pub placed_at: Option<EventTime>,
+    /// First evidence of a cancellation.
+    pub cancelled_at: Option<EventTime>,
+    /// True when it counts as a purchase.
     pub counted: bool,
-    /// As in the view.
+    /// The instant whose day it counts in.
     pub counted_at: Option<EventTime>,
-    /// As in the view.
+    /// Grand total.
     pub total: Option<Money>,
-    /// As in the view.
+    /// Taken off.
     pub discount_total: Option<Money>,
-    /// As in the view.
+    /// Shipping.
     pub shipping_total: Option<Money>,
-    /// As in the view.
+    /// Tax.
     pub tax_total: Option<Money>,
-    /// As in the view.
+    /// What went back, by refund id.
     pub refunds: BTreeMap<String, Money>,
-    /// As in the view.
+    /// When, by refund id.
     pub refund_times: BTreeMap<String, EventTime>,
-    /// As in the view.
+    /// Sum of quantities.
     pub item_count: i64,
-    /// As in the view.
+    /// The lines.
+    pub items: Vec<Line>,
+    /// Coupon codes, in order.
+    pub coupon_codes: Vec<String>,
+    /// Where the shopper came from.
+    pub campaign: Option<Campaign>,
+    /// ISO 3166 alpha-2.
+    pub country: Option<String>,
+    /// Where the shopper sat.
+    pub context: Option<Context>,
+    /// Test traffic.
     pub qa: bool,
+    /// The carts that it came of.
+    #[serde(default)]
+    pub carts: Vec<String>,
+}
+
+impl Figures {
+    /// When and for how much it counts as a purchase; `None` as long as it doesn't.
+    pub fn purchase(&self) -> Option<(EventTime, &Money)> {
+        let counts = self.counted && !self.qa;
+        counts.then_some(())?;
+        Some((self.counted_at?, self.total.as_ref()?))
+    }
+}
+
+/// The part of an [`Item`] that figures are made of. Each field is as in the item.
+#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+pub struct Line {
+    /// The product id as text, else the sku.
+    pub product_id: Option<String>,
+    /// Stock keeping unit.
+    pub sku: Option<String>,
+    /// Title of the product.
+    pub title: Option<String>,
+    /// How many.
+    pub quantity: i64,
+    /// Unit price.
+    pub price: Option<Money>,
+    /// Taken off this line.
+    pub discount: Option<Money>,
 }
 
 /// The id of the refund that stands for "the rest of the total went back" when no amounts were given.
@@ -213,6 +265,13 @@ impl State {
             context: pick(&orders, |o| &o.context),
             qa,
             flags,
+            carts: orders
+                .iter()
+                .flat_map(|o| &o.carts)
+                .cloned()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
         })
     }
 }

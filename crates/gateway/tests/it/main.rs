@@ -70,6 +70,16 @@ async fn a_signed_webhook_is_stored_byte_for_byte_and_then_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_documentation_is_served_to_everybody() {
+    let rig = Rig::start("docs").await;
+    let (status, document) = rig.get("/openapi.json").await;
+    assert_eq!((status, document.as_str()), (StatusCode::OK, service::docs::OPENAPI));
+    let (status, page) = rig.get("/docs").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.starts_with("<!doctype html>"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_sent_twice_meets_itself() {
     let rig = Rig::start("twice").await;
     for _ in 0..2 {

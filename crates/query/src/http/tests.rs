@@ -4,9 +4,13 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use sources::operation::Operation;
+
 use super::*;
 use crate::cells::samples::revenue;
 use crate::letters::samples::letter;
+use crate::operations::{OPERATIONS, REPORTS};
+use crate::reports::breakdown::samples as breakdown;
 use crate::reports::outcomes::samples::outcome;
 use crate::snapshot::{Trouble, Working};
 use crate::tenants::samples::tenants;
@@ -48,6 +52,30 @@ impl Service {
         let view = crate::orders::samples::order("450789469", &["#1001"]);
         working.order(b"demo:450789469", Some(&view)).unwrap();
         working.letter(&letter("a", "bad_money", "2026-03-15T10:00:00Z"));
+        service.publish();
+        service
+    }
+
+    /// The same, with a row in every list.
+    fn with_breakdowns() -> Self {
+        let mut service = Self::new(OPEN);
+        let values = [("revenue", 4_999), ("orders", 1), ("quantity", 2), ("discount", 500)];
+        for (metric, dimensions) in [
+            ("revenue_by_product", &[("item_id", "mug-blue")][..]),
+            (
+                "revenue_by_channel",
+                &[("utm_campaign", "spring"), ("utm_source", "news"), ("utm_medium", "email")],
+            ),
+            ("revenue_by_coupon", &[("coupon", "SPRING10")]),
+            ("revenue_by_device", &[("device", "mobile")]),
+            ("revenue_by_platform", &[("platform", "web")]),
+            ("revenue_by_country", &[("country", "DE")]),
+        ] {
+            let metric = breakdown::cell(metric, "2026-03-15", dimensions, &values);
+            service.working.metric(metric.key().as_bytes(), Some(&metric)).unwrap();
+        }
+        let name = breakdown::name("mug-blue", "Stoneware Mug");
+        service.working.metric(name.key().as_bytes(), Some(&name)).unwrap();
         service.publish();
         service
     }
@@ -128,7 +156,7 @@ async fn the_text_of_each_error_is_that_of_the_contract() {
         ("start=2026-03-02&end=2026-03-01", "Invalid date range"),
         ("start=2026-02-30&end=2026-03-01", "Invalid date range"),
         ("currency=XYZ", "Invalid currency"),
-        ("source=shopify", "source is not supported yet"),
+        ("source=nobody", "Invalid source"),
         ("exclude_flagged=true", "exclude_flagged is not supported yet"),
     ] {
         for report in Report::ALL {
@@ -136,6 +164,14 @@ async fn the_text_of_each_error_is_that_of_the_contract() {
             assert_eq!(service.get(&path, &[SECRET]).await, (400, error(sentence)), "{path}");
         }
     }
+    for limit in ["0", "-1", "1.5", "many"] {
+        let path = format!("/v1/api/analytics/ecommerce/top-products?limit={limit}");
+        assert_eq!(service.get(&path, &[SECRET]).await, (400, error("Invalid limit")), "{limit}");
+        // Where nothing is listed by rank, it is a parameter like any unknown one.
+        assert_eq!(service.get(&format!("{REPORT}?limit={limit}"), &[SECRET]).await.0, 200);
+    }
+    let summary = "/v1/metrics/summary?source=shopify";
+    assert_eq!(service.get(summary, &[SECRET]).await, (400, error("source is not supported yet")));
     // The key comes first: a stranger learns nothing of the rules.
     assert_eq!(service.get(&format!("{REPORT}?days=0"), &[]).await.0, 401);
     let unknown = "/v1/api/analytics/ecommerce/unheard-of";
@@ -159,6 +195,87 @@ async fn a_report_has_all_its_fields_with_exact_amounts() {
     let series = service.json("/v1/api/analytics/ecommerce/revenue-timeseries?currency=eur&days=2").await;
     assert_eq!(series["series"][0], json!({"date": "2026-03-14", "revenue": 12.34, "orders": 1}));
     assert_eq!((series["series"].as_array().unwrap().len(), &series["days"]), (2, &json!(2)));
+}
+
+#[tokio::test]
+async fn ana_c02_every_report_answers_403_to_a_publishable_key_and_200_to_a_secret_one() {
+    let service = Service::new(OPEN);
+    for report in Report::ALL {
+        let path = format!("/v1/api/analytics/ecommerce/{}", report.as_str());
+        let publishable = [("x-api-key", "pk_dev_demo")];
+        assert_eq!(service.get(&path, &publishable).await, (403, error("Secret key required")), "{path}");
+        assert_eq!(service.get(&path, &[SECRET]).await.0, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn without_data_every_report_has_its_shape_with_empty_lists() {
+    let service = Service::new(OPEN);
+    for report in Report::ALL {
+        let path = format!("/v1/api/analytics/ecommerce/{}?days=3", report.as_str());
+        let (_, body) = service.get(&path, &[("x-api-key", "sk_other")]).await;
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        // Cohorts are by months.
+        if report != Report::Cohorts {
+            assert_eq!(answer["days"], json!(3), "{path}");
+        }
+        // Every day and every step of the funnel is there, also with nothing.
+        let dense = matches!(report, Report::RevenueTimeseries | Report::Funnel);
+        if let (Some(rows), false) = (report.table().rows, dense) {
+            assert_eq!(answer[rows], json!([]), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_report_is_a_table_where_csv_is_asked_for_first() {
+    let service = Service::new(OPEN);
+    let path = "/v1/api/analytics/ecommerce/revenue-timeseries?days=2";
+    let response = service.send("GET", path, &[SECRET, ("accept", "text/csv, */*;q=0.1")]).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/csv; charset=utf-8; header=present");
+    assert_eq!(
+        (&response.headers()["x-currency"], &response.headers()["x-days"]),
+        (&"USD".parse().unwrap(), &"2".parse().unwrap())
+    );
+    assert_eq!(response.headers()["x-corrected"], "false");
+    let tag = response.headers()[header::ETAG].to_str().unwrap().to_owned();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "date,revenue,orders\r\n2026-03-14,0.00,0\r\n2026-03-15,49.99,1\r\n".as_bytes());
+    let again = [SECRET, ("accept", "text/csv"), ("if-none-match", tag.as_str())];
+    assert_eq!(service.send("GET", path, &again).await.status(), 304);
+    for accept in ["application/json, text/csv", "*/*", "text/html", "text/csv;q=0, application/json"] {
+        let response = service.send("GET", path, &[SECRET, ("accept", accept)]).await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json", "{accept}");
+    }
+    // The columns of each table are the members of its rows, or of the answer.
+    for report in Report::ALL {
+        let path = format!("/v1/api/analytics/ecommerce/{}?days=1", report.as_str());
+        let (_, body) = service.get(&path, &[SECRET, ("accept", "text/csv")]).await;
+        let columns = report.table().columns;
+        assert_eq!(body.lines().next().unwrap(), columns.join(","), "{path}");
+        if report.table().rows.is_none() {
+            let answer = service.json(&path).await;
+            assert!(columns.iter().all(|name| answer.get(name).is_some()), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_source_is_asked_for_by_its_key() {
+    let mut service = Service::new(OPEN);
+    for (source, gross) in [("shopify", 4_000), ("analytics", 999)] {
+        let mut metric = revenue("2026-03-15", "USD", &[("gross", gross), ("orders", 1)]);
+        metric.metric = "revenue_by_source".to_owned();
+        metric.dimensions.insert("source".to_owned(), source.to_owned());
+        service.working.metric(metric.key().as_bytes(), Some(&metric)).unwrap();
+    }
+    service.publish();
+    let total = async |source: &str| {
+        service.json(&format!("{REPORT}?days=1{source}")).await["total_revenue"].to_string()
+    };
+    assert_eq!(total("").await, "49.99");
+    assert_eq!(total("&source=analytics").await, "9.99");
+    assert_eq!(total("&source=stripe").await, "0.0");
 }
 
 #[tokio::test]
@@ -375,4 +492,83 @@ async fn a_stream_that_can_not_be_is_refused() {
     assert_eq!(service.app.streams.available_permits(), STREAMS - 1);
     drop(stream);
     assert_eq!(service.app.streams.available_permits(), STREAMS);
+}
+
+mod shoppers;
+
+/// A path of the documentation with its examples in it.
+fn path_of(operation: &Operation) -> String {
+    let parameters = operation.parameters.iter().filter(|parameter| parameter.required);
+    parameters.fold(operation.path.to_owned(), |path, parameter| {
+        path.replace(&format!("{{{}}}", parameter.name), &parameter.example.replace('+', "%2B"))
+    })
+}
+
+#[tokio::test]
+async fn every_answer_that_the_documentation_shows_is_the_one_that_is_given() {
+    let service = Service::with_breakdowns();
+    let mut others = Vec::new();
+    for operation in REPORTS.iter().chain(OPERATIONS).filter(|o| !matches!(o.path, "/" | "/dashboard/stream"))
+    {
+        let path = path_of(operation);
+        let path = if operation.parameters.len() > 1 { format!("{path}?days=2") } else { path };
+        let (status, body) = service.get(&path, &[SECRET, ("host", "localhost")]).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        let shown = operation.answers.iter().find(|answer| answer.status == 200).unwrap();
+        let (given, shown): (Value, Value) =
+            (serde_json::from_str(&body).unwrap(), serde_json::from_str(shown.body).unwrap());
+        if given != shown {
+            let file = format!("{}/src/operations/{}.json", env!("CARGO_MANIFEST_DIR"), operation.id);
+            if std::env::var_os("TILLSTREAM_WRITE_EXAMPLES").is_some() {
+                std::fs::write(&file, body + "\n").unwrap();
+            }
+            others.push(file);
+        }
+    }
+    assert!(others.is_empty(), "TILLSTREAM_WRITE_EXAMPLES=1 writes these anew: {others:?}");
+}
+
+#[tokio::test]
+async fn every_path_is_documented_with_its_refusals() {
+    let told: Vec<_> = REPORTS.iter().chain(OPERATIONS).map(|operation| operation.path).collect();
+    for report in Report::ALL {
+        let path = format!("/v1/api/analytics/ecommerce/{}", report.as_str());
+        assert!(told.contains(&path.as_str()), "{path} is missing in src/operations.rs");
+    }
+    let routes =
+        include_str!("../http.rs").split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    for path in routes.filter(|path| !path.starts_with("/assets/") && !path.ends_with("/{report}")) {
+        assert!(told.contains(&path), "{path} is missing in src/operations.rs");
+    }
+    let (service, loading) = (Service::new(Access::Key), Service::loading(Access::Key));
+    // A stream has no end; its refusals are those of `a_stream_that_can_not_be_is_refused`.
+    let asked = |operation: &&Operation| !operation.path.starts_with("/dashboard") && operation.path != "/";
+    for operation in REPORTS.iter().chain(OPERATIONS).filter(asked) {
+        let path = path_of(operation);
+        let refusals = [
+            service.get(&path, &[]).await,
+            service.get(&path, &[("x-api-key", "pk_dev_demo")]).await,
+            service.get(&format!("{path}?days=0"), &[SECRET]).await,
+            service.get(&format!("{path}?currency=XYZ"), &[SECRET]).await,
+            service.get(&format!("{path}?source=x"), &[SECRET]).await,
+            service.get(&format!("{path}?exclude_flagged=true"), &[SECRET]).await,
+            service.get(&format!("{path}?limit=0"), &[SECRET]).await,
+            loading.get(&path, &[SECRET]).await,
+        ];
+        for (status, body) in refusals.into_iter().filter(|(status, _)| *status != 200) {
+            let shown = operation.answers.iter().any(|answer| answer.status == status && answer.body == body);
+            assert!(shown, "{path}: {status} {body} isn't told");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_documentation_is_served_to_everybody() {
+    let service = Service::new(Access::Key);
+    let (status, body) = service.get("/openapi.json", &[]).await;
+    assert_eq!((status, body.as_str()), (200, service::docs::OPENAPI));
+    let page = service.send("GET", "/docs", &[]).await;
+    assert!(
+        page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().contains("script-src 'sha256-")
+    );
 }

@@ -2,19 +2,31 @@
 //!
 //! A report is a function `of(&Question) -> impl Serialize`. All of them read one [`Cells`] of one snapshot.
 
+mod actors;
+pub mod attribution;
+pub(crate) mod breakdown;
+pub mod cart_abandonment;
+pub mod cohorts;
+pub mod funnel;
 pub mod outcomes;
 pub mod overview;
+pub mod revenue_by_channel;
+pub mod revenue_by_coupon;
+pub mod revenue_by_place;
 pub mod revenue_timeseries;
 pub mod summary;
+pub mod top_products;
 pub mod usage;
+pub mod user_journey;
 
 use std::collections::BTreeMap;
 
-use commerce::{Currency, ReceivedTime};
+use commerce::{Currency, ReceivedTime, Source};
 use serde::Serialize;
 
 use crate::amount::Amount;
 use crate::cells::{Cells, Series};
+use crate::csv::Table;
 use crate::range::Range;
 
 /// The reports that exist, by the last part of their path.
@@ -24,17 +36,60 @@ pub enum Report {
     Overview,
     /// §6.2
     RevenueTimeseries,
+    /// §6.4
+    TopProducts,
+    /// §6.5
+    RevenueByChannel,
+    /// §6.6
+    RevenueByCoupon,
+    /// §6.7
+    RevenueByDevice,
+    /// §6.8
+    RevenueByPlatform,
+    /// §6.9
+    RevenueByCountry,
+    /// §6.3
+    Funnel,
+    /// §6.10
+    CartAbandonment,
+    /// §6.11
+    Attribution,
+    /// §6.12
+    Cohorts,
 }
 
 impl Report {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Overview, Self::RevenueTimeseries];
+    pub const ALL: [Self; 12] = [
+        Self::Overview,
+        Self::RevenueTimeseries,
+        Self::TopProducts,
+        Self::RevenueByChannel,
+        Self::RevenueByCoupon,
+        Self::RevenueByDevice,
+        Self::RevenueByPlatform,
+        Self::RevenueByCountry,
+        Self::Funnel,
+        Self::CartAbandonment,
+        Self::Attribution,
+        Self::Cohorts,
+    ];
 
     /// The last part of the path.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Overview => "overview",
             Self::RevenueTimeseries => "revenue-timeseries",
+            Self::TopProducts => "top-products",
+            Self::RevenueByChannel => "revenue-by-channel",
+            Self::RevenueByCoupon => "revenue-by-coupon",
+            Self::RevenueByDevice => "revenue-by-device",
+            Self::RevenueByPlatform => "revenue-by-platform",
+            Self::RevenueByCountry => "revenue-by-country",
+            Self::Funnel => "funnel",
+            Self::CartAbandonment => "cart-abandonment",
+            Self::Attribution => "attribution",
+            Self::Cohorts => "cohorts",
         }
     }
 
@@ -48,7 +103,42 @@ impl Report {
         match self {
             Self::Overview => serde_json::to_vec(&overview::of(question)),
             Self::RevenueTimeseries => serde_json::to_vec(&revenue_timeseries::of(question)),
+            Self::TopProducts => serde_json::to_vec(&top_products::of(question)),
+            Self::RevenueByChannel => serde_json::to_vec(&revenue_by_channel::of(question)),
+            Self::RevenueByCoupon => serde_json::to_vec(&revenue_by_coupon::of(question)),
+            Self::RevenueByDevice => serde_json::to_vec(&revenue_by_place::devices(question)),
+            Self::RevenueByPlatform => serde_json::to_vec(&revenue_by_place::platforms(question)),
+            Self::RevenueByCountry => serde_json::to_vec(&revenue_by_place::countries(question)),
+            Self::Funnel => serde_json::to_vec(&funnel::of(question)),
+            Self::CartAbandonment => serde_json::to_vec(&cart_abandonment::of(question)),
+            Self::Attribution => serde_json::to_vec(&attribution::of(question, question.attribution)),
+            Self::Cohorts => serde_json::to_vec(&cohorts::of(question, question.cohorts)),
         }
+    }
+
+    /// The part of the answer that is its table.
+    pub const fn table(self) -> Table {
+        let (rows, columns): (_, &'static [&'static str]) = match self {
+            Self::Overview => (None, &overview::COLUMNS),
+            Self::RevenueTimeseries => (Some("series"), &["date", "revenue", "orders"]),
+            Self::TopProducts => {
+                (Some("products"), &["item_id", "item_name", "revenue", "quantity", "orders"])
+            }
+            Self::RevenueByChannel => {
+                (Some("channels"), &["campaign", "source", "medium", "revenue", "orders", "conversion_rate"])
+            }
+            Self::RevenueByCoupon => (Some("coupons"), &["coupon_code", "revenue", "orders", "avg_discount"]),
+            Self::RevenueByDevice => (Some("devices"), &["device_type", "revenue", "orders"]),
+            Self::RevenueByPlatform => (Some("platforms"), &["platform", "revenue", "orders"]),
+            Self::RevenueByCountry => (Some("countries"), &["country", "revenue", "orders"]),
+            Self::Funnel => (Some("steps"), &["name", "count", "percentage"]),
+            Self::CartAbandonment => (None, &cart_abandonment::COLUMNS),
+            Self::Attribution => {
+                (Some("attributed"), &["campaign", "source", "medium", "revenue", "orders", "pct_of_total"])
+            }
+            Self::Cohorts => (Some("cohorts"), &["month", "users", "revenue_by_month"]),
+        };
+        Table { rows, columns }
     }
 }
 
@@ -63,11 +153,37 @@ pub struct Question<'a> {
     pub base: Currency,
     /// Asks for the figures of one currency by itself, in that currency (beyond the contract).
     pub currency: Option<Currency>,
+    /// Asks for the purchases of one source: those of which its word counts (beyond the contract).
+    pub source: Option<Source>,
+    /// How many rows a list of products may have.
+    pub limit: usize,
+    /// How orders are credited.
+    pub attribution: attribution::Asked,
+    /// Which cohorts.
+    pub cohorts: cohorts::Asked,
+}
+
+impl<'a> Question<'a> {
+    /// Asks for what all sources brought in.
+    pub(crate) fn of_revenue(cells: Option<&'a Cells>, range: Range, base: Currency) -> Self {
+        Self {
+            cells,
+            range,
+            base,
+            currency: None,
+            source: None,
+            limit: 0,
+            attribution: attribution::Asked::default(),
+            cohorts: cohorts::Asked::default(),
+        }
+    }
 }
 
 /// The names of the values of the figure `revenue`, as the aggregator writes them.
 mod value {
     pub(super) const FIGURE: &str = "revenue";
+    /// The same values, cut by the source too.
+    pub(super) const BY_SOURCE: &str = "revenue_by_source";
     pub(super) const GROSS: &str = "gross";
     pub(super) const ORDERS: &str = "orders";
     pub(super) const REFUND_AMOUNT: &str = "refund_amount";
@@ -85,11 +201,15 @@ struct Revenue<'a> {
 
 impl<'a> Revenue<'a> {
     fn of(question: &Question<'a>) -> Self {
-        let figure = question.cells.and_then(|cells| cells.figure(value::FIGURE));
+        let name = if question.source.is_some() { value::BY_SOURCE } else { value::FIGURE };
+        let figure = question.cells.and_then(|cells| cells.figure(name));
         let mut by_currency = BTreeMap::new();
         for series in figure.iter().flat_map(|figure| figure.series()) {
-            // A series that is cut by more than the currency is part of the one that isn't.
-            let cut = series.dimensions.get("currency").filter(|_| series.dimensions.len() == 1);
+            let source = series.dimensions.get("source").map(String::as_str);
+            // A series that is cut by more than what is asked for is part of the one that isn't.
+            let asked = source == question.source.map(Source::as_str)
+                && series.dimensions.len() == 1 + usize::from(question.source.is_some());
+            let cut = series.dimensions.get("currency").filter(|_| asked);
             if let Some(currency) = cut.and_then(|code| Currency::parse(code).ok()) {
                 by_currency.insert(currency, series);
             }
@@ -194,6 +314,15 @@ pub(crate) mod samples {
     pub(crate) fn question<'a>(cells: Option<&'a Cells>, start: &str, end: &str) -> Question<'a> {
         let asked = Asked { days: None, start: Some(start), end: Some(end) };
         let range = Range::read(asked, Day::parse(end).unwrap(), None).unwrap();
-        Question { cells, range, base: Currency::USD, currency: None }
+        Question {
+            cells,
+            range,
+            base: Currency::USD,
+            currency: None,
+            source: None,
+            limit: top_products::DEFAULT_LIMIT,
+            attribution: attribution::Asked::default(),
+            cohorts: cohorts::Asked::read(None, None, Day::parse(end).unwrap()).unwrap(),
+        }
     }
 }

@@ -83,6 +83,7 @@ pub(crate) mod samples {
             corrected: false,
             as_of: ReceivedTime(0),
             window_end_at: None,
+            members: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Basis, Question, Revenue};
+use super::{Basis, Question, Revenue, actors, cart_abandonment};
 use crate::amount::{Amount, Percent};
 
 /// The answer.
@@ -22,9 +22,9 @@ pub struct Overview {
     pub avg_order_value: Amount,
     /// Sum of quantities.
     pub total_items_sold: i128,
-    /// 0 until carts are observed (§6.10).
+    /// Abandoned of the carts that ended (§6.10).
     pub cart_abandonment_rate: Percent,
-    /// 0 until product views are observed.
+    /// Actors with `add_to_cart` of those with `view_item`.
     pub add_to_cart_rate: Percent,
     /// Days of the range.
     pub days: i32,
@@ -33,8 +33,24 @@ pub struct Overview {
     pub basis: Basis,
 }
 
+/// The figures of the answer, in their order.
+pub(super) const COLUMNS: [&str; 10] = [
+    "total_revenue",
+    "net_revenue",
+    "total_orders",
+    "total_refunds",
+    "refund_amount",
+    "avg_order_value",
+    "total_items_sold",
+    "cart_abandonment_rate",
+    "add_to_cart_rate",
+    "days",
+];
+
 /// Computes the answer.
 pub fn of(question: &Question<'_>) -> Overview {
+    let steps = actors::distinct(question, "funnel", ["step"]);
+    let did = |step| steps.get(&[step]).copied().unwrap_or(0);
     let revenue = Revenue::of(question);
     let sums = revenue.sums(revenue.currency, question.range);
     Overview {
@@ -45,8 +61,8 @@ pub fn of(question: &Question<'_>) -> Overview {
         refund_amount: sums.amount(sums.refund_amount),
         avg_order_value: sums.amount(sums.average()),
         total_items_sold: sums.items,
-        cart_abandonment_rate: Percent::of(0, 0),
-        add_to_cart_rate: Percent::of(0, 0),
+        cart_abandonment_rate: cart_abandonment::rate(question),
+        add_to_cart_rate: Percent::of(did("add_to_cart"), did("view_item")),
         days: question.range.days(),
         basis: revenue.basis(question),
     }

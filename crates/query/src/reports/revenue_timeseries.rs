@@ -87,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_series_has_exactly_days_entries_and_sums_to_the_total(
+        fn ana_c14_the_series_has_exactly_days_entries_and_sums_to_the_total(
             sales in proptest::collection::vec((-40_i32..40, 0_i64..10_000_000, 0_i64..50, "USD|EUR|JPY"), 0..60),
             days in 1_i32..60,
         ) {
@@ -100,7 +100,7 @@ mod tests {
             let text = days.to_string();
             let range = Range::read(Asked { days: Some(&text), ..Asked::default() }, today, None).unwrap();
             for currency in [None, Currency::parse("JPY").ok()] {
-                let question = Question { cells: Some(&cells), range, base: Currency::USD, currency };
+                let question = Question { range, currency, ..samples::question(Some(&cells), "2026-03-01", "2026-03-01") };
                 let (series, overview) = (of(&question), overview::of(&question));
                 prop_assert_eq!(series.days, days);
                 prop_assert_eq!(series.series.len(), usize::try_from(days).unwrap());

@@ -119,7 +119,7 @@ pub fn of(
 ) -> Summary {
     let cells = workspace.map(|workspace| &workspace.cells);
     // The shown currency chooses the series only; what is held is said all the same.
-    let question = Question { cells, range, base: tenant.base, currency: None };
+    let question = Question::of_revenue(cells, range, tenant.base);
     let mut revenue = Revenue::of(&question);
     let today = tenant.zone.day_of(now);
     let line = |revenue: &Revenue<'_>, currency: Currency| Line {

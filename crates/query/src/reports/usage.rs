@@ -61,6 +61,7 @@ mod tests {
             corrected: false,
             as_of: ReceivedTime(0),
             window_end_at: None,
+            members: None,
         }
     }
 

@@ -6,6 +6,9 @@
     reason = "a step that fails is a test that fails"
 )]
 
+mod figures;
+mod shoppers;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -84,6 +87,7 @@ fn revenue(gross: i64, orders: i64) -> Metric {
         corrected: false,
         as_of: ReceivedTime(1_000_000),
         window_end_at: None,
+        members: None,
     }
 }
 

@@ -20,6 +20,7 @@ mod door;
 mod fields;
 mod fraud;
 mod normalize;
+pub(crate) mod operations;
 mod properties;
 mod transaction;
 mod validate;
@@ -32,8 +33,14 @@ use commerce::{Mark, Source};
 use crate::http::Reply;
 use crate::{Family, Place, json};
 
-pub(crate) const FAMILY: Family =
-    Family { source: Source::Analytics, place, accept: door::accept, normalize: normalize::normalize, error };
+pub(crate) const FAMILY: Family = Family {
+    source: Source::Analytics,
+    operations: operations::OPERATIONS,
+    place,
+    accept: door::accept,
+    normalize: normalize::normalize,
+    error,
+};
 
 /// A single event, and an erasure.
 const TRACK_LIMIT: usize = 256 * 1024;

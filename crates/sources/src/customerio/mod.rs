@@ -20,6 +20,7 @@ mod call;
 mod fields;
 mod names;
 mod normalize;
+mod operations;
 mod person;
 mod validate;
 
@@ -32,8 +33,14 @@ use crate::{Family, Place, REJECTED_ITEMS, json};
 use call::Call;
 use validate::{Act, Fault};
 
-pub(crate) const FAMILY: Family =
-    Family { source: Source::Customerio, place, accept, normalize: normalize::normalize, error };
+pub(crate) const FAMILY: Family = Family {
+    source: Source::Customerio,
+    operations: operations::OPERATIONS,
+    place,
+    accept,
+    normalize: normalize::normalize,
+    error,
+};
 
 /// Beyond all limits of the contract, so that their faults are told in the shape of the operation.
 const BODY_LIMIT: usize = 1024 * 1024;

@@ -5,6 +5,7 @@
 
 mod authenticate;
 mod normalize;
+mod operations;
 mod validate;
 
 use crate::http::{Accepted, Decision, Letter, Refused, Reply, Request, stored_headers};
@@ -16,8 +17,14 @@ use commerce::reason::Failure;
 use commerce::{Mark, Reason, Source};
 use validate::{Fault, Kind};
 
-pub(crate) const FAMILY: Family =
-    Family { source: Source::Lifesight, place, accept, normalize: normalize::normalize, error };
+pub(crate) const FAMILY: Family = Family {
+    source: Source::Lifesight,
+    operations: operations::OPERATIONS,
+    place,
+    accept,
+    normalize: normalize::normalize,
+    error,
+};
 
 fn place(path: &str) -> Option<Place> {
     (path == "/transform-webhook-data").then_some(Place { body_limit: WEBHOOK_LIMIT, allow: "POST" })

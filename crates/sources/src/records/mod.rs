@@ -11,6 +11,7 @@ mod authenticate;
 mod canonical;
 pub mod import;
 mod normalize;
+mod operations;
 mod row;
 mod validate;
 
@@ -30,6 +31,7 @@ use validate::Body;
 
 pub(crate) const FAMILY: Family = Family {
     source: Source::Records,
+    operations: operations::OPERATIONS,
     place,
     accept,
     normalize: normalize::normalize,

@@ -11,6 +11,7 @@
 mod authenticate;
 mod check;
 mod normalize;
+mod operations;
 mod validate;
 
 use crate::http::{Accepted, Decision, Refused, Reply, Request, stored_headers};
@@ -21,8 +22,14 @@ use check::Fault;
 use commerce::{Mark, Reason, Source};
 use validate::{Kind, Push};
 
-pub(crate) const FAMILY: Family =
-    Family { source: Source::Sequenzy, place, accept, normalize: normalize::normalize, error };
+pub(crate) const FAMILY: Family = Family {
+    source: Source::Sequenzy,
+    operations: operations::OPERATIONS,
+    place,
+    accept,
+    normalize: normalize::normalize,
+    error,
+};
 
 /// 1 MiB (R8.6).
 const BODY_LIMIT: usize = 1024 * 1024;

@@ -6,6 +6,7 @@
 
 mod authenticate;
 mod normalize;
+mod operations;
 mod validate;
 
 use crate::http::{Accepted, Decision, Refused, Reply, Request, stored_headers};
@@ -14,8 +15,14 @@ use crate::workspace::Workspaces;
 use crate::{Family, Place, WEBHOOK_LIMIT, json};
 use commerce::{Mark, Reason, Source};
 
-pub(crate) const FAMILY: Family =
-    Family { source: Source::Shopify, place, accept, normalize: normalize::normalize, error };
+pub(crate) const FAMILY: Family = Family {
+    source: Source::Shopify,
+    operations: operations::OPERATIONS,
+    place,
+    accept,
+    normalize: normalize::normalize,
+    error,
+};
 
 fn place(path: &str) -> Option<Place> {
     validate::is_path(path).then_some(Place { body_limit: WEBHOOK_LIMIT, allow: "POST" })

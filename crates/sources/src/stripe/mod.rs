@@ -11,6 +11,7 @@
 mod authenticate;
 mod invoice;
 mod normalize;
+mod operations;
 mod refund;
 mod subscription;
 mod validate;
@@ -21,8 +22,14 @@ use crate::workspace::Workspaces;
 use crate::{Family, Place, WEBHOOK_LIMIT, json};
 use commerce::{Mark, Reason, Source};
 
-pub(crate) const FAMILY: Family =
-    Family { source: Source::Stripe, place, accept, normalize: normalize::normalize, error };
+pub(crate) const FAMILY: Family = Family {
+    source: Source::Stripe,
+    operations: operations::OPERATIONS,
+    place,
+    accept,
+    normalize: normalize::normalize,
+    error,
+};
 
 fn place(path: &str) -> Option<Place> {
     validate::tenants(path).map(|_| Place { body_limit: WEBHOOK_LIMIT, allow: "POST" })

@@ -20,6 +20,7 @@ mod facts;
 mod fixture;
 mod lifesight_door;
 mod lifesight_events;
+mod operations;
 mod order_details;
 mod records_any_bytes;
 mod records_door;

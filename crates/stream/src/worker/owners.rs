@@ -1,9 +1,15 @@
-//! Whether every partition of the input has an owner.
+//! Whether every partition of the input is assigned to somebody.
 //!
 //! A copy that comes back under its name is given what it had when it died, and nobody else is asked. If it died after
 //! it had given partitions up and before it had joined again to have them given to others, they are nobody's for as
 //! long as nobody comes or goes. So a copy that comes back looks, and if that is so it leaves and joins, which makes
-//! the group share everything out anew.
+//! the group share out anew.
+//!
+//! That takes two looks in a row that find the same, so at least six seconds, and more while the group is being shared
+//! out or the broker doesn't answer. A copy that ends before that has found out nothing; its next start begins anew.
+//! The group only knows who was given a partition: that its owner is alive is the business of the session, and that it
+//! works, of the restore. And a hand-over whose commit takes as long as two looks is taken for a partition without an
+//! owner: the copy then gives up what it has, for nothing, and restores what it is given.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,7 +20,7 @@ use rdkafka::metadata::MetadataPartition;
 use super::Worker;
 use crate::Error;
 
-/// Between two looks. A rebalance that is under way has partitions that are nobody's for less.
+/// Between two looks. A rebalance that is under way mostly has partitions that are nobody's for less.
 const PAUSE: Duration = Duration::from_secs(3);
 /// For an answer. Records wait meanwhile, and a broker that is away makes it as long as this.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -24,9 +30,10 @@ const ANSWER: Duration = Duration::from_secs(1);
 pub(super) enum Owners {
     /// To be looked at then.
     Look(Instant),
-    /// Some partition had none; to be looked at again then.
+    /// Some partition had none, if only for the moment; to be looked at again then.
     LookAgain(Instant),
-    /// Each has one. Whatever happens from now on makes the group share out anew.
+    /// Each had one. Whatever happens from now on either makes the group share out anew, or happens to a copy that comes
+    /// back and looks in its turn.
     Known,
 }
 

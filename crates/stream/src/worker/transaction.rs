@@ -252,9 +252,13 @@ impl Worker<'_> {
                     }
                     Err(error) if error.class == Class::Fenced => self.fenced(&error),
                     Err(error) => {
-                        tracing::warn!(error = error.message, "the abort failed, replacing the producer");
-                        self.recycle("failed abort")?;
-                        self.rewind()
+                        // There may be nothing left to abort: a coordinator can carry a commit out and answer with
+                        // an error that says nothing of it.
+                        tracing::warn!(
+                            error = error.message,
+                            "the abort failed, asking the broker what was committed"
+                        );
+                        self.resolve()
                     }
                 }
             }

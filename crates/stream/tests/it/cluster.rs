@@ -1,6 +1,6 @@
 //! Topics on the shared broker, and plain clients that share nothing with the runtime.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -81,6 +81,30 @@ pub fn widen(topics: &[&str], partitions: usize) {
     wait("the new partitions", || {
         topics.iter().all(|topic| super::cluster::partitions(topic) as usize == partitions)
     });
+}
+
+/// Removes the records of partition 0 before an offset, as a compaction does with those that have successors.
+pub fn remove_before(topic: &str, offset: i64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
+    let removed = runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
+    removed.elements()[0].error().unwrap();
+}
+
+/// The ids of a group's members.
+pub fn members(group: &str) -> BTreeSet<String> {
+    let consumer: BaseConsumer = client().set("group.id", "test-groups").create().unwrap();
+    let groups = consumer.fetch_group_list(Some(group), Duration::from_secs(10)).unwrap();
+    groups.groups().iter().flat_map(|group| group.members()).map(|member| member.id().to_owned()).collect()
+}
+
+/// True when a group of so many members has shared its partitions out.
+pub fn is_stable(group: &str, members: usize) -> bool {
+    let consumer: BaseConsumer = client().set("group.id", "test-groups").create().unwrap();
+    let groups = consumer.fetch_group_list(Some(group), Duration::from_secs(10)).unwrap();
+    groups.groups().iter().any(|group| group.state() == "Stable" && group.members().len() == members)
 }
 
 /// Forgets a group with its offsets, as the broker does after their retention. Its members have to be gone.

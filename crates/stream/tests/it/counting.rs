@@ -75,7 +75,8 @@ impl Processor for Counting {
 #[derive(Default)]
 pub struct Seen {
     pub records: AtomicU64,
-    pub aborts: AtomicU64,
+    /// What each abort came from.
+    pub aborted: Mutex<Vec<&'static str>>,
     pub restored: AtomicU64,
     pub published: AtomicU64,
     pub recycled: Mutex<Vec<&'static str>>,
@@ -113,8 +114,8 @@ impl Observer for Seen {
             }
         }
     }
-    fn aborted(&self, _: &'static str) {
-        self.aborts.fetch_add(1, Ordering::Relaxed);
+    fn aborted(&self, cause: &'static str) {
+        self.aborted.lock().unwrap().push(cause);
     }
     fn recycled(&self, cause: &'static str) {
         self.recycled.lock().unwrap().push(cause);
@@ -214,6 +215,12 @@ impl Job {
             lane_per_second: None,
         };
         Self { stage, world: Arc::new(AtomicBool::new(true)), folder: Arc::new(folder) }
+    }
+
+    /// The same job past the proxy: nothing that is done to the others is done to its copies.
+    pub fn direct(&self) -> Self {
+        let stage = Stage { client: client(), ..self.stage.clone() };
+        Self { stage, world: Arc::clone(&self.world), folder: Arc::clone(&self.folder) }
     }
 
     /// The same job through the proxy, under a client id of its own.

@@ -162,14 +162,19 @@ fn a_zombie_that_commits_without_its_membership_repeats_outputs_and_the_check_fi
 
 /// Leaves a foreign transaction open on the changelog, between the first half and what comes after.
 pub fn open_foreign(job: &Job) -> ThreadedProducer<DefaultProducerContext> {
+    open_foreign_on(job, &[0, 1])
+}
+
+/// The same on some partitions.
+pub fn open_foreign_on(job: &Job, partitions: &[i32]) -> ThreadedProducer<DefaultProducerContext> {
     let id = format!("{}-foreign", job.stage.name);
     let foreign: ThreadedProducer<DefaultProducerContext> =
         client().set("transactional.id", id).set("transaction.timeout.ms", "300000").create().unwrap();
     foreign.init_transactions(Duration::from_secs(20)).unwrap();
     foreign.begin_transaction().unwrap();
-    for partition in 0..2 {
+    for partition in partitions {
         foreign
-            .send(BaseRecord::to(&job.stage.changelog).partition(partition).key(&b"\0zzz"[..]).payload("x"))
+            .send(BaseRecord::to(&job.stage.changelog).partition(*partition).key(&b"\0zzz"[..]).payload("x"))
             .map_err(|(e, _)| e)
             .unwrap();
     }

@@ -7,7 +7,7 @@ use localkafka::{ApiKey, Held, shared_proxy};
 use crate::books::anomalies;
 use crate::cluster::{end_of, produce, stable_end, wait};
 use crate::counting::{Copy, Job};
-use crate::process::Process;
+use crate::process::{Process, settings};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -84,7 +84,8 @@ fn error_code(held: &Held) -> i16 {
 /// arrives while the outputs of a later transaction are on the broker, but neither their changelog nor the offsets; then
 /// the copy dies. What the broker says to the late request, and the job after a new copy has done the rest.
 fn delayed_end(failpoints: &str) -> (i16, Job) {
-    let job = Job::new("late-end", 1).proxied();
+    let mut job = Job::new("late-end", 1).proxied();
+    settings(&mut job);
     let name = job.stage.name.clone();
     produce(&job.stage.input, 0, 40, 10);
     let mut copy = Process::start(&job, "a", failpoints, Some("stream::after-produce"));

@@ -18,4 +18,5 @@ mod hardship;
 mod name;
 mod process;
 mod runtime;
+mod start;
 mod store;

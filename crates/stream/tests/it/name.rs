@@ -5,17 +5,9 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::books::anomalies;
-use crate::cluster::{Writer, client, produce, wait};
+use crate::cluster::{Writer, client, members, produce, wait};
 use crate::counting::{Copy, Job};
 use crate::process::settings;
-
-/// The ids of a group's members.
-fn members(group: &str) -> Vec<String> {
-    let consumer: BaseConsumer = client().set("group.id", "test-names").create().unwrap();
-    let groups = consumer.fetch_group_list(Some(group), Duration::from_secs(10)).unwrap();
-    let members = groups.groups().iter().flat_map(|group| group.members());
-    members.map(|member| member.id().to_owned()).collect()
-}
 
 /// Joins under the first slot's name and is gone: the group has given the name to a member that nobody is, as a broker
 /// does that goes back to an older membership.

@@ -2,29 +2,37 @@
 //!
 //! The process is this test binary again, which runs [`a_copy`] and nothing else. It prints its state as lines of
 //! `name=number` and stops when its input ends. A point can be held: the copy waits there for the line `go`, and at the
-//! next time it comes by after the line `hold`.
+//! next time it comes by after the line `hold`. What it logs is the test's to read, and is shown when that fails.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use stream::Storage;
+
 use crate::cluster::wait;
-use crate::counting::Job;
+use crate::counting::{Job, on_disk};
 
 pub const BOOTSTRAP: &str = "STREAM_IT_BOOTSTRAP";
+/// The settings of the job's clients, as lines of `name=value`.
 const CLIENT: &str = "STREAM_IT_CLIENT";
 const JOB: &str = "STREAM_IT_JOB";
 const INSTANCE: &str = "STREAM_IT_INSTANCE";
+/// The folder of the stores, for a job that is on disk.
+const FOLDER: &str = "STREAM_IT_FOLDER";
+const CUT_RECORDS: &str = "STREAM_IT_CUT_RECORDS";
+const SESSION_MILLIS: &str = "STREAM_IT_SESSION_MILLIS";
 /// The point at which the copy waits.
 const HOLD: &str = "STREAM_IT_HOLD";
 /// Short, so that what a dead copy had is taken over soon.
 pub const SESSION: Duration = Duration::from_millis(2_000);
 
-/// What the processes of these tests run with: several transactions for a few hundred records.
+/// For tests of what happens between transactions and between sessions: several of them for a few hundred records.
 pub fn settings(job: &mut Job) {
     job.stage.cut.records = 50;
     job.stage.session_timeout = SESSION;
@@ -33,10 +41,16 @@ pub fn settings(job: &mut Job) {
 #[test]
 #[ignore = "run by other tests, as a process of its own"]
 fn a_copy() {
-    let name = std::env::var(JOB).unwrap();
-    let mut job = Job::named(&name);
-    settings(&mut job);
-    job.stage.client.set("client.id", std::env::var(CLIENT).unwrap());
+    let told = |name: &str| std::env::var(name).unwrap();
+    let mut job = Job::named(&told(JOB));
+    if let Ok(folder) = std::env::var(FOLDER) {
+        job.stage.storage = Storage::Disk(on_disk(Path::new(&folder)));
+    }
+    job.stage.cut.records = told(CUT_RECORDS).parse().unwrap();
+    job.stage.session_timeout = Duration::from_millis(told(SESSION_MILLIS).parse().unwrap());
+    for (name, value) in told(CLIENT).lines().filter_map(|line| line.split_once('=')) {
+        job.stage.client.set(name, value);
+    }
     let (go, gone) = mpsc::channel();
     let (stop, armed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
     let (stopping, arming) = (Arc::clone(&stop), Arc::clone(&armed));
@@ -61,7 +75,7 @@ fn a_copy() {
         };
         fail::cfg_callback(point, hold).unwrap();
     }
-    let copy = job.start(&std::env::var(INSTANCE).unwrap());
+    let copy = job.start(&told(INSTANCE));
     let mut last = String::new();
     while !copy.is_finished() && !stop.load(Ordering::Relaxed) {
         let state = format!(
@@ -71,7 +85,7 @@ fn a_copy() {
             copy.seen.running(),
             copy.seen.at(),
             copy.seen.restored.load(Ordering::Relaxed),
-            copy.seen.aborts.load(Ordering::Relaxed)
+            copy.seen.aborted.lock().unwrap().len()
         );
         if state != last {
             println!("\n{state}");
@@ -91,6 +105,7 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     seen: Arc<Mutex<HashMap<String, i64>>>,
     error: Arc<Mutex<String>>,
+    log: Option<JoinHandle<String>>,
 }
 
 impl Process {
@@ -100,12 +115,21 @@ impl Process {
         command
             .args(["--exact", "process::a_copy", "--ignored", "--nocapture", "--test-threads=1"])
             .env(BOOTSTRAP, job.stage.client.get("bootstrap.servers").unwrap())
-            .env(CLIENT, job.stage.client.get("client.id").unwrap_or("rdkafka"))
+            .env(CLIENT, lines(&job.stage.client))
             .env(JOB, &job.stage.name)
             .env(INSTANCE, instance)
+            .env(CUT_RECORDS, job.stage.cut.records.to_string())
+            .env(SESSION_MILLIS, job.stage.session_timeout.as_millis().to_string())
             .env("FAILPOINTS", failpoints)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Storage::Disk(options) = &job.stage.storage {
+            command.env(FOLDER, &options.folder);
+        }
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "stream=info");
+        }
         if let Some(point) = hold {
             command.env(HOLD, point);
         }
@@ -125,8 +149,18 @@ impl Process {
                 }
             }
         });
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let log = thread::spawn(move || {
+            let mut all = String::new();
+            for line in log.lines().map_while(Result::ok) {
+                eprintln!("{line}");
+                all.push_str(&line);
+                all.push('\n');
+            }
+            all
+        });
         let stdin = child.stdin.take();
-        Self { child, stdin, seen, error }
+        Self { child, stdin, seen, error, log: Some(log) }
     }
 
     /// The last number that it printed under a name.
@@ -155,10 +189,11 @@ impl Process {
         wait("the point to be armed", || self.seen("armed") == 1);
     }
 
-    /// Kills it as a power cut would.
-    pub fn kill(mut self) {
+    /// Kills it as a power cut would, and gives what it has logged.
+    pub fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.log.take().unwrap().join().unwrap()
     }
 
     /// Sends a signal by name.
@@ -167,11 +202,17 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// Stops it in order.
-    pub fn stop(mut self) {
+    /// Stops it in order, and gives what it has logged.
+    pub fn stop(mut self) -> String {
         self.stdin = None;
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {}", self.error.lock().unwrap());
+        self.log.take().unwrap().join().unwrap()
+    }
+
+    /// False when it has ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits until it ends by itself, and says how.
@@ -186,6 +227,11 @@ impl Process {
             thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// A configuration as lines of `name=value`.
+fn lines(client: &rdkafka::ClientConfig) -> String {
+    client.config_map().iter().map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
 impl Drop for Process {

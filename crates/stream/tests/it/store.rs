@@ -1,8 +1,7 @@
 //! Stores on disk that were killed, damaged, or outlived by their changelog: the runtime goes on exactly once.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -11,48 +10,8 @@ use stream::{OnDisk, Stage, Storage};
 
 use crate::cluster::{self, count, produce, wait};
 use crate::counting::{Job, Kind, clock, on_disk};
+use crate::process::Process;
 use crate::runtime::check;
-
-/// Name of the job, and folder of its stores.
-const CHILD_JOB: &str = "STREAM_TEST_CHILD_JOB";
-const CHILD_FOLDER: &str = "STREAM_TEST_CHILD_FOLDER";
-
-/// A copy as a process of its own, because a thread can't be killed.
-struct Child(process::Child);
-
-impl Child {
-    fn start(job: &Job, log: &Path) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "store::child", "--ignored", "--nocapture"])
-            .env(crate::process::BOOTSTRAP, cluster::bootstrap())
-            .env(CHILD_JOB, &job.stage.name)
-            .env(CHILD_FOLDER, job.folder.path())
-            .env("RUST_LOG", "stream=info")
-            .stdout(Stdio::null())
-            .stderr(File::create(log).unwrap())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        // SIGKILL, on purpose.
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-/// What [`Child`] runs.
-#[test]
-#[ignore = "started by another test"]
-fn child() {
-    let mut job = Job::of(Kind::Disk, &std::env::var(CHILD_JOB).unwrap());
-    let folder = std::env::var(CHILD_FOLDER).unwrap();
-    job.stage.storage = Storage::Disk(on_disk(Path::new(&folder)));
-    job.start("a").end().unwrap();
-}
 
 fn store_of(job: &Job, partition: i32) -> PathBuf {
     job.folder.path().join(format!("{}-a", job.stage.name)).join(partition.to_string())
@@ -112,25 +71,24 @@ fn a_store_that_was_killed_and_whose_journal_is_torn_or_garbled_goes_on_exactly_
         }),
         ("everything is missing", Vec::clear),
     ];
-    let log = job.folder.path().join("log");
     let (mut total, keys) = (0, 60);
     for (what, damage) in damages {
-        let child = Child::start(&job, &log);
+        let copy = Process::start(&job, "a", "", None);
         let before = count(job.out());
         // Killed in the middle of work.
         produce(&job.stage.input, total, 3_000, keys);
         total += 3_000;
         wait("some of it", || count(job.out()) > before + 500);
-        drop(child);
+        copy.kill();
         for partition in 0..2 {
             let store = store_of(&job, partition);
             // As if the accidents were not within one hour.
             let _ = fs::remove_file(store.join("rebuilt"));
             alter(journals(&store).last().expect("a store has a journal"), damage);
         }
-        let child = Child::start(&job, &log);
+        let copy = Process::start(&job, "a", "", None);
         wait(what, || count(job.out()) >= usize::try_from(total).unwrap());
-        drop(child);
+        copy.kill();
     }
     check(&job, usize::try_from(total).unwrap());
     // A fresh restore agrees with every key of what the store has become.
@@ -145,25 +103,23 @@ fn a_store_that_was_killed_and_whose_journal_is_torn_or_garbled_goes_on_exactly_
 #[test]
 fn a_table_that_is_corrupt_is_noticed_at_a_read_and_the_store_is_wiped_and_restored_and_the_log_says_so() {
     let job = Job::on(Kind::Disk, "corrupt", 1);
-    let log = job.folder.path().join("log");
     let keys = 40_000;
-    let child = Child::start(&job, &log);
+    let copy = Process::start(&job, "a", "", None);
     produce(&job.stage.input, 0, keys, keys);
     let keys_done = || count(job.out()) >= usize::try_from(keys).unwrap();
     wait("as many records as make a table", || !tables(&store_of(&job, 0)).is_empty() && keys_done());
-    drop(child);
+    copy.kill();
     for table in tables(&store_of(&job, 0)) {
         alter(&table, |bytes| {
             let middle = bytes.len() / 2;
             bytes[..middle].iter_mut().step_by(61).for_each(|byte| *byte = !*byte);
         });
     }
-    let child = Child::start(&job, &log);
+    let copy = Process::start(&job, "a", "", None);
     produce(&job.stage.input, keys, keys, keys);
     wait("all of it", || count(job.out()) >= 2 * usize::try_from(keys).unwrap());
-    drop(child);
+    let said = copy.kill();
     check(&job, 2 * usize::try_from(keys).unwrap());
-    let said = fs::read_to_string(&log).unwrap();
     assert!(said.contains("a local store failed"), "{said}");
     assert!(said.contains("it is wiped and restored from the changelog"), "{said}");
     assert!(store_of(&job, 0).join("rebuilt").exists());

@@ -63,7 +63,10 @@ impl Final {
     fn take(&mut self, plan: &Plan, emitted: Vec<Emitted>) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut onward = Vec::new();
         for (output, _, key, value) in emitted {
-            let value = value.unwrap();
+            let Some(value) = value else {
+                self.latest.remove(&(plan.outputs[output], key));
+                continue;
+            };
             match plan.outputs[output] {
                 Topic::Events | Topic::Facts => onward.push((key, value)),
                 Topic::DeadLetters => {}
@@ -120,10 +123,14 @@ fn settled(done: &Final, decoder: &mut Decoder) -> BTreeMap<(Topic, String), Str
             }
             Topic::Metrics => {
                 let metric: Metric = decoder.decode(value).unwrap();
-                if metric.metric == "outcomes" || metric.values.values().all(|v| *v == 0) {
+                let empty = !metric.values.is_empty() && metric.values.values().all(|v| *v == 0);
+                if metric.metric == "outcomes" || empty {
                     continue;
                 }
-                format!("{:?}", Metric { revision: 0, corrected: false, as_of: ReceivedTime(0), ..metric })
+                // Actors are numbered as they are seen; how many there are is a figure.
+                let metric =
+                    Metric { revision: 0, corrected: false, as_of: ReceivedTime(0), members: None, ..metric };
+                format!("{metric:?}")
             }
             other => panic!("{other:?}"),
         };

@@ -8,6 +8,7 @@
 
 mod bench;
 mod books;
+mod clients;
 mod convergence;
 mod letters;
 mod product;

@@ -300,6 +300,7 @@ fn a_field_that_the_reader_doesnt_know_is_skipped() {
     value["new"] = serde_json::json!(["a", "b"]);
     let schema: serde_avro_fast::Schema = schema.to_string().parse().unwrap();
     let mut config = serde_avro_fast::ser::SerializerConfig::new(&schema);
+    config.allow_slow_sequence_to_bytes();
     let datum = serde_avro_fast::to_datum_vec(&value, &mut config).unwrap();
     assert_eq!(serde_avro_fast::from_datum_slice::<Metric>(&datum, &schema).unwrap(), full_metric());
 }

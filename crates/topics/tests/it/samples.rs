@@ -9,6 +9,7 @@ use commerce::event::{
 };
 use commerce::fact::RefundFact;
 use commerce::letter::{Status, WHOLE};
+use commerce::members::Written;
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
 use commerce::profile::{Contact, Reported};
@@ -313,6 +314,7 @@ pub fn full_order() -> View {
         context: context(),
         qa: true,
         flags: texts(&["refund_exceeds_order"]),
+        carts: texts(&["cart-1"]),
     }
 }
 
@@ -472,12 +474,19 @@ pub fn full_metric() -> Metric {
         corrected: true,
         as_of: received(1),
         window_end_at: Some(at(86_400)),
+        members: Some(Written(vec![0, 7, 1, 0])),
     }
 }
 
 /// A cell with nothing that can be left out.
 pub fn bare_metric() -> Metric {
-    Metric { dimensions: BTreeMap::new(), values: BTreeMap::new(), window_end_at: None, ..full_metric() }
+    Metric {
+        dimensions: BTreeMap::new(),
+        values: BTreeMap::new(),
+        window_end_at: None,
+        members: None,
+        ..full_metric()
+    }
 }
 
 /// A dead letter with everything.

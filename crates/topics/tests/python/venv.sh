@@ -1,9 +1,9 @@
 #!/bin/sh
 # Makes the pinned Python environment, once, in the cache folder; prints the path of its interpreter.
-# A changed requirements.txt makes a new one.
+# A changed requirements.txt makes a new one. It is the one beside this script, or in the folder that is given.
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-mark=$(cat "$here/requirements.txt" "$here/venv.sh" | cksum | tr ' ' '-')
+here=$(cd "${1:-$(dirname "$0")}" && pwd)
+mark=$(cat "$here/requirements.txt" "$0" | cksum | tr ' ' '-')
 dir="${XDG_CACHE_HOME:-$HOME/.cache}/tillstream/python-$mark"
 mkdir -p "$(dirname "$dir")"
 if [ ! -e "$dir/ready" ]; then

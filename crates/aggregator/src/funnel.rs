@@ -1,0 +1,252 @@
+//! Who did what on which day: sets of actors that any range of days is united from exactly.
+//!
+//! A set belongs to a step of the funnel, to those who were seen with a channel, or to those who bought with it. An
+//! actor is in the set of a day while there is at least one reason for it, so reasons are counted per actor, set and
+//! day: a retraction or a merge of persons takes a membership away exactly when its last reason goes.
+//!
+//! Actors are numbered as they appear, per workspace. Numbers depend on the order of processing; counts don't.
+
+use std::collections::{BTreeMap, HashMap};
+
+use commerce::event::Campaign;
+use commerce::members::{Members, Written};
+use commerce::time::{Day, Zone};
+use commerce::{EventName, Metric, ReceivedTime, WorkspaceId};
+use serde::{Deserialize, Serialize};
+use stream::Failure;
+
+use crate::cell::{cut, end_of};
+use crate::people::{Actor, Kind};
+use crate::rows::{Book, PEOPLE, SETS, read, write};
+
+/// The steps of the funnel, in its order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) enum Step {
+    ViewItem,
+    AddToCart,
+    ViewCart,
+    BeginCheckout,
+    AddPaymentInfo,
+    Purchase,
+}
+
+impl Step {
+    /// The name in reports.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ViewItem => "view_item",
+            Self::AddToCart => "add_to_cart",
+            Self::ViewCart => "view_cart",
+            Self::BeginCheckout => "begin_checkout",
+            Self::AddPaymentInfo => "add_payment_info",
+            Self::Purchase => "purchase",
+        }
+    }
+
+    /// The step that a fact stands for. A checkout begins once as a fact; a shopper who begins it again on another day
+    /// is in the step on that day too, so the source's own name decides there.
+    pub(crate) fn of(event: EventName, source_event: &str) -> Option<Self> {
+        Some(match event {
+            EventName::ProductViewed => Self::ViewItem,
+            EventName::CartItemAdded => Self::AddToCart,
+            EventName::CartViewed => Self::ViewCart,
+            EventName::CheckoutStarted => Self::BeginCheckout,
+            EventName::CheckoutUpdated if source_event == Self::BeginCheckout.as_str() => Self::BeginCheckout,
+            EventName::CheckoutPaymentInfoAdded => Self::AddPaymentInfo,
+            _ => return None,
+        })
+    }
+}
+
+/// Where a shopper came from, as reports are cut by it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Channel {
+    pub(crate) campaign: Option<String>,
+    pub(crate) source: Option<String>,
+    pub(crate) medium: Option<String>,
+}
+
+/// What stands for an absent part (analytics.md §6.5).
+pub(crate) const NONE: &str = "(none)";
+
+impl Channel {
+    /// The channel of an event or order.
+    pub(crate) fn of(campaign: Option<&Campaign>) -> Self {
+        // Cut as the dimensions of every cell are, so that visitors stand beside the revenue of their channel.
+        let cut = |text: &Option<String>| -> Option<String> {
+            let text = cut(text.as_deref()?.trim());
+            (!text.is_empty()).then(|| text.to_owned())
+        };
+        campaign.map_or_else(Self::default, |campaign| Self {
+            campaign: cut(&campaign.campaign),
+            source: cut(&campaign.source),
+            medium: cut(&campaign.medium),
+        })
+    }
+
+    /// Campaign, source and medium as they stand in figures.
+    pub(crate) fn words(&self) -> [String; 3] {
+        [&self.campaign, &self.source, &self.medium]
+            .map(|part| part.clone().unwrap_or_else(|| NONE.to_owned()))
+    }
+}
+
+/// A set of actors per day, of one source.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) struct Set {
+    pub(crate) of: Of,
+    pub(crate) source: String,
+}
+
+/// What the members of a set have in common.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) enum Of {
+    /// Who did a step.
+    Step(Step),
+    /// Who was seen with a channel.
+    Visitors(Channel),
+    /// Who bought with it.
+    Buyers(Channel),
+}
+
+impl Set {
+    fn metric(&self) -> &'static str {
+        match self.of {
+            Of::Step(_) => "funnel",
+            Of::Visitors(_) => "visitors",
+            Of::Buyers(_) => "buyers",
+        }
+    }
+
+    fn dimensions(&self) -> BTreeMap<String, String> {
+        let mut dimensions = BTreeMap::from([("source".to_owned(), self.source.clone())]);
+        match &self.of {
+            Of::Step(step) => {
+                dimensions.insert("step".to_owned(), step.as_str().to_owned());
+            }
+            Of::Visitors(channel) | Of::Buyers(channel) => {
+                let names = ["utm_campaign", "utm_source", "utm_medium"].map(str::to_owned);
+                dimensions.extend(names.into_iter().zip(channel.words()));
+            }
+        }
+        dimensions
+    }
+}
+
+/// Where a stored chunk stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct ChunkPlace {
+    pub(crate) workspace: String,
+    pub(crate) set: Set,
+    pub(crate) day: Day,
+    pub(crate) chunk: u32,
+}
+
+/// A stored chunk.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Chunk {
+    pub(crate) members: Written,
+    revision: i32,
+    as_of: i64,
+}
+
+/// Gives (`by` 1) or takes back (`by` -1) a reason for an actor to be in a day's set.
+pub(crate) fn reason(book: &mut Book<'_>, actor: Actor, set: &Set, day: Day, by: i64) -> Result<(), Failure> {
+    let key = row(book, actor, set, day)?;
+    let before: i64 = book.get(PEOPLE, &key)?.unwrap_or(0);
+    let after = before.saturating_add(by);
+    if after == 0 {
+        book.remove(&key)?;
+    } else {
+        book.put(PEOPLE, &key, &after)?;
+    }
+    if (before > 0) == (after > 0) {
+        return Ok(());
+    }
+    let (chunk, place) = Members::place(number(book, actor)?);
+    let workspace = book.workspace().to_owned();
+    let key = write(&ChunkPlace { workspace, set: set.clone(), day, chunk })?;
+    let mut stored: Chunk = book.get(SETS, &key)?.unwrap_or_default();
+    let mut members = Members::read(&stored.members.0)
+        .map_err(|e| Failure::Fatal(format!("a stored set can't be read: {e}")))?;
+    if after > 0 {
+        members.insert(place);
+    } else {
+        members.remove(place);
+    }
+    stored.members = members.written();
+    if book.is_closed(day) {
+        stored.revision = stored.revision.saturating_add(1);
+    }
+    stored.as_of = stored.as_of.max(book.received_at.0);
+    book.put(SETS, &key, &stored)
+}
+
+/// Every reason of an actor: set, day and how many.
+pub(crate) fn reasons(book: &Book<'_>, actor: Actor) -> Result<Vec<(Set, Day, i64)>, Failure> {
+    let prefix = actor.run(book, Kind::Reason);
+    let mut all = Vec::new();
+    for (key, value) in book.all(&prefix) {
+        let (set, day) = read(key.get(prefix.len()..).unwrap_or_default())?;
+        all.push((set, day, read(&value)?));
+    }
+    Ok(all)
+}
+
+/// Takes every reason from one actor to another.
+pub(crate) fn merge(book: &mut Book<'_>, from: Actor, to: Actor) -> Result<(), Failure> {
+    for (set, day, count) in reasons(book, from)? {
+        reason(book, from, &set, day, -count)?;
+        reason(book, to, &set, day, count)?;
+    }
+    Ok(())
+}
+
+fn row(book: &Book<'_>, actor: Actor, set: &Set, day: Day) -> Result<Vec<u8>, Failure> {
+    let mut key = actor.run(book, Kind::Reason);
+    key.extend(write(&(set, day))?);
+    Ok(key)
+}
+
+/// The number of an actor, given on first sight.
+fn number(book: &mut Book<'_>, actor: Actor) -> Result<u32, Failure> {
+    let key = actor.run(book, Kind::Number);
+    if let Some(number) = book.get(PEOPLE, &key)? {
+        return Ok(number);
+    }
+    let next_key = book.key(&[b"N"]);
+    let next: u32 = book.get(PEOPLE, &next_key)?.unwrap_or(0);
+    let after = next.checked_add(1).ok_or_else(|| Failure::Fatal("more than 2^32 actors".to_owned()))?;
+    book.put(PEOPLE, &next_key, &after)?;
+    book.put(PEOPLE, &key, &next)?;
+    Ok(next)
+}
+
+/// The published form of a stored chunk.
+pub(crate) fn metric(
+    key: &[u8],
+    chunk: &Chunk,
+    zones: &HashMap<WorkspaceId, Zone>,
+) -> Result<Metric, Failure> {
+    let place: ChunkPlace = read(key)?;
+    let workspace = WorkspaceId::try_new(&place.workspace)
+        .map_err(|e| Failure::Fatal(format!("a stored workspace can't be read: {e}")))?;
+    let utc = Zone::utc();
+    let zone = zones.get(&workspace).unwrap_or(&utc);
+    let count = Members::read(&chunk.members.0).map_or(0, |members| members.count());
+    let mut dimensions = place.set.dimensions();
+    dimensions.insert("chunk".to_owned(), place.chunk.to_string());
+    Ok(Metric {
+        window_end_at: Some(end_of(zone, place.day)),
+        workspace,
+        metric: place.set.metric().to_owned(),
+        window: "day".to_owned(),
+        window_start: place.day.to_string(),
+        dimensions,
+        values: BTreeMap::from([("actors".to_owned(), count)]),
+        revision: chunk.revision,
+        corrected: chunk.revision > 0,
+        as_of: ReceivedTime(chunk.as_of),
+        members: Some(chunk.members.clone()),
+    })
+}

@@ -1,0 +1,265 @@
+//! What the figures of people are kept in: sorted rows of bytes, and the moves that a change of them makes.
+//!
+//! The cores ([`crate::people`] and its kin) see rows and nothing of Kafka or a store, so a test runs them over a map.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use commerce::time::{Day, Zone};
+use commerce::{EventTime, ReceivedTime};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stream::{Failure, Table};
+
+use crate::aggregation::Aggregation;
+use crate::cell::{Place, end_of};
+
+/// Per workspace: actors with their lists, carts, and the clock. Ordered: a list is a run of keys, so that a long
+/// history isn't rewritten for each event.
+pub(crate) const PEOPLE: Table = Table { number: 5, name: "people", ordered: true };
+/// Per workspace, set, day and chunk: who is in it ([`crate::funnel::Chunk`]).
+pub(crate) const SETS: Table = Table { number: 6, name: "sets", ordered: false };
+
+/// A key and its value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+
+/// Sorted rows.
+pub(crate) trait Rows {
+    /// The value of a key.
+    fn get(&self, table: Table, key: &[u8]) -> Option<Vec<u8>>;
+    /// Writes a value, or removes the key.
+    fn set(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure>;
+    /// The first row whose key starts with `prefix`, beyond `after` where given.
+    fn next(&self, table: Table, prefix: &[u8], after: Option<&[u8]>) -> Option<Row>;
+}
+
+impl Rows for stream::Context<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
+        stream::Context::get(self, table, key).map(Cow::into_owned)
+    }
+
+    fn set(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
+        match value {
+            Some(value) => self.put(table, key, value),
+            None => self.remove(table, key),
+        }
+    }
+
+    fn next(&self, table: Table, prefix: &[u8], after: Option<&[u8]>) -> Option<Row> {
+        self.scan(table, prefix, after, 1).pop()
+    }
+}
+
+/// Where a figure stands: the metric, its day, and what it is cut by.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Spot {
+    pub(crate) metric: &'static str,
+    pub(crate) day: Day,
+    /// In the order of the aggregation's `cut`.
+    pub(crate) dimensions: Vec<String>,
+}
+
+impl Spot {
+    /// A spot of an aggregation.
+    pub(crate) fn new<const N: usize>(of: &Aggregation, day: Day, dimensions: [String; N]) -> Self {
+        Self { metric: of.metric, day, dimensions: dimensions.into() }
+    }
+
+    /// The place of its cell.
+    pub(crate) fn place(self) -> Place<'static> {
+        let dimensions = self.dimensions.into_iter().map(Cow::Owned).collect();
+        Place { metric: Cow::Borrowed(self.metric), day: self.day, dimensions }
+    }
+}
+
+/// How much which figures move.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Moves(pub(crate) BTreeMap<Spot, Vec<i64>>);
+
+impl Moves {
+    /// Adds `figures` times `sign` at a spot. Amounts from outside are below 10^15, so what one fact moves is far from
+    /// the end of 64 bits; the cell itself checks.
+    pub(crate) fn add(&mut self, spot: Spot, figures: &[i64], sign: i64) {
+        let sums = self.0.entry(spot).or_default();
+        if sums.len() < figures.len() {
+            sums.resize(figures.len(), 0);
+        }
+        for (sum, figure) in sums.iter_mut().zip(figures) {
+            *sum = sum.saturating_add(figure.saturating_mul(sign));
+        }
+    }
+
+    /// What really moved.
+    pub(crate) fn settle(mut self) -> BTreeMap<Spot, Vec<i64>> {
+        self.0.retain(|_, figures| figures.iter().any(|figure| *figure != 0));
+        self.0
+    }
+}
+
+/// The rows of one workspace, while one fact is handled.
+pub(crate) struct Book<'a> {
+    rows: &'a mut dyn Rows,
+    /// The workspace and a zero byte, which no id of a workspace has.
+    prefix: Vec<u8>,
+    /// Cuts days and months.
+    pub(crate) zone: &'a Zone,
+    /// When the fact came in.
+    pub(crate) received_at: ReceivedTime,
+    /// Windows that end before this have closed.
+    pub(crate) closed_before: i64,
+    /// What moved.
+    pub(crate) moves: Moves,
+}
+
+impl<'a> Book<'a> {
+    /// The rows of a workspace.
+    pub(crate) fn new(
+        rows: &'a mut dyn Rows,
+        workspace: &str,
+        zone: &'a Zone,
+        received_at: ReceivedTime,
+        closed_before: i64,
+    ) -> Self {
+        let prefix = [workspace.as_bytes(), &[0]].concat();
+        Self { rows, prefix, zone, received_at, closed_before, moves: Moves::default() }
+    }
+
+    /// True when a correction of the day is one after its end.
+    pub(crate) fn is_closed(&self, day: Day) -> bool {
+        end_of(self.zone, day).0 <= self.closed_before
+    }
+
+    /// Its name.
+    pub(crate) fn workspace(&self) -> &str {
+        std::str::from_utf8(self.prefix.strip_suffix(&[0]).unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// A key of this workspace.
+    pub(crate) fn key(&self, parts: &[&[u8]]) -> Vec<u8> {
+        let mut key = self.prefix.clone();
+        parts.iter().for_each(|part| key.extend_from_slice(part));
+        key
+    }
+
+    /// A stored value.
+    pub(crate) fn get<T: DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>, Failure> {
+        self.rows.get(table, key).map(|bytes| read(&bytes)).transpose()
+    }
+
+    /// Stores a value.
+    pub(crate) fn put<T: Serialize>(&mut self, table: Table, key: &[u8], value: &T) -> Result<(), Failure> {
+        let bytes = write(value)?;
+        self.rows.set(table, key, Some(&bytes))
+    }
+
+    /// Moves a value as it is.
+    pub(crate) fn put_bytes(&mut self, key: &[u8], value: &[u8]) -> Result<(), Failure> {
+        self.rows.set(PEOPLE, key, Some(value))
+    }
+
+    /// Removes a row.
+    pub(crate) fn remove(&mut self, key: &[u8]) -> Result<(), Failure> {
+        self.rows.set(PEOPLE, key, None)
+    }
+
+    /// True when there is such a row.
+    pub(crate) fn has(&self, key: &[u8]) -> bool {
+        self.rows.get(PEOPLE, key).is_some()
+    }
+
+    /// The next row of a run.
+    pub(crate) fn next(&self, prefix: &[u8], after: Option<&[u8]>) -> Option<Row> {
+        self.rows.next(PEOPLE, prefix, after)
+    }
+
+    /// A whole run.
+    pub(crate) fn all(&self, prefix: &[u8]) -> Vec<Row> {
+        let mut rows: Vec<Row> = Vec::new();
+        while let Some(row) = self.next(prefix, rows.last().map(|(key, _)| key.as_slice())) {
+            rows.push(row);
+        }
+        rows
+    }
+}
+
+/// Reads a stored value.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    postcard::from_bytes(bytes).map_err(|e| Failure::Fatal(format!("a stored row can't be read: {e}")))
+}
+
+/// Writes a value for storing.
+pub(crate) fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, Failure> {
+    postcard::to_allocvec(value).map_err(|e| Failure::Fatal(format!("a row can't be written: {e}")))
+}
+
+/// A time whose bytes sort as the times do.
+pub(crate) fn ascending(at: EventTime) -> [u8; 8] {
+    (at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+/// A time whose bytes sort newest first.
+pub(crate) fn descending(at: EventTime) -> [u8; 8] {
+    (!(at.0.cast_unsigned() ^ (1 << 63))).to_be_bytes()
+}
+
+/// Reads [`ascending`]; `None` for fewer bytes.
+pub(crate) fn read_ascending(bytes: &[u8]) -> Option<EventTime> {
+    let bytes: &[u8; 8] = bytes.first_chunk()?;
+    Some(EventTime((u64::from_be_bytes(*bytes) ^ (1 << 63)).cast_signed()))
+}
+
+/// Reads [`descending`]; `None` for fewer bytes.
+pub(crate) fn read_descending(bytes: &[u8]) -> Option<EventTime> {
+    let bytes: &[u8; 8] = bytes.first_chunk()?;
+    Some(EventTime((!u64::from_be_bytes(*bytes) ^ (1 << 63)).cast_signed()))
+}
+
+#[cfg(test)]
+pub(crate) mod memory {
+    use super::*;
+    use std::ops::Bound;
+
+    /// Rows in a map.
+    #[derive(Clone, Default, Debug)]
+    pub(crate) struct Memory(pub(crate) BTreeMap<(u8, Vec<u8>), Vec<u8>>);
+
+    impl Rows for Memory {
+        fn get(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
+            self.0.get(&(table.number, key.to_vec())).cloned()
+        }
+
+        fn set(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
+            let key = (table.number, key.to_vec());
+            match value {
+                Some(value) => self.0.insert(key, value.to_vec()),
+                None => self.0.remove(&key),
+            };
+            Ok(())
+        }
+
+        fn next(&self, table: Table, prefix: &[u8], after: Option<&[u8]>) -> Option<Row> {
+            let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
+            let from = from.map(|key| (table.number, key.to_vec()));
+            let (key, value) = self.0.range((from, Bound::Unbounded)).next()?;
+            (key.0 == table.number && key.1.starts_with(prefix)).then(|| (key.1.clone(), value.clone()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn times_sort_as_their_bytes(a: i64, b: i64) {
+            let (a, b) = (EventTime(a), EventTime(b));
+            prop_assert_eq!(ascending(a).cmp(&ascending(b)), a.cmp(&b));
+            prop_assert_eq!(descending(a).cmp(&descending(b)), b.cmp(&a));
+            prop_assert_eq!(read_ascending(&ascending(a)), Some(a));
+            prop_assert_eq!(read_descending(&descending(a)), Some(a));
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What the documentation says of the service's paths.
+//!
+//! The answers in `operations/` are those to the figures of `http/tests.rs`, which holds them against the code;
+//! `TILLSTREAM_WRITE_EXAMPLES=1 cargo test -p query documentation` writes them anew.
+
+use sources::operation::{ANALYTICS_SECRET, Answer, Operation, Parameter};
+
+const DAYS: Parameter =
+    Parameter::query("days", "The last so many days, today among them; 30 unless given.", "7");
+const START: Parameter = Parameter::query(
+    "start",
+    "The first day, `YYYY-MM-DD`; together with `end` it wins over `days`.",
+    "2026-03-01",
+);
+const END: Parameter = Parameter::query("end", "The last day, `YYYY-MM-DD`.", "2026-03-15");
+const CURRENCY: Parameter =
+    Parameter::query("currency", "Asks for the figures in this currency by itself, in ISO 4217.", "EUR");
+const RANGE: &[Parameter] = &[DAYS, START, END, CURRENCY];
+const SOURCE: Parameter = Parameter::query("source", "Only what came from this source.", "shopify");
+const LIMIT: Parameter = Parameter::query("limit", "How many are listed, at most 100; 20 unless given.", "5");
+const OF_REPORT: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE];
+const RANKED: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, LIMIT];
+
+const DENIED: Answer = Answer::new(401, "The key is missing or unknown.", r#"{"error":"Invalid API key"}"#);
+const PUBLISHABLE: Answer =
+    Answer::new(403, "The key is a publishable one.", r#"{"error":"Secret key required"}"#);
+const FOREIGN: Answer = Answer::new(
+    403,
+    "The dashboard is open on this machine alone, and was asked for under another name.",
+    r#"{"error":"This dashboard answers to localhost only"}"#,
+);
+const LOADING: Answer = Answer::again(
+    503,
+    "Not everything has been read since the start.",
+    r#"{"error":"Figures are being loaded"}"#,
+);
+const UNKNOWN: Answer = Answer::new(404, "The workspace has none of this id.", r#"{"error":"Not found"}"#);
+const BAD_RANGE: Answer = Answer::new(
+    400,
+    "The days are no range, end before they start, or are too many.",
+    r#"{"error":"Invalid date range"}"#,
+);
+const BAD_CURRENCY: Answer =
+    Answer::new(400, "`currency` is no code of ISO 4217.", r#"{"error":"Invalid currency"}"#);
+const BAD_QUERY: Answer = Answer::new(400, "The query can't be decoded.", r#"{"error":"Invalid query"}"#);
+const UNSUPPORTED: Answer = Answer::new(
+    400,
+    "`source` is given: this answer isn't kept apart by source yet.",
+    r#"{"error":"source is not supported yet"}"#,
+);
+const FLAGGED: Answer = Answer::new(
+    400,
+    "`exclude_flagged` is given: flagged events aren't kept apart yet.",
+    r#"{"error":"exclude_flagged is not supported yet"}"#,
+);
+const BAD_SOURCE: Answer = Answer::new(400, "`source` is no source key.", r#"{"error":"Invalid source"}"#);
+const BAD_LIMIT: Answer =
+    Answer::new(400, "`limit` is no positive whole number.", r#"{"error":"Invalid limit"}"#);
+const UNCHANGED: Answer = Answer::new(304, "It is what `If-None-Match` names.", "");
+
+/// An answer, kept in a file that is named by the operation's id.
+macro_rules! shown {
+    ($file:literal, $when:literal) => {
+        Answer::new(200, $when, include_str!(concat!("operations/", $file)))
+    };
+}
+
+/// The answers to a question about days.
+macro_rules! of_range {
+    ($file:literal $(, $further:expr)*) => {
+        &[
+            shown!($file, "The figures, with `as_of`: the newest arrival that is contained."),
+            UNCHANGED,
+            BAD_RANGE,
+            BAD_CURRENCY,
+            BAD_QUERY,
+            FLAGGED,
+            DENIED,
+            PUBLISHABLE,
+            LOADING,
+            $($further),*
+        ]
+    };
+}
+
+/// What all operations have.
+const BASE: Operation = Operation {
+    id: "",
+    method: "GET",
+    path: "",
+    summary: "",
+    description: "",
+    credentials: ANALYTICS_SECRET,
+    parameters: &[],
+    body: None,
+    examples: &[],
+    answers: &[],
+};
+
+const REPORT: &str = "`held` are orders in currencies without a rate: they are in no total. With `Accept: text/csv` the \
+                      answer is its table.";
+
+/// The reports, which the gateway forwards too.
+pub const REPORTS: &[Operation] = &[
+    Operation {
+        id: "reportOverview",
+        path: "/v1/api/analytics/ecommerce/overview",
+        summary: "Revenue, orders, refunds, items and rates of a range of days",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportOverview.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueTimeseries",
+        path: "/v1/api/analytics/ecommerce/revenue-timeseries",
+        summary: "Revenue and orders of each day of a range",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueTimeseries.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportTopProducts",
+        path: "/v1/api/analytics/ecommerce/top-products",
+        summary: "The products that brought most",
+        description: REPORT,
+        parameters: RANKED,
+        answers: of_range!("reportTopProducts.json", BAD_SOURCE, BAD_LIMIT),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueByChannel",
+        path: "/v1/api/analytics/ecommerce/revenue-by-channel",
+        summary: "Revenue and orders by campaign, source and medium",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueByChannel.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueByCoupon",
+        path: "/v1/api/analytics/ecommerce/revenue-by-coupon",
+        summary: "Revenue, orders and discount by coupon",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueByCoupon.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueByDevice",
+        path: "/v1/api/analytics/ecommerce/revenue-by-device",
+        summary: "Revenue and orders by kind of device",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueByDevice.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueByPlatform",
+        path: "/v1/api/analytics/ecommerce/revenue-by-platform",
+        summary: "Revenue and orders by platform",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueByPlatform.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportRevenueByCountry",
+        path: "/v1/api/analytics/ecommerce/revenue-by-country",
+        summary: "Revenue and orders by country",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportRevenueByCountry.json", BAD_SOURCE),
+        ..BASE
+    },
+];
+
+/// What only this service answers.
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        id: "metricsSummary",
+        path: "/v1/metrics/summary",
+        summary: "Everything that the dashboard shows at once",
+        parameters: RANGE,
+        answers: of_range!("metricsSummary.json", UNSUPPORTED, BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "metricsOutcomes",
+        path: "/v1/metrics/outcomes",
+        summary: "What became of all deliveries, by stage, source and outcome",
+        answers: &[shown!("metricsOutcomes.json", "The counts."), UNCHANGED, DENIED, PUBLISHABLE, LOADING],
+        ..BASE
+    },
+    Operation {
+        id: "metricsUsage",
+        path: "/v1/metrics/usage",
+        summary: "How many events each month had, by source",
+        answers: &[shown!("metricsUsage.json", "The months."), UNCHANGED, DENIED, PUBLISHABLE, LOADING],
+        ..BASE
+    },
+    Operation {
+        id: "deadLettersSummary",
+        path: "/v1/dead-letters/summary",
+        summary: "Dead letters of the last 30 days by reason, and the newest 20",
+        description: "No bodies: `tillstream dlq show` has them.",
+        answers: &[
+            shown!("deadLettersSummary.json", "The letters."),
+            UNCHANGED,
+            DENIED,
+            PUBLISHABLE,
+            LOADING,
+        ],
+        ..BASE
+    },
+    Operation {
+        id: "person",
+        path: "/v1/people/{id}",
+        summary: "One person: contact, handles, totals",
+        parameters: &[Parameter::path(
+            "id",
+            "Any identifier: a person id, also a former one, a user id, an e-mail address, a customer id.",
+            "jane+1@example.com",
+        )],
+        answers: &[shown!("person.json", "The person."), UNCHANGED, DENIED, PUBLISHABLE, UNKNOWN, LOADING],
+        ..BASE
+    },
+    Operation {
+        id: "order",
+        path: "/v1/orders/{id}",
+        summary: "One order as everybody sees it",
+        parameters: &[Parameter::path("id", "Its id, its number, or any other name of it.", "450789469")],
+        answers: &[shown!("order.json", "The order."), UNCHANGED, DENIED, PUBLISHABLE, UNKNOWN, LOADING],
+        ..BASE
+    },
+    Operation {
+        id: "dashboard",
+        path: "/",
+        summary: "The dashboard",
+        credentials: &[],
+        answers: &[Answer::new(200, "HTML.", "")],
+        ..BASE
+    },
+    Operation {
+        id: "dashboardAccess",
+        path: "/dashboard/access",
+        summary: "Says whether the dashboard needs a key",
+        description: "The workspaces are named only where no key is needed.",
+        credentials: &[],
+        answers: &[shown!("dashboardAccess.json", "Whether it does."), FOREIGN],
+        ..BASE
+    },
+    Operation {
+        id: "dashboardStream",
+        path: "/dashboard/stream",
+        summary: "The summary, live, as server-sent events",
+        description: "Events are `reading` (`loading`, `live` or `interrupted`), `summary`, at most four a second, and \
+                      `beat` after ten quiet seconds. A key is asked for unless the dashboard is open.",
+        parameters: &[
+            Parameter::query(
+                "workspace",
+                "Which, where the dashboard is open; the first unless given.",
+                "demo",
+            ),
+            DAYS,
+            START,
+            END,
+            CURRENCY,
+        ],
+        answers: &[
+            Answer::new(200, "A stream without end.", ""),
+            BAD_RANGE,
+            BAD_CURRENCY,
+            BAD_QUERY,
+            UNSUPPORTED,
+            BAD_SOURCE,
+            FLAGGED,
+            DENIED,
+            PUBLISHABLE,
+            FOREIGN,
+            Answer::new(404, "There is no such workspace.", r#"{"error":"Not found"}"#),
+            Answer::again(503, "As many streams as there may be.", r#"{"error":"Too many live streams"}"#),
+        ],
+        ..BASE
+    },
+];

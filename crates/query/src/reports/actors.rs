@@ -1,0 +1,65 @@
+//! Distinct actors over a range: the union of the sets of its days, so that who came on three days is one.
+
+use std::collections::HashMap;
+
+use commerce::Source;
+use commerce::members::Members;
+
+use super::Question;
+
+/// How many actors each combination of dimensions has over the range. Sets are kept in chunks of numbers: the chunks of
+/// the days are united place by place.
+pub(super) fn distinct<'a, const D: usize>(
+    question: &Question<'a>,
+    figure: &str,
+    dimensions: [&str; D],
+) -> HashMap<[&'a str; D], i128> {
+    let mut unions: HashMap<([&'a str; D], &'a str), Members> = HashMap::new();
+    let figure = question.cells.and_then(|cells| cells.figure(figure));
+    for series in figure.iter().flat_map(|figure| figure.series()) {
+        let text = |name: &str| series.dimensions.get(name).map_or("", String::as_str);
+        if question.source.is_some_and(|source: Source| text("source") != source.as_str()) {
+            continue;
+        }
+        for members in series.days(question.range).filter_map(|(_, cell)| cell.members()) {
+            unions.entry((dimensions.map(text), text("chunk"))).or_default().unite(&members);
+        }
+    }
+    let mut counts = HashMap::new();
+    for ((combination, _), members) in unions {
+        *counts.entry(combination).or_default() += i128::from(members.count());
+    }
+    counts
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    use std::collections::BTreeMap;
+
+    use commerce::members::Members;
+    use commerce::{Metric, ReceivedTime, WorkspaceId};
+
+    /// One chunk of a set of a day.
+    pub(crate) fn set(figure: &str, day: &str, dimensions: &[(&str, &str)], numbers: &[u32]) -> Metric {
+        let mut members = Members::default();
+        numbers.iter().for_each(|number| members.insert(Members::place(*number).1));
+        let chunk = numbers.first().map_or(0, |number| Members::place(*number).0);
+        let mut all: BTreeMap<String, String> =
+            dimensions.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        all.entry("source".to_owned()).or_insert_with(|| "analytics".to_owned());
+        all.insert("chunk".to_owned(), chunk.to_string());
+        Metric {
+            workspace: WorkspaceId::try_new("demo").unwrap(),
+            metric: figure.to_owned(),
+            window: "day".to_owned(),
+            window_start: day.to_owned(),
+            dimensions: all,
+            values: BTreeMap::from([("actors".to_owned(), members.count())]),
+            revision: 0,
+            corrected: false,
+            as_of: ReceivedTime(0),
+            window_end_at: None,
+            members: Some(members.written()),
+        }
+    }
+}

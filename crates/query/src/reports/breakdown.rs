@@ -1,0 +1,147 @@
+//! What all reports that cut the revenue share: the rows of a figure over a range, in their order.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::{Basis, Question, Revenue};
+use crate::amount::Amount;
+
+/// The rows of one figure: `D` dimensions besides currency and source, `V` values, the first of which is the revenue.
+pub(super) struct Breakdown<'a, const D: usize, const V: usize> {
+    /// By revenue descending, ties by the dimensions ascending (§6.0.8). Without the combinations of which nothing is
+    /// left in the range.
+    pub(super) rows: Vec<([&'a str; D], [i128; V])>,
+    /// What the rows rest on.
+    pub(super) basis: Basis,
+    exponent: u32,
+}
+
+impl<'a, const D: usize, const V: usize> Breakdown<'a, D, V> {
+    /// Sums a figure.
+    pub(super) fn of(
+        question: &Question<'a>,
+        figure: &str,
+        dimensions: [&str; D],
+        values: [&str; V],
+    ) -> Self {
+        let revenue = Revenue::of(question);
+        let mut basis = revenue.basis(question);
+        let mut sums: HashMap<[&'a str; D], [i128; V]> = HashMap::new();
+        let figure = question.cells.and_then(|cells| cells.figure(figure));
+        for series in figure.iter().flat_map(|figure| figure.series()) {
+            let text = |name: &str| series.dimensions.get(name).map(String::as_str);
+            let asked = question.source.is_none_or(|source| text("source") == Some(source.as_str()));
+            if !asked || text("currency") != Some(revenue.currency.as_str()) {
+                continue;
+            }
+            for (_, cell) in series.days(question.range) {
+                let row = sums.entry(dimensions.map(|name| text(name).unwrap_or_default())).or_insert([0; V]);
+                for (sum, name) in row.iter_mut().zip(values) {
+                    *sum = sum.saturating_add(i128::from(cell.value(name)));
+                }
+                basis.corrected |= cell.corrected;
+            }
+        }
+        let mut rows: Vec<_> =
+            sums.into_iter().filter(|(_, sums)| sums.iter().any(|sum| *sum != 0)).collect();
+        rows.sort_unstable_by(|(a, sums_of_a), (b, sums_of_b)| {
+            sums_of_b.first().cmp(&sums_of_a.first()).then_with(|| a.cmp(b))
+        });
+        Self { rows, basis, exponent: revenue.currency.exponent() }
+    }
+
+    /// An amount in the currency of the answer.
+    pub(super) fn amount(&self, minor: i128) -> Amount {
+        Amount { minor, exponent: self.exponent }
+    }
+}
+
+/// Revenue and orders of one value of a dimension, under that dimension's name.
+#[derive(Debug)]
+pub struct Row<'a> {
+    name: &'static str,
+    text: &'a str,
+    revenue: Amount,
+    orders: i128,
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry(self.name, self.text)?;
+        map.serialize_entry("revenue", &self.revenue)?;
+        map.serialize_entry("orders", &self.orders)?;
+        map.end()
+    }
+}
+
+/// The rows of a figure that is cut by one dimension, each under `name`.
+pub(super) fn by_one<'a>(
+    question: &Question<'a>,
+    figure: &str,
+    dimension: &str,
+    name: &'static str,
+) -> (Vec<Row<'a>>, Basis) {
+    let found = Breakdown::of(question, figure, [dimension], ["revenue", "orders"]);
+    let rows = found.rows.iter().map(|([text], [revenue, orders])| Row {
+        name,
+        text,
+        revenue: found.amount(*revenue),
+        orders: *orders,
+    });
+    (rows.collect(), found.basis)
+}
+
+/// The name of each of some products.
+pub(super) fn names<'a>(question: &Question<'a>, products: &HashSet<&str>) -> HashMap<&'a str, &'a str> {
+    let figure = question.cells.and_then(|cells| cells.figure("product_name"));
+    let pair = |series: &'a crate::cells::Series| {
+        let id = series.dimensions.get("item_id")?.as_str();
+        products.contains(id).then_some((id, series.dimensions.get("title")?.as_str()))
+    };
+    figure.iter().flat_map(|figure| figure.series()).filter_map(pair).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    use commerce::{Metric, ReceivedTime, WorkspaceId};
+
+    /// A cell of a breakdown in US dollars.
+    pub(crate) fn cell(
+        metric: &str,
+        day: &str,
+        dimensions: &[(&str, &str)],
+        values: &[(&str, i64)],
+    ) -> Metric {
+        let mut all: std::collections::BTreeMap<String, String> =
+            [("currency", "USD"), ("source", "shopify")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        all.extend(dimensions.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        Metric {
+            workspace: WorkspaceId::try_new("demo").unwrap(),
+            metric: metric.to_owned(),
+            window: "day".to_owned(),
+            window_start: day.to_owned(),
+            dimensions: all,
+            values: values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            revision: 0,
+            corrected: false,
+            as_of: ReceivedTime(0),
+            window_end_at: None,
+            members: None,
+        }
+    }
+
+    /// What a product is called.
+    pub(crate) fn name(product: &str, title: &str) -> Metric {
+        Metric {
+            window: "all".to_owned(),
+            window_start: String::new(),
+            dimensions: [("item_id", product), ("title", title)]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
+            ..cell("product_name", "", &[], &[])
+        }
+    }
+}
