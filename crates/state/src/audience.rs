@@ -8,7 +8,7 @@ use commerce::{Event, EventTime, PersonId, ReceivedTime, WorkspaceId, time};
 use stream::{Context, Failure};
 
 use crate::processor::StateStage;
-use crate::tables::{self, CLOCK, DUE, MEMBER, get, put};
+use crate::tables::{self, DUE, MEMBER, NOW, get, put};
 
 const MINUTE: i64 = 60 * time::SECOND;
 /// As many people are asked about again per event at most, so that a clock that leaps holds nobody up.
@@ -21,7 +21,7 @@ impl StateStage {
         let now = clock(ctx, workspace)?;
         let arrival = event.received_at.0.div_euclid(MINUTE) * MINUTE;
         if arrival > now.0 {
-            put(ctx, CLOCK, workspace.as_str().as_bytes(), &arrival, &mut self.stored)?;
+            put(ctx, NOW, workspace.as_str().as_bytes(), &arrival, &mut self.stored)?;
         }
         let now = EventTime(now.0.max(arrival));
         let prefix = tables::due(workspace.as_str(), None);
@@ -66,6 +66,6 @@ impl StateStage {
 
 /// The clock of a workspace.
 pub(crate) fn clock(ctx: &Context<'_>, workspace: &WorkspaceId) -> Result<EventTime, Failure> {
-    let now: Option<i64> = get(ctx, CLOCK, workspace.as_str().as_bytes())?;
+    let now: Option<i64> = get(ctx, NOW, workspace.as_str().as_bytes())?;
     Ok(ReceivedTime(now.unwrap_or(0)).as_event())
 }

@@ -33,13 +33,13 @@ pub(crate) const COMPONENT: Table = Table { number: 10, name: "components", orde
 /// All orders of a handle: its key and the order's. No value.
 pub(crate) const ORDER_OF: Table = Table { number: 11, name: "orders_of", ordered: true };
 /// A handle's key to what its person asked for: [`crate::privacy`]'s notice.
-pub(crate) const NOTICE: Table = Table { number: 12, name: "notices", ordered: false };
+pub(crate) const NOTICE: Table = Table { number: 17, name: "notices", ordered: false };
 /// A workspace to its clock: see [`crate::audience`].
-pub(crate) const CLOCK: Table = Table { number: 13, name: "clocks", ordered: false };
+pub(crate) const NOW: Table = Table { number: 20, name: "now", ordered: false };
 /// A person's key to [`commerce::audience::Membership`].
-pub(crate) const MEMBER: Table = Table { number: 14, name: "members", ordered: false };
+pub(crate) const MEMBER: Table = Table { number: 18, name: "members", ordered: false };
 /// Whose membership is to be asked about again, by time: see [`due`]. No value.
-pub(crate) const DUE: Table = Table { number: 15, name: "due", ordered: true };
+pub(crate) const DUE: Table = Table { number: 19, name: "due", ordered: true };
 
 pub(crate) const ALL: [Table; 16] = [
     ORDER,
@@ -55,7 +55,7 @@ pub(crate) const ALL: [Table; 16] = [
     COMPONENT,
     ORDER_OF,
     NOTICE,
-    CLOCK,
+    NOW,
     MEMBER,
     DUE,
 ];
