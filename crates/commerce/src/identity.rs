@@ -104,6 +104,12 @@ impl Component {
         self.handles.extend(other.handles);
     }
 
+    /// Forgets handles and everything that links them.
+    pub fn forget(&mut self, handles: &[Identifier]) {
+        self.handles.retain(|handle| !handles.contains(handle));
+        self.links.retain(|(a, b), _| !handles.contains(a) && !handles.contains(b));
+    }
+
     /// All handles.
     pub fn handles(&self) -> impl Iterator<Item = &Identifier> {
         self.handles.iter()
@@ -304,6 +310,14 @@ mod tests {
         assert_eq!(people(&merged), ["u2 u1 e1"]);
         let called_off = [merged[0], merged[1], merged[2], ("u1", "u2", Veto, 4)];
         assert_eq!(people(&called_off), people(&shared));
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_the_others_as_if_it_had_never_been_named() {
+        let all = [("u1", "e1", Together, 1), ("u2", "e1", Together, 2), ("u2", "p2", Together, 3)];
+        let mut component = component(&all);
+        component.forget(&[handle("u1"), handle("e1")]);
+        assert_eq!(component, super::tests::component(&all[2..]));
     }
 
     #[test]

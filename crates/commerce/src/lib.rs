@@ -13,6 +13,7 @@
 //!
 //! Bad input never panics: constructors are called `try_new` or `parse` and return a sentence that says what is wrong.
 
+pub mod audience;
 pub mod avro;
 pub mod event;
 pub mod fact;

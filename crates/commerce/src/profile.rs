@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Consent;
+use crate::event::{Consent, FinancialStatus};
 use crate::order::View;
 use crate::person::Identifier;
 use crate::{Currency, EventTime, Money, PersonId, ReceivedTime, WorkspaceId};
@@ -181,6 +181,9 @@ pub struct Profile {
     /// Tags.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// The audiences that the person is in ([`crate::audience::Audience`]).
+    #[serde(default)]
+    pub audiences: Vec<String>,
     /// Remarks: `fx_missing` while orders in other currencies have no rate and are left out of the base figures.
     pub flags: Vec<String>,
     /// The newest arrival that changed the record. History: it depends on the order of processing.
@@ -211,6 +214,8 @@ pub struct Share {
     pub total: Money,
     /// It adds nothing to the lifetime value.
     pub cancelled: bool,
+    /// It is fully paid, and nothing of it went back.
+    pub paid: bool,
     /// What went back, and when.
     pub refunds: Vec<(EventTime, i64)>,
 }
@@ -225,6 +230,8 @@ impl Share {
             placed_at: contribution.placed_at,
             total: Money::new(contribution.spent, contribution.currency),
             cancelled: view.cancelled_at.is_some(),
+            paid: view.financial_status.is_none_or(|status| status == FinancialStatus::Paid)
+                && view.refunds.is_empty(),
             refunds: refunds.collect(),
         })
     }
@@ -241,7 +248,7 @@ pub struct Known {
     pub span: Option<(EventTime, EventTime)>,
     /// What a source says of its totals.
     pub reported: Reported,
-    /// The counted orders; needed only where totals are reported.
+    /// The counted orders.
     pub shares: Vec<Share>,
     /// As in the profile.
     pub payment_status: Option<String>,
@@ -257,6 +264,8 @@ pub struct Known {
     pub consent: Vec<Consent>,
     /// As in the profile.
     pub tags: Vec<String>,
+    /// As in the profile.
+    pub audiences: Vec<String>,
     /// Somebody else with an anchor was seen with the same handles (R10.3).
     pub conflict: bool,
 }
@@ -303,6 +312,7 @@ impl Profile {
             attributes: known.attributes,
             consent: known.consent,
             tags: known.tags,
+            audiences: known.audiences,
             flags,
             as_of,
         }
@@ -390,6 +400,7 @@ mod tests {
             placed_at: EventTime(placed_at),
             total: usd(minor),
             cancelled: false,
+            paid: refunds.is_empty(),
             refunds: refunds.iter().map(|(at, minor)| (EventTime(*at), *minor)).collect(),
         }
     }

@@ -81,6 +81,11 @@ reasons! {
     FraudBlocked = "fraud_blocked",
     /// The customer inside another delivery, of whom everything was known. Nothing is to be done.
     NothingNew = "nothing_new",
+    /// Its person asked to be forgotten after it had arrived. Nothing is to be done: what is said of somebody again starts
+    /// anew.
+    Erased = "erased",
+    /// Its person is barred from processing. Nothing is to be done; the source that barred them can readmit them.
+    Suppressed = "suppressed",
     /// The request only asks. Nothing is stored, and nothing is to be done.
     Question = "question",
     /// The record couldn't be committed to Kafka in time, or too much is in flight: the sender retries.

@@ -14,7 +14,7 @@ use stream::{Context, Failure};
 
 use crate::people;
 use crate::processor::StateStage;
-use crate::tables::{self, COMPONENT, LINK, ORDER, ORDER_OF, get, put};
+use crate::tables::{self, COMPONENT, LINK, MEMBER, ORDER, ORDER_OF, get, put};
 use crate::{FACTS, ORDERS};
 
 /// As many handles of one delivery are linked; nobody has more, and each pair costs.
@@ -27,6 +27,8 @@ const PORTION: usize = 200;
 struct Link {
     component: u128,
     person: PersonId,
+    /// Kept here so that whoever gets into a conflict is published anew, though nothing else of theirs changed.
+    conflict: bool,
 }
 
 /// Who a delivery is about.
@@ -41,7 +43,7 @@ pub(crate) struct Who {
 }
 
 /// A handle that has become somebody else's.
-struct Moved {
+pub(crate) struct Moved {
     handle: PersonId,
     from: PersonId,
     to: PersonId,
@@ -123,7 +125,18 @@ impl StateStage {
         for other in known.iter().filter(|other| **other != number) {
             ctx.remove(COMPONENT, &component_key(workspace, *other))?;
         }
-        put(ctx, COMPONENT, &component_key(workspace, number), &component, &mut self.stored)?;
+        self.regroup(workspace, number, &component, ctx)
+    }
+
+    /// Stores a component, and where each of its handles belongs now. Says who has become somebody else.
+    fn regroup(
+        &mut self,
+        workspace: &WorkspaceId,
+        number: u128,
+        component: &Component,
+        ctx: &mut Context<'_>,
+    ) -> Result<Vec<Moved>, Failure> {
+        put(ctx, COMPONENT, &component_key(workspace, number), component, &mut self.stored)?;
         let mut moved = Vec::new();
         for group in component.groups() {
             let person = self.id_of(workspace, &group.representative);
@@ -131,7 +144,7 @@ impl StateStage {
                 let id = self.id_of(workspace, handle);
                 let key = tables::person(workspace.as_str(), id);
                 let before: Option<Link> = get(ctx, LINK, &key)?;
-                let link = Link { component: number, person };
+                let link = Link { component: number, person, conflict: group.conflict };
                 if before == Some(link) {
                     continue;
                 }
@@ -143,6 +156,35 @@ impl StateStage {
             }
         }
         Ok(moved)
+    }
+
+    /// Takes all handles of a person out of what links them, and moves those who belong to somebody else without them.
+    pub(crate) fn unlink(
+        &mut self,
+        event: &Event,
+        group: &Group,
+        keys: &[Vec<u8>],
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let workspace = &event.workspace;
+        let mut number = None;
+        for key in keys {
+            if let Some(link) = get::<Link>(ctx, LINK, key)? {
+                number = Some(link.component);
+                ctx.remove(LINK, key)?;
+            }
+        }
+        let Some(number) = number else { return Ok(()) };
+        let key = component_key(workspace, number);
+        let mut component: Component = get(ctx, COMPONENT, &key)?.unwrap_or_default();
+        ctx.remove(COMPONENT, &key)?;
+        component.forget(&group.handles);
+        // A component is numbered by one of its handles, or two could come to have one number.
+        let Some(number) = component.handles().next().map(|handle| self.id_of(workspace, handle).0) else {
+            return Ok(());
+        };
+        let moved = self.regroup(workspace, number, &component, ctx)?;
+        self.move_all(event, &moved, ctx)
     }
 
     /// Says of whom was moved that they were, and moves their orders.
@@ -158,10 +200,7 @@ impl StateStage {
                 let stamp = event.stamp();
                 let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
                 fact.event_id = Mark::of(&[mark[0], mark[1], mark[2], &when]).to_uuid();
-                self.value.clear();
-                self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
-                let key = format!("{}:{to}", event.workspace);
-                ctx.emit(FACTS, Some(ctx.partition()), key.as_bytes(), Some(&self.value))?;
+                self.tell(format!("{}:{to}", event.workspace).as_bytes(), &fact, ctx)?;
             }
             let mut after: Option<Vec<u8>> = None;
             loop {
@@ -200,14 +239,19 @@ impl StateStage {
         fact.event_id =
             Mark::of(&[b"moved", key, &person.0.to_be_bytes(), fact.event_id.as_bytes()]).to_uuid();
         fact.flags.push("person_moved".to_owned());
-        self.value.clear();
-        self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
-        ctx.emit(FACTS, Some(ctx.partition()), key, Some(&self.value))?;
+        self.tell(key, &fact, ctx)?;
         self.value.clear();
         self.orders.encode(&after, &mut self.value).map_err(|e| encode_error(&e))?;
         ctx.emit(ORDERS, Some(ctx.partition()), key, Some(&self.value))?;
         state.published = Some(after);
         put(ctx, ORDER, key, &state, &mut self.stored)
+    }
+
+    /// Says a fact.
+    pub(crate) fn tell(&mut self, key: &[u8], fact: &Fact, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        self.value.clear();
+        self.facts.encode(fact, &mut self.value).map_err(|e| encode_error(&e))?;
+        ctx.emit(FACTS, Some(ctx.partition()), key, Some(&self.value))
     }
 
     /// The handles that are one person, and the keys under which things are kept of them.
@@ -239,7 +283,7 @@ impl StateStage {
     /// under another id now.
     pub(crate) fn changed_people(&self, ctx: &Context<'_>) -> Result<Changed, Failure> {
         let mut changed = Changed::default();
-        for (table, forwards) in [(tables::PERSON, false), (LINK, true)] {
+        for (table, forwards) in [(tables::PERSON, false), (LINK, true), (MEMBER, false)] {
             for key in ctx.changed(table) {
                 let Some((workspace, handle)) = tables::read_person(&key) else { continue };
                 let workspace = WorkspaceId::try_new(workspace).map_err(Failure::Fatal)?;

@@ -9,9 +9,11 @@
 //! | | `commerce.dead-letters.v1`: events that can't be read |
 //!
 //! A commit promises that an order, its person, its facts and the mark "this delivery is known" are visible together
-//! or not at all. Everything of a workspace is in one partition, so linking and moving is local and atomic.
+//! or not at all. A person who asked to be forgotten is gone from all of these with the fact `customer.deleted`; their
+//! orders stay as amounts without a person. Everything of a workspace is in one partition, so linking and moving is local and atomic.
 
 mod abandonment;
+mod audience;
 mod automations;
 mod baskets;
 mod identity;
@@ -19,6 +21,7 @@ mod moment;
 mod order;
 mod outcomes;
 mod people;
+mod privacy;
 mod processor;
 mod replenishment;
 mod seen;

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use commerce::event::Activity;
 use commerce::{DuplicateLevel, Event, EventName, Fact, Outcome};
 use serde::{Deserialize, Serialize};
-use service::stage::encode_error;
 use stream::{Context, Failure};
 
-use crate::FACTS;
 use crate::people::People;
 use crate::processor::{StateStage, Tenant};
 use crate::tables::{BASKET, PAYMENT, get, put};
@@ -34,6 +32,11 @@ impl StateStage {
         tenant: &Tenant,
         ctx: &mut Context<'_>,
     ) -> Result<Outcome, Failure> {
+        match event.event {
+            EventName::CustomerDeleted => return self.forget(event, tenant, ctx),
+            EventName::CustomerSuppressed | EventName::CustomerUnsuppressed => return self.bar(event, ctx),
+            _ => {}
+        }
         if !self.guard_payment(event, ctx)? {
             return Ok(Outcome::Duplicate(DuplicateLevel::Entity));
         }
@@ -68,9 +71,7 @@ impl StateStage {
                 fact.flags.push("shadow".to_owned());
                 fact.trigger_eligible = false;
             }
-            self.value.clear();
-            self.facts.encode(&fact, &mut self.value).map_err(|e| encode_error(&e))?;
-            ctx.emit(FACTS, Some(ctx.partition()), key.as_bytes(), Some(&self.value))?;
+            self.tell(key.as_bytes(), &fact, ctx)?;
         }
         let starts = owned && event.trigger_eligible;
         match (event.event, &who) {

@@ -21,7 +21,7 @@ use crate::tables::{self, PERSON, PERSON_ORDER, get, put};
 const LONGEST_TEXT: usize = 512;
 /// More attributes of one person aren't kept; those that are known go on changing.
 const MOST_ATTRIBUTES: usize = 300;
-/// As many orders are looked at to add what came after a reported total.
+/// As many orders of a handle are looked at for audiences, and to add what came after a reported total.
 const MOST_SHARES: usize = 10_000;
 
 /// What is kept of one handle.
@@ -30,6 +30,9 @@ pub(crate) struct Person {
     rollup: Rollup,
     /// The handle itself.
     handle: Option<Identifier>,
+    /// False while nothing but updates of somebody who must be known already was said of it: they wait here, so that it
+    /// doesn't matter whether they are processed before or after what makes the person known.
+    asserted: bool,
     email: Option<Dated>,
     phone: Option<Dated>,
     first_name: Option<Dated>,
@@ -53,16 +56,24 @@ impl Person {
         if changed {
             self.handle = Some(handle.clone());
         }
+        changed |= !self.asserted && !said.update_only;
+        self.asserted |= !said.update_only;
         // A claim from the far future must not pin what is known for ever.
         let at = said.attributes_at.unwrap_or(event.occurred_at).for_window(event.received_at);
+        // An upsert clears a name with `null`, an identifier never (records.md §6.3).
+        let named = |given: &Option<String>, name: &str| {
+            let cleared =
+                || said.attributes.get(name).filter(|value| *value == "null").map(|_| String::new());
+            given.clone().or_else(cleared)
+        };
         for (known, value) in [
-            (&mut self.email, &said.email),
-            (&mut self.phone, &said.phone),
-            (&mut self.first_name, &said.first_name),
-            (&mut self.last_name, &said.last_name),
+            (&mut self.email, said.email.clone()),
+            (&mut self.phone, said.phone.clone()),
+            (&mut self.first_name, named(&said.first_name, "first_name")),
+            (&mut self.last_name, named(&said.last_name, "last_name")),
         ] {
             let Some(value) = value else { continue };
-            changed |= write(known, at, value);
+            changed |= write(known, at, &value);
         }
         for (name, value) in &said.attributes {
             let full = self.attributes.len() >= MOST_ATTRIBUTES;
@@ -169,7 +180,6 @@ pub(crate) struct People(Vec<Touched>);
 struct Touched {
     key: Vec<u8>,
     person: Person,
-    known: bool,
     changed: bool,
 }
 
@@ -185,8 +195,7 @@ impl People {
             Some(at) => at,
             None => {
                 let person: Option<Person> = get(ctx, PERSON, &key)?;
-                let known = person.is_some();
-                self.0.push(Touched { key, person: person.unwrap_or_default(), known, changed: false });
+                self.0.push(Touched { key, person: person.unwrap_or_default(), changed: false });
                 self.0.len() - 1
             }
         };
@@ -201,9 +210,6 @@ impl People {
         (handle, id): (&Identifier, PersonId),
     ) -> Result<bool, Failure> {
         let touched = self.load(ctx, &event.workspace, id)?;
-        if !touched.known && event.person.as_ref().is_some_and(|said| said.update_only) {
-            return Ok(false);
-        }
         let changed = touched.person.learn(event, handle);
         if changed {
             touched.change(event.received_at);
@@ -240,6 +246,7 @@ impl People {
             if touched.person.handle.is_none() {
                 touched.person.handle = buyer.cloned();
             }
+            touched.person.asserted = true;
             touched.change(event.received_at);
             let index = tables::person_order(&touched.key, contribution.placed_at, order);
             if sign < 0 {
@@ -279,6 +286,26 @@ pub(crate) fn is_known(ctx: &Context<'_>, key: &[u8]) -> bool {
     ctx.get(PERSON, key).is_some()
 }
 
+/// True when anything was said under one of these keys that arrived after an instant.
+pub(crate) fn is_newer(ctx: &Context<'_>, keys: &[Vec<u8>], than: ReceivedTime) -> Result<bool, Failure> {
+    for key in keys {
+        if get::<Person>(ctx, PERSON, key)?.is_some_and(|person| person.as_of > than.0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Forgets everything that is kept of a handle. False: nothing was.
+pub(crate) fn forget(ctx: &mut Context<'_>, key: &[u8]) -> Result<bool, Failure> {
+    while let Some((order, _)) = ctx.first(PERSON_ORDER, key) {
+        ctx.remove(PERSON_ORDER, &order)?;
+    }
+    let known = is_known(ctx, key);
+    ctx.remove(PERSON, key)?;
+    Ok(known)
+}
+
 /// What is known of a person, from all handles that something is kept of. `None`: nobody who has a profile.
 pub(crate) fn known(
     ctx: &Context<'_>,
@@ -291,10 +318,8 @@ pub(crate) fn known(
     }
     let mut all = Person::default();
     let mut known = Known { conflict: group.conflict, ..Known::default() };
-    let mut found = false;
     for key in keys {
         let Some(person) = get::<Person>(ctx, PERSON, key)? else { continue };
-        found = true;
         let at =
             |entry: Option<(Vec<u8>, Vec<u8>)>| entry.and_then(|(order, _)| tables::placed_at(key, &order));
         let span = at(ctx.first(PERSON_ORDER, key)).zip(at(ctx.last(PERSON_ORDER, key)));
@@ -304,17 +329,15 @@ pub(crate) fn known(
         };
         all.join(person);
     }
-    if !found {
+    if !all.asserted {
         return Ok(None);
     }
-    if all.reported_count.is_some() || all.reported_spent.is_some() {
-        for key in keys {
-            let shares = ctx.scan(PERSON_ORDER, key, None, MOST_SHARES);
-            known.shares.extend(shares.iter().filter_map(|(_, share)| postcard::from_bytes(share).ok()));
-        }
+    for key in keys {
+        let shares = ctx.scan(PERSON_ORDER, key, None, MOST_SHARES);
+        known.shares.extend(shares.iter().filter_map(|(_, share)| postcard::from_bytes(share).ok()));
     }
     let as_of = ReceivedTime(all.as_of);
-    let value = |dated: Option<Dated>| dated.map(|d| d.value);
+    let value = |dated: Option<Dated>| dated.map(|d| d.value).filter(|value| !value.is_empty());
     known.contact = Contact {
         email: value(all.email),
         phone: value(all.phone),
@@ -393,6 +416,7 @@ impl Person {
             self.reported_spent = other.reported_spent;
         }
         self.reported_last_order = self.reported_last_order.max(other.reported_last_order);
+        self.asserted |= other.asserted;
         self.as_of = self.as_of.max(other.as_of);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use commerce::audience::Membership;
 use commerce::letter::WHOLE;
 use commerce::order::Policy;
 use commerce::{
@@ -13,10 +14,11 @@ use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
 use crate::order::Views;
+use crate::privacy::Leave;
 use crate::replenishment::Replenished;
 use crate::seen::{self, Seen};
 use crate::tables::{self, OUTCOME, USAGE, get};
-use crate::{LETTERS, METRICS, PROFILES, STAGE, outcomes, people};
+use crate::{LETTERS, METRICS, PROFILES, STAGE, audience, outcomes, people};
 
 /// The stage's logic.
 pub struct StateStage {
@@ -94,6 +96,15 @@ impl StateStage {
             let message = format!("{} has no payload that is known here", event.event);
             return Err(poison(Reason::UnsupportedEvent, message));
         }
+        let without;
+        let event = match self.leave(event, &tenant, ctx)? {
+            Leave::Whole => event,
+            Leave::Amounts => {
+                without = Event { person: None, ..event.clone() };
+                &without
+            }
+            Leave::Nothing(reason) => return Ok(Outcome::Filtered(reason)),
+        };
         // The join finds repetitions itself. It is asked about keys that a sender chose alone: such a key may come
         // with another body, and then the first body stands.
         if !joined || event.keys.content.is_some() {
@@ -121,12 +132,14 @@ impl StateStage {
         ctx: &Context<'_>,
         workspace: WorkspaceId,
         person: PersonId,
-    ) -> Result<Option<Profile>, Failure> {
+    ) -> Result<Option<(Profile, Membership)>, Failure> {
         let alone = || people::handle(ctx, &tables::person(workspace.as_str(), person));
         let Some((group, keys)) = self.group_of(ctx, &workspace, person, alone)? else { return Ok(None) };
-        let Some((known, as_of)) = people::known(ctx, &group, &keys)? else { return Ok(None) };
+        let Some((mut known, as_of)) = people::known(ctx, &group, &keys)? else { return Ok(None) };
         let base = self.tenants.get(&workspace).map_or(Currency::USD, |tenant| tenant.base);
-        Ok(Some(Profile::new(workspace, person, known, base, as_of)))
+        let membership = Membership::of(&known.shares, base, audience::clock(ctx, &workspace)?);
+        known.audiences = membership.audiences.iter().map(|audience| audience.as_str().to_owned()).collect();
+        Ok(Some((Profile::new(workspace, person, known, base, as_of), membership)))
     }
 
     fn publish_profile(&mut self, ctx: &mut Context<'_>, profile: &Profile) -> Result<(), Failure> {
@@ -141,6 +154,7 @@ impl StateStage {
 impl Processor for StateStage {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let event: Event = decode(&mut self.decoder, record)?;
+        self.advance(&event, ctx)?;
         let outcome = match self.handle(&event, ctx)? {
             // What a delivery brings along isn't a delivery: duplicates are counted by what was sent.
             Outcome::Duplicate(_) if event.raw_part > 0 => Outcome::Filtered(Reason::NothingNew),
@@ -162,11 +176,15 @@ impl Processor for StateStage {
         let partition = Some(ctx.partition());
         let changed = self.changed_people(ctx)?;
         for (workspace, person) in changed.people {
-            if let Some(profile) = self.profile(ctx, workspace, person)? {
+            let profile = self.profile(ctx, workspace.clone(), person)?;
+            let membership = profile.as_ref().map(|(_, membership)| membership);
+            self.enlist(ctx, (&workspace, person), membership)?;
+            if let Some((profile, _)) = profile {
                 self.publish_profile(ctx, &profile)?;
             }
         }
         for (workspace, from, to) in changed.forwarded {
+            self.enlist(ctx, (&workspace, from), None)?;
             let base = self.tenants.get(&workspace).map_or(Currency::USD, |tenant| tenant.base);
             let profile = Profile::forwarding(workspace, from, to, base, ReceivedTime(0));
             self.publish_profile(ctx, &profile)?;

@@ -32,6 +32,14 @@ pub(crate) const LINK: Table = Table { number: 9, name: "links", ordered: false 
 pub(crate) const COMPONENT: Table = Table { number: 10, name: "components", ordered: false };
 /// All orders of a handle: its key and the order's. No value.
 pub(crate) const ORDER_OF: Table = Table { number: 11, name: "orders_of", ordered: true };
+/// A handle's key to what its person asked for: [`crate::privacy`]'s notice.
+pub(crate) const NOTICE: Table = Table { number: 17, name: "notices", ordered: false };
+/// A workspace to its clock: see [`crate::audience`].
+pub(crate) const NOW: Table = Table { number: 20, name: "now", ordered: false };
+/// A person's key to [`commerce::audience::Membership`].
+pub(crate) const MEMBER: Table = Table { number: 18, name: "members", ordered: false };
+/// Whose membership is to be asked about again, by time: see [`due`]. No value.
+pub(crate) const DUE: Table = Table { number: 19, name: "due", ordered: true };
 
 /// A handle's key, the kind and the id of an automation to [`crate::automations::Open`].
 pub(crate) const AUTOMATION: Table = Table { number: 12, name: "automations", ordered: true };
@@ -44,7 +52,7 @@ pub(crate) const PAID: Table = Table { number: 15, name: "paid", ordered: false 
 /// `workspace` to the stream's time of it.
 pub(crate) const CLOCK: Table = Table { number: 16, name: "clocks", ordered: false };
 
-pub(crate) const ALL: [Table; 17] = [
+pub(crate) const ALL: [Table; 21] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -62,6 +70,10 @@ pub(crate) const ALL: [Table; 17] = [
     NAME,
     PAID,
     CLOCK,
+    NOTICE,
+    NOW,
+    MEMBER,
+    DUE,
 ];
 
 /// Reads a value.
@@ -112,8 +124,7 @@ pub(crate) fn read_person(key: &[u8]) -> Option<(&str, PersonId)> {
 pub(crate) fn person_order(person: &[u8], placed_at: EventTime, order: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(person.len() + 8 + order.len());
     key.extend_from_slice(person);
-    // With the sign bit flipped, bytes sort as the numbers do.
-    key.extend_from_slice(&(placed_at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    key.extend_from_slice(&sorting(placed_at));
     key.extend_from_slice(order);
     key
 }
@@ -121,7 +132,33 @@ pub(crate) fn person_order(person: &[u8], placed_at: EventTime, order: &[u8]) ->
 /// The instant of a key that [`person_order`] made.
 pub(crate) fn placed_at(person: &[u8], key: &[u8]) -> Option<EventTime> {
     let (at, _) = key.get(person.len()..)?.split_first_chunk::<8>()?;
-    Some(EventTime((u64::from_be_bytes(*at) ^ (1 << 63)).cast_signed()))
+    Some(sorted(*at))
+}
+
+/// The key of a person's next date in a workspace; of `None` what all of them start with.
+pub(crate) fn due(workspace: &str, entry: Option<(EventTime, &[u8])>) -> Vec<u8> {
+    let mut key = workspace.as_bytes().to_vec();
+    key.push(0);
+    if let Some((at, person)) = entry {
+        key.extend_from_slice(&sorting(at));
+        key.extend_from_slice(person);
+    }
+    key
+}
+
+/// Date and person of a key that [`due`] made.
+pub(crate) fn read_due<'a>(prefix: &[u8], key: &'a [u8]) -> Option<(EventTime, &'a [u8])> {
+    let (at, person) = key.get(prefix.len()..)?.split_first_chunk::<8>()?;
+    Some((sorted(*at), person))
+}
+
+/// With the sign bit flipped, bytes sort as the numbers do.
+fn sorting(at: EventTime) -> [u8; 8] {
+    (at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+fn sorted(bytes: [u8; 8]) -> EventTime {
+    EventTime((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
 }
 
 #[cfg(test)]

@@ -202,6 +202,11 @@ impl SourceOrder {
         self.purchased_at
     }
 
+    /// Forgets who the buyer is: what remains are amounts (R10.7).
+    pub fn forget_buyer(&mut self) {
+        self.identifiers.clear();
+    }
+
     /// Identifiers of the buyer.
     pub fn identifiers(&self) -> Vec<Identifier> {
         self.identifiers

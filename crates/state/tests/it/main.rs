@@ -1,6 +1,17 @@
-//! The state stage without Kafka: events that are made by hand, and what is said of them.
+//! What the stage promises, by the lines of the contracts' checklists: `shop_c10` is line 10 of shopify.md §9. Each
+//! test tells a story from requests to facts, orders and profiles.
+
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod abandonment;
+mod analytics_facts;
+mod audiences;
+mod customerio_facts;
+mod fixture;
+mod privacy;
 mod products;
+mod records_facts;
+mod sequenzy_facts;
+mod shopify_facts;
+mod stripe_facts;
 mod world;

@@ -431,6 +431,7 @@ pub fn full_profile() -> Profile {
             region: text("EU"),
         }],
         tags: texts(&["vip"]),
+        audiences: texts(&["frequent_90d"]),
         flags: texts(&["fx_missing"]),
         as_of: received(1),
     }
@@ -455,6 +456,7 @@ pub fn bare_profile() -> Profile {
         attributes: BTreeMap::new(),
         consent: vec![],
         tags: vec![],
+        audiences: vec![],
         flags: vec![],
         ..full_profile()
     }

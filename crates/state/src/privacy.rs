@@ -1,0 +1,266 @@
+//! What people asked for: to be forgotten, or to be left alone (contracts R10.7, analytics.md §7.9).
+//!
+//! An erasure applies to what arrived before it. Its stamp is kept per handle, under the id that says nothing of whom it
+//! belongs to, so that what is processed late or once more brings nobody back; what arrives after it starts anew. Orders
+//! of platforms stay as amounts without a person; what the analytics API said vanishes.
+
+use std::collections::BTreeMap;
+
+use commerce::id::Stamp;
+use commerce::identity::is_anchor;
+use commerce::order::{State, Step, View};
+use commerce::person::Identifier;
+use commerce::{Event, EventName, Fact, Mark, Outcome, PersonId, Reason, Source};
+use serde::{Deserialize, Serialize};
+use service::stage::encode_error;
+use stream::{Context, Failure};
+
+use crate::identity::Who;
+use crate::processor::{StateStage, Tenant, published};
+use crate::tables::{self, NOTICE, ORDER, ORDER_OF, get, put};
+use crate::{ORDERS, PROFILES, people};
+
+/// More changes of mind of one person aren't kept: the oldest ones go.
+const MOST_CHANGES: usize = 50;
+
+/// What was asked for under one handle.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Notice {
+    /// The greatest stamp of an erasure.
+    erased: Option<Stamp>,
+    /// True where an anchor was erased with it: whoever else has an anchor and was seen with the handle before is
+    /// somebody else.
+    anchored: bool,
+    /// Barred from processing, or readmitted, since when.
+    barred: BTreeMap<Stamp, bool>,
+}
+
+impl Notice {
+    fn is_barred_at(&self, stamp: Stamp) -> bool {
+        self.barred.range(..stamp).next_back().is_some_and(|(_, barred)| *barred)
+    }
+
+    fn is_erased_after(&self, stamp: Stamp) -> bool {
+        self.erased.is_some_and(|erased| stamp < erased)
+    }
+}
+
+/// What may be taken of an event.
+pub(crate) enum Leave {
+    /// All of it.
+    Whole,
+    /// What the books need, without whom it was.
+    Amounts,
+    /// Nothing.
+    Nothing(Reason),
+}
+
+impl StateStage {
+    /// What may be taken of an event, as far as the people in it are concerned.
+    pub(crate) fn leave(
+        &mut self,
+        event: &Event,
+        tenant: &Tenant,
+        ctx: &mut Context<'_>,
+    ) -> Result<Leave, Failure> {
+        let asks = matches!(
+            event.event,
+            EventName::CustomerDeleted | EventName::CustomerSuppressed | EventName::CustomerUnsuppressed
+        );
+        let Some(said) = event.person.as_ref().filter(|_| !asks) else { return Ok(Leave::Whole) };
+        let (stamp, mut reason) = (event.stamp(), None);
+        for handle in said.identifiers.iter().chain(&said.absorbed) {
+            let Some(notice) = self.notice(event, handle, ctx)? else { continue };
+            if let Some(erased) = notice.erased.filter(|erased| stamp < *erased) {
+                self.erase_late(event, tenant, (erased, notice.anchored), ctx)?;
+                reason = Some(Reason::Erased);
+                break;
+            }
+            if notice.is_barred_at(stamp) {
+                reason = Some(Reason::Suppressed);
+            }
+        }
+        let is_books = event.event.is_order() || event.payload.payment.is_some();
+        Ok(match (reason, event.source) {
+            (None, _) => Leave::Whole,
+            (Some(reason), Source::Analytics) => Leave::Nothing(reason),
+            // Whoever bars a person from messages doesn't mean the shop's books.
+            (Some(Reason::Suppressed), Source::Customerio) => Leave::Nothing(Reason::Suppressed),
+            (Some(_), _) if is_books => Leave::Amounts,
+            (Some(reason), _) => Leave::Nothing(reason),
+        })
+    }
+
+    fn notice(
+        &self,
+        event: &Event,
+        handle: &Identifier,
+        ctx: &Context<'_>,
+    ) -> Result<Option<Notice>, Failure> {
+        let id = self.id_of(&event.workspace, handle);
+        get(ctx, NOTICE, &tables::person(event.workspace.as_str(), id))
+    }
+
+    /// Bars the handles of an event, or readmits them.
+    pub(crate) fn bar(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
+        let mut person = None;
+        for handle in event.person.iter().flat_map(|said| &said.identifiers) {
+            let id = self.id_of(&event.workspace, handle);
+            if person.is_none() {
+                person = Some(self.person_of(ctx, &event.workspace, id)?);
+            }
+            let mut notice = self.notice(event, handle, ctx)?.unwrap_or_default();
+            notice.barred.insert(event.stamp(), event.event == EventName::CustomerSuppressed);
+            if notice.barred.len() > MOST_CHANGES {
+                notice.barred.pop_first();
+            }
+            let key = tables::person(event.workspace.as_str(), id);
+            put(ctx, NOTICE, &key, &notice, &mut self.stored)?;
+        }
+        self.tell_of(event, person, ctx)
+    }
+
+    /// Forgets the person of an event: what was said of them, who they are, and which orders are theirs.
+    pub(crate) fn forget(
+        &mut self,
+        event: &Event,
+        tenant: &Tenant,
+        ctx: &mut Context<'_>,
+    ) -> Result<Outcome, Failure> {
+        for handle in event.person.iter().flat_map(|said| &said.identifiers) {
+            let notice = self.notice(event, handle, ctx)?;
+            if notice.is_some_and(|notice| notice.is_erased_after(event.stamp())) {
+                return Ok(Outcome::Filtered(Reason::Erased));
+            }
+        }
+        let who = self.identify(event, ctx)?;
+        if let Some(who) = &who {
+            self.erase(event, tenant, who, event.stamp(), ctx)?;
+        }
+        self.tell_of(event, who.map(|who| who.person), ctx)
+    }
+
+    /// An event from before an erasure came after it: whom else it names belonged to the person then. Who was heard of
+    /// since is somebody again.
+    fn erase_late(
+        &mut self,
+        event: &Event,
+        tenant: &Tenant,
+        (erased, anchored): (Stamp, bool),
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        for handle in event.person.iter().flat_map(|said| &said.identifiers) {
+            let known = self.notice(event, handle, ctx)?.and_then(|notice| notice.erased);
+            if known >= Some(erased) || (anchored && is_anchor(handle)) {
+                continue;
+            }
+            let id = self.id_of(&event.workspace, handle);
+            let person = self.person_of(ctx, &event.workspace, id)?;
+            let who = Who { handle: handle.clone(), id, person };
+            self.erase(event, tenant, &who, erased, ctx)?;
+        }
+        Ok(())
+    }
+
+    /// Erases a person as of a stamp.
+    fn erase(
+        &mut self,
+        event: &Event,
+        tenant: &Tenant,
+        who: &Who,
+        stamp: Stamp,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let alone = || Ok(Some(who.handle.clone()));
+        if let Some((group, keys)) = self.group_of(ctx, &event.workspace, who.person, alone)? {
+            // Of one who was named again since, the handle alone is remembered: what is kept of them may be newer.
+            if stamp != event.stamp() && people::is_newer(ctx, &keys, stamp.received_at)? {
+                let key = tables::person(event.workspace.as_str(), who.id);
+                return self.note(&key, stamp, is_anchor(&who.handle), ctx);
+            }
+            let anchored = is_anchor(&group.representative);
+            for key in &keys {
+                while let Some((entry, _)) = ctx.first(ORDER_OF, key) {
+                    ctx.remove(ORDER_OF, &entry)?;
+                    self.forget_buyer(event, tenant, &entry[key.len()..], ctx)?;
+                }
+                self.note(key, stamp, anchored, ctx)?;
+                let known = people::forget(ctx, key)?;
+                let Some((workspace, id)) = tables::read_person(key) else { continue };
+                // Under the ids of the other handles a forwarding record is published.
+                if known || id == who.person {
+                    let profile = format!("{workspace}:{id}");
+                    ctx.emit(PROFILES, Some(ctx.partition()), profile.as_bytes(), None)?;
+                }
+            }
+            self.unlink(event, &group, &keys, ctx)?;
+        }
+        Ok(())
+    }
+
+    fn note(
+        &mut self,
+        key: &[u8],
+        stamp: Stamp,
+        anchored: bool,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let mut notice: Notice = get(ctx, NOTICE, key)?.unwrap_or_default();
+        if notice.erased < Some(stamp) {
+            (notice.erased, notice.anchored) = (Some(stamp), anchored);
+        }
+        put(ctx, NOTICE, key, &notice, &mut self.stored)
+    }
+
+    fn tell_of(
+        &mut self,
+        event: &Event,
+        person: Option<PersonId>,
+        ctx: &mut Context<'_>,
+    ) -> Result<Outcome, Failure> {
+        let key = format!("{}:{}", event.workspace, event.entity.id);
+        for fact in Fact::of_event(event, person) {
+            self.tell(key.as_bytes(), &fact, ctx)?;
+        }
+        Ok(Outcome::Published)
+    }
+
+    /// Leaves of an order the amounts, and of one that the analytics API alone knows of nothing.
+    fn forget_buyer(
+        &mut self,
+        event: &Event,
+        tenant: &Tenant,
+        key: &[u8],
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let Some(mut state) = get::<State>(ctx, ORDER, key)? else { return Ok(()) };
+        let before = state.published.take();
+        state.attached = None;
+        state.sources.retain(|space, _| space.source != Source::Analytics);
+        state.sources.values_mut().for_each(commerce::order::SourceOrder::forget_buyer);
+        let left = if state.sources.is_empty() { None } else { state.view(&tenant.policy) };
+        if let Some(before) = before {
+            let gone = View { id: before.id.clone(), qa: before.qa, ..View::default() };
+            let after = left.clone().unwrap_or(gone);
+            let step = Step { name: EventName::OrderUpdated, at: None, refund: None };
+            let mut fact = Fact::of_step(event, &step, &after, (Some(before), after.clone()));
+            fact.event_id = Mark::of(&[b"erased", key, fact.event_id.as_bytes()]).to_uuid();
+            fact.flags.push("person_erased".to_owned());
+            fact.trigger_eligible = false;
+            self.tell(key, &fact, ctx)?;
+        }
+        let Some(view) = left else {
+            ctx.emit(ORDERS, Some(ctx.partition()), key, None)?;
+            return ctx.remove(ORDER, key);
+        };
+        self.value.clear();
+        self.orders.encode(&view, &mut self.value).map_err(|e| encode_error(&e))?;
+        published(
+            ctx.emit(ORDERS, Some(ctx.partition()), key, Some(&self.value)),
+            topics::Topic::Orders,
+            key,
+        )?;
+        state.published = Some(view);
+        put(ctx, ORDER, key, &state, &mut self.stored)
+    }
+}
