@@ -19,6 +19,20 @@ const RANGE: &[Parameter] = &[DAYS, START, END, CURRENCY];
 const SOURCE: Parameter = Parameter::query("source", "Only what came from this source.", "shopify");
 const LIMIT: Parameter = Parameter::query("limit", "How many are listed, at most 100; 20 unless given.", "5");
 const OF_REPORT: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE];
+const MODEL: Parameter =
+    Parameter::query("model", "`last_click`, `linear` or `time_decay`; `last_click` unless given.", "linear");
+const WINDOW: Parameter = Parameter::query(
+    "window",
+    "How many days a touch may lie before its purchase: 7, 14, 30, 60 or 90; 30 unless given.",
+    "14",
+);
+const MONTHS: Parameter =
+    Parameter::query("months", "The last so many months, 1 to 24; 6 unless given.", "12");
+const USER: Parameter =
+    Parameter::query("user_id", "Any identifier of the person.", "june@example.com").required();
+const ATTRIBUTED: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, MODEL, WINDOW];
+const OF_COHORTS: &[Parameter] = &[MONTHS, START, END, CURRENCY];
+const OF_PERSON: &[Parameter] = &[USER, DAYS, START, END];
 const RANKED: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, LIMIT];
 
 const DENIED: Answer = Answer::new(401, "The key is missing or unknown.", r#"{"error":"Invalid API key"}"#);
@@ -56,6 +70,12 @@ const FLAGGED: Answer = Answer::new(
 const BAD_SOURCE: Answer = Answer::new(400, "`source` is no source key.", r#"{"error":"Invalid source"}"#);
 const BAD_LIMIT: Answer =
     Answer::new(400, "`limit` is no positive whole number.", r#"{"error":"Invalid limit"}"#);
+const BAD_MODEL: Answer =
+    Answer::new(400, "`model` is none of the three.", r#"{"error":"Invalid attribution model"}"#);
+const BAD_WINDOW: Answer =
+    Answer::new(400, "`window` is none of the five.", r#"{"error":"Invalid attribution window"}"#);
+const BAD_MONTHS: Answer = Answer::new(400, "`months` isn't 1 to 24.", r#"{"error":"Invalid months"}"#);
+const NO_USER: Answer = Answer::new(400, "`user_id` is missing.", r#"{"error":"user_id is required"}"#);
 const UNCHANGED: Answer = Answer::new(304, "It is what `If-None-Match` names.", "");
 
 /// An answer, kept in a file that is named by the operation's id.
@@ -172,6 +192,51 @@ pub const REPORTS: &[Operation] = &[
         description: REPORT,
         parameters: OF_REPORT,
         answers: of_range!("reportRevenueByCountry.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportFunnel",
+        path: "/v1/api/analytics/ecommerce/funnel",
+        summary: "How many people took each step to a purchase",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportFunnel.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportCartAbandonment",
+        path: "/v1/api/analytics/ecommerce/cart-abandonment",
+        summary: "Carts that were left, and carts that were bought",
+        description: REPORT,
+        parameters: OF_REPORT,
+        answers: of_range!("reportCartAbandonment.json", BAD_SOURCE),
+        ..BASE
+    },
+    Operation {
+        id: "reportAttribution",
+        path: "/v1/api/analytics/ecommerce/attribution",
+        summary: "Which campaigns have brought the revenue, by one of three models",
+        description: REPORT,
+        parameters: ATTRIBUTED,
+        answers: of_range!("reportAttribution.json", BAD_SOURCE, BAD_MODEL, BAD_WINDOW),
+        ..BASE
+    },
+    Operation {
+        id: "reportCohorts",
+        path: "/v1/api/analytics/ecommerce/cohorts",
+        summary: "Buyers by the month of their first purchase, and their revenue since",
+        description: REPORT,
+        parameters: OF_COHORTS,
+        answers: of_range!("reportCohorts.json", BAD_MONTHS, BAD_SOURCE, UNSUPPORTED),
+        ..BASE
+    },
+    Operation {
+        id: "reportUserJourney",
+        path: "/v1/api/analytics/ecommerce/user-journey",
+        summary: "What one person did",
+        description: REPORT,
+        parameters: OF_PERSON,
+        answers: of_range!("reportUserJourney.json", NO_USER, BAD_SOURCE, UNSUPPORTED),
         ..BASE
     },
 ];

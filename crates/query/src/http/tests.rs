@@ -511,7 +511,18 @@ async fn every_answer_that_the_documentation_shows_is_the_one_that_is_given() {
     for operation in REPORTS.iter().chain(OPERATIONS).filter(|o| !matches!(o.path, "/" | "/dashboard/stream"))
     {
         let path = path_of(operation);
-        let path = if operation.parameters.len() > 1 { format!("{path}?days=2") } else { path };
+        let mut query: Vec<String> = operation
+            .parameters
+            .iter()
+            .filter(|parameter| {
+                parameter.required && !operation.path.contains(&format!("{{{}}}", parameter.name))
+            })
+            .map(|parameter| format!("{}={}", parameter.name, parameter.example))
+            .collect();
+        if operation.parameters.len() > 1 {
+            query.push("days=2".to_owned());
+        }
+        let path = if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) };
         let (status, body) = service.get(&path, &[SECRET, ("host", "localhost")]).await;
         assert_eq!(status, 200, "{path}: {body}");
         let shown = operation.answers.iter().find(|answer| answer.status == 200).unwrap();

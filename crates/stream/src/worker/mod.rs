@@ -201,16 +201,15 @@ impl<'s> Worker<'s> {
     /// How long to wait for a record.
     fn record_wait(&self) -> Duration {
         let restoring = self.tasks.values().any(|task| matches!(task, Task::Restoring(_)));
+        // What else a turn looks after (the group, restored state) isn't kept waiting by a long interval.
+        let turn = Duration::from_millis(if restoring { 10 } else { 100 });
         match &self.transaction {
-            None if restoring => Duration::from_millis(10),
-            None => Duration::from_millis(100),
-            Some(transaction) if transaction.records == 0 && transaction.failed.is_none() => {
-                Duration::from_millis(100)
-            }
-            Some(transaction) => {
+            Some(transaction) if transaction.records > 0 || transaction.failed.is_some() => {
                 let age = self.stage.cut.interval.saturating_sub(transaction.since.elapsed());
-                age.min(self.stage.cut.idle_interval.saturating_sub(self.last_commit.elapsed()))
+                let idle = self.stage.cut.idle_interval.saturating_sub(self.last_commit.elapsed());
+                turn.min(age).min(idle)
             }
+            _ => turn,
         }
     }
 
