@@ -93,6 +93,8 @@ impl Run {
             }
             Fault::RestartBroker => {
                 self.rig.cluster.restart(1).unwrap();
+                // Ends the transactions that Kafka has forgotten the markers of, as `up` does.
+                self.rig.cluster.wait_kafka().unwrap();
                 self.rig.count("restarts of the broker");
             }
             Fault::KillBroker(broker) => {
