@@ -104,7 +104,7 @@ tests() {
     local code=0
     cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$TMPDIR/tests.log" || code=$?
     cp "$TMPDIR/tests.log" "${CARGO_TARGET_DIR:-target}/tests.log"
-    return $code
+    return "$code"
 }
 
 # Which test shows which capability.
