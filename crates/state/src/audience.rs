@@ -1,29 +1,24 @@
 //! Who is in which audience: kept per person, asked again when their orders change and when time may have changed it.
 //!
-//! The clock is the greatest arrival of the workspace that was read so far, in whole minutes; provider time never
-//! drives it.
+//! The clock is the stage's own ([`crate::timers`]), in whole minutes.
 
 use commerce::audience::Membership;
-use commerce::{Event, EventTime, PersonId, ReceivedTime, WorkspaceId, time};
+use commerce::{Event, EventTime, PersonId, WorkspaceId, time};
 use stream::{Context, Failure};
 
 use crate::processor::StateStage;
-use crate::tables::{self, DUE, MEMBER, NOW, get, put};
+use crate::tables::{self, DUE, MEMBER, get, put};
+use crate::timers;
 
 const MINUTE: i64 = 60 * time::SECOND;
 /// As many people are asked about again per event at most, so that a clock that leaps holds nobody up.
 const AT_ONCE: usize = 50;
 
 impl StateStage {
-    /// Moves the clock of a workspace on, and has those asked about again whose time has come.
-    pub(crate) fn advance(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<(), Failure> {
+    /// Has those asked about again whose time has come.
+    pub(crate) fn review(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let workspace = &event.workspace;
         let now = clock(ctx, workspace)?;
-        let arrival = event.received_at.0.div_euclid(MINUTE) * MINUTE;
-        if arrival > now.0 {
-            put(ctx, NOW, workspace.as_str().as_bytes(), &arrival, &mut self.stored)?;
-        }
-        let now = EventTime(now.0.max(arrival));
         let prefix = tables::due(workspace.as_str(), None);
         for _ in 0..AT_ONCE {
             let Some((entry, _)) = ctx.first(DUE, &prefix) else { break };
@@ -66,6 +61,6 @@ impl StateStage {
 
 /// The clock of a workspace.
 pub(crate) fn clock(ctx: &Context<'_>, workspace: &WorkspaceId) -> Result<EventTime, Failure> {
-    let now: Option<i64> = get(ctx, NOW, workspace.as_str().as_bytes())?;
-    Ok(ReceivedTime(now.unwrap_or(0)).as_event())
+    let now = timers::now(ctx, workspace)?.0.max(0);
+    Ok(EventTime(now.div_euclid(MINUTE) * MINUTE))
 }

@@ -87,6 +87,7 @@ impl StateStage {
             return Err(poison(Reason::UnknownWorkspace, message));
         };
         self.pass_time(event, ctx)?;
+        self.review(event, ctx)?;
         if event.fraud.as_ref().is_some_and(|fraud| fraud.severity >= 2) {
             self.tell_blocked(event, ctx)?;
             return Ok(Outcome::Filtered(Reason::FraudBlocked));
@@ -154,7 +155,6 @@ impl StateStage {
 impl Processor for StateStage {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let event: Event = decode(&mut self.decoder, record)?;
-        self.advance(&event, ctx)?;
         let outcome = match self.handle(&event, ctx)? {
             // What a delivery brings along isn't a delivery: duplicates are counted by what was sent.
             Outcome::Duplicate(_) if event.raw_part > 0 => Outcome::Filtered(Reason::NothingNew),

@@ -34,8 +34,6 @@ pub(crate) const COMPONENT: Table = Table { number: 10, name: "components", orde
 pub(crate) const ORDER_OF: Table = Table { number: 11, name: "orders_of", ordered: true };
 /// A handle's key to what its person asked for: [`crate::privacy`]'s notice.
 pub(crate) const NOTICE: Table = Table { number: 17, name: "notices", ordered: false };
-/// A workspace to its clock: see [`crate::audience`].
-pub(crate) const NOW: Table = Table { number: 20, name: "now", ordered: false };
 /// A person's key to [`commerce::audience::Membership`].
 pub(crate) const MEMBER: Table = Table { number: 18, name: "members", ordered: false };
 /// Whose membership is to be asked about again, by time: see [`due`]. No value.
@@ -52,7 +50,7 @@ pub(crate) const PAID: Table = Table { number: 15, name: "paid", ordered: false 
 /// `workspace` to the stream's time of it.
 pub(crate) const CLOCK: Table = Table { number: 16, name: "clocks", ordered: false };
 
-pub(crate) const ALL: [Table; 21] = [
+pub(crate) const ALL: [Table; 20] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -71,7 +69,6 @@ pub(crate) const ALL: [Table; 21] = [
     PAID,
     CLOCK,
     NOTICE,
-    NOW,
     MEMBER,
     DUE,
 ];
