@@ -115,6 +115,12 @@ impl Component {
         self.handles.iter()
     }
 
+    /// The smallest stamp of a delivery that named both.
+    pub fn seen(&self, a: &Identifier, b: &Identifier) -> Option<Stamp> {
+        let key = if b < a { (b.clone(), a.clone()) } else { (a.clone(), b.clone()) };
+        self.links.get(&key).and_then(|link| link.seen)
+    }
+
     /// The people.
     pub fn groups(&self) -> Vec<Group> {
         let handles: Vec<&Identifier> = self.handles.iter().collect();

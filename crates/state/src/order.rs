@@ -73,9 +73,10 @@ impl StateStage {
         if is_same_purchase(&state, event) {
             return Ok(Outcome::Duplicate(DuplicateLevel::Semantic));
         }
-        // Joining people may publish this very order again: it is loaded once more then.
         let who = self.identify(event, ctx)?;
-        let mut state = if who.is_some() { get(ctx, ORDER, &key)?.unwrap_or_default() } else { state };
+        let joined = who.as_ref().is_some_and(|who| who.joined);
+        // Joining people may have published this very order again.
+        let mut state = if joined { get(ctx, ORDER, &key)?.unwrap_or_default() } else { state };
         let observed = state.observe(event);
         let Some(mut view) = state.view(policy) else {
             return Err(poison(Reason::MissingOrderId, "an order event without an order".to_owned()));

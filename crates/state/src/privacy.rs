@@ -156,7 +156,7 @@ impl StateStage {
             }
             let id = self.id_of(&event.workspace, handle);
             let person = self.person_of(ctx, &event.workspace, id)?;
-            let who = Who { handle: handle.clone(), id, person };
+            let who = Who { handle: handle.clone(), id, person, joined: false };
             self.erase(event, tenant, &who, erased, ctx)?;
         }
         Ok(())

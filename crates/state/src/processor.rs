@@ -1,5 +1,6 @@
 //! One event: join, compare, say what is new.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
+use crate::identity::Ids;
 use crate::order::Views;
 use crate::privacy::Leave;
 use crate::replenishment::Replenished;
@@ -24,6 +26,7 @@ use crate::{LETTERS, METRICS, PROFILES, STAGE, audience, outcomes, people};
 pub struct StateStage {
     pub(crate) tenants: HashMap<WorkspaceId, Arc<Tenant>>,
     pub(crate) person_key: String,
+    pub(crate) ids: RefCell<Ids>,
     decoder: Decoder,
     pub(crate) facts: Encoder,
     pub(crate) orders: Encoder,
@@ -65,6 +68,7 @@ impl StateStage {
         Ok(Self {
             tenants: tenants.collect(),
             person_key: person_key.to_owned(),
+            ids: RefCell::default(),
             decoder: parts.schemas.decoder(),
             facts: parts.schemas.encoder(Topic::Facts)?,
             orders: parts.schemas.encoder(Topic::Orders)?,

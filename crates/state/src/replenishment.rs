@@ -6,7 +6,7 @@ use commerce::signal::{Automation as Kind, SignalName};
 use commerce::{Event, EventTime, Mark, PersonId, ReceivedTime, WorkspaceId, time};
 use stream::{Context, Failure};
 
-use crate::automations::{self, Open};
+use crate::automations::{self, Circle, Open};
 use crate::baskets;
 use crate::identity::{self, Who};
 use crate::processor::{StateStage, Tenant};
@@ -66,8 +66,9 @@ impl StateStage {
             let cause = cause(event, order, "order_paid", paid);
             self.close_named(&event.workspace, &baskets::of_order(event), &cause, ctx)?;
             if let Some(buyer) = order.buyer {
-                self.kill(&event.workspace, buyer, &cause, ctx)?;
-                self.plan(event, tenant, order, paid, ctx)?;
+                let circle = self.circle(ctx, &event.workspace, buyer)?;
+                self.kill(&event.workspace, (buyer, &circle), &cause, ctx)?;
+                self.plan(event, tenant, (order, &circle), paid, ctx)?;
             }
         } else if let Some(placed) = find(EventName::OrderPlaced) {
             let cause = cause(event, order, "order_placed", placed);
@@ -78,12 +79,9 @@ impl StateStage {
             // It has become somebody's only now.
             let at = paid_at.for_window(event.received_at);
             let order_id = Some(order.view.id.clone());
-            self.kill(
-                &event.workspace,
-                buyer,
-                &Cause { reason: "order_paid", at, order_id, trigger: None },
-                ctx,
-            )?;
+            let cause = Cause { reason: "order_paid", at, order_id, trigger: None };
+            let circle = self.circle(ctx, &event.workspace, buyer)?;
+            self.kill(&event.workspace, (buyer, &circle), &cause, ctx)?;
         }
         let ended = find(EventName::OrderCancelled).map(|said| ("order_cancelled", said)).or_else(|| {
             let refunded = find(EventName::OrderRefunded).filter(|_| is_refunded(order.view));
@@ -102,14 +100,13 @@ impl StateStage {
         &mut self,
         event: &Event,
         tenant: &Tenant,
-        order: &Order<'_>,
+        (order, circle): (&Order<'_>, &Circle),
         paid: &Said,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let (workspace, Some(buyer)) = (&event.workspace, order.buyer) else { return Ok(()) };
         let bought_at = order.view.placed_at.unwrap_or(paid.at).for_window(event.received_at);
         let cause = Cause { at: bought_at, ..cause(event, order, "bought", paid) };
-        let circle = self.circle(ctx, workspace, buyer)?;
         let mut newer = Vec::new();
         for kind in [Kind::Replenishment, Kind::BackInStock] {
             for (key, open) in automations::open_of(ctx, &circle.keys, kind)? {
@@ -152,7 +149,7 @@ impl StateStage {
             };
             open.fill(vec![item.clone()]);
             let what = (SignalName::ReplenishmentScheduled, "bought", bought_at);
-            let mut signal = Self::signal_of(ctx, workspace, what, &open, &circle)?;
+            let mut signal = Self::signal_of(ctx, workspace, what, &open, circle)?;
             signal.due_at = Some(open.due.as_event());
             self.emit_signal(&signal, ctx)?;
             automations::store(ctx, workspace, &key, &open, &mut self.stored)?;

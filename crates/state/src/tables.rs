@@ -49,8 +49,10 @@ pub(crate) const NAME: Table = Table { number: 14, name: "basket_names", ordered
 pub(crate) const PAID: Table = Table { number: 15, name: "paid", ordered: false };
 /// `workspace` to the stream's time of it.
 pub(crate) const CLOCK: Table = Table { number: 16, name: "clocks", ordered: false };
+/// The key of a handle that stands for a person to all their handles: [`crate::identity`]'s group.
+pub(crate) const GROUP: Table = Table { number: 20, name: "groups", ordered: false };
 
-pub(crate) const ALL: [Table; 20] = [
+pub(crate) const ALL: [Table; 21] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -71,6 +73,7 @@ pub(crate) const ALL: [Table; 20] = [
     NOTICE,
     MEMBER,
     DUE,
+    GROUP,
 ];
 
 /// Reads a value.
