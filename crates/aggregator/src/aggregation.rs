@@ -30,10 +30,10 @@ pub(crate) struct Aggregation {
 pub(crate) enum Of {
     /// What an order stands for as long as it has this view. Called with the view before the fact, which is taken back,
     /// and the view after it.
-    Order(for<'a> fn(&'a Figures, &Zone, &mut Deltas<'a>)),
+    Order(fn(&Figures, &Zone, &mut Deltas)),
     /// What a fact about a cart, a checkout, a product or a search adds.
     #[expect(dead_code, reason = "the funnel is summed from activities")]
-    Activity(for<'a> fn(&'a Fact<Figures>, &Zone, &mut Deltas<'a>)),
+    Activity(fn(&Fact<Figures>, &Zone, &mut Deltas)),
     /// What came before decides: its module keeps that, and the processor calls it.
     State,
 }
@@ -63,12 +63,11 @@ pub(crate) fn named(metric: &str) -> Option<&'static Aggregation> {
 }
 
 /// What a fact moves.
-pub(crate) fn deltas<'a>(fact: &'a Fact<Figures>, zone: &Zone) -> Deltas<'a> {
-    let mut deltas = Deltas::new();
+pub(crate) fn add_up(fact: &Fact<Figures>, zone: &Zone, deltas: &mut Deltas) {
     let order = fact.before != fact.after;
     let activity = fact.activity.is_some() && counts(fact);
     if !order && !activity {
-        return deltas;
+        return;
     }
     for aggregation in ALL {
         match aggregation.of {
@@ -77,18 +76,17 @@ pub(crate) fn deltas<'a>(fact: &'a Fact<Figures>, zone: &Zone) -> Deltas<'a> {
                     // A test order is in no figure, whatever it says.
                     if let Some(view) = view.as_ref().filter(|view| !view.qa) {
                         deltas.turn_to(aggregation.metric, sign);
-                        add(view, zone, &mut deltas);
+                        add(view, zone, deltas);
                     }
                 }
             }
             Of::Activity(add) if activity => {
                 deltas.turn_to(aggregation.metric, 1);
-                add(fact, zone, &mut deltas);
+                add(fact, zone, deltas);
             }
             Of::Order(_) | Of::Activity(_) | Of::State => {}
         }
     }
-    deltas
 }
 
 /// True for a fact without an order that counts: no test, not in the shadow of another source, not blocked (§6.0.4).

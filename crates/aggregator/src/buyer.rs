@@ -49,7 +49,7 @@ pub(crate) fn apply<'a>(
     fact: &'a Fact<Figures>,
     zone: &Zone,
     ctx: &mut Context<'_>,
-    deltas: &mut Deltas<'a>,
+    deltas: &mut Deltas,
 ) -> Result<(), Failure> {
     let (before, after) = (fact.before.as_ref().and_then(bought), fact.after.as_ref().and_then(bought));
     let same = |a: &Bought<'_>, b: &Bought<'_>| {
@@ -95,7 +95,7 @@ fn bought(view: &Figures) -> Option<Bought<'_>> {
     Some(Bought { person: view.person_id, order: &view.id, purchase })
 }
 
-fn say(purchase: &Purchase, buyer: &'static str, sign: i64, zone: &Zone, deltas: &mut Deltas<'_>) {
+fn say(purchase: &Purchase, buyer: &'static str, sign: i64, zone: &Zone, deltas: &mut Deltas) {
     let dimensions = [
         Cow::Owned(purchase.currency.to_string()),
         Cow::Owned(purchase.source.clone()),

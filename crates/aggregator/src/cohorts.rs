@@ -54,7 +54,7 @@ pub(crate) fn purchase(
     total: Money,
     sign: i64,
 ) -> Result<(), Failure> {
-    let month = first_day(book.zone.day_of(at));
+    let month = book.zone.day_of(at).first_of_month();
     let delta =
         Month { orders: sign, revenue: BTreeMap::from([(total.currency, total.minor.saturating_mul(sign))]) };
     change(book, person, month, &delta)
@@ -141,11 +141,4 @@ fn months(book: &Book<'_>, person: Actor) -> Result<Vec<(Day, Month)>, Failure> 
         }
     }
     Ok(months)
-}
-
-/// The first day of the month of a day.
-fn first_day(day: Day) -> Day {
-    let text = day.to_string();
-    let first = text.rsplit_once('-').and_then(|(month, _)| Day::parse(&format!("{month}-01")));
-    first.unwrap_or(day)
 }

@@ -40,6 +40,7 @@ mod cohorts;
 mod coupon;
 mod funnel;
 mod kept;
+mod pending;
 mod people;
 mod place;
 mod processor;

@@ -98,6 +98,13 @@ impl Context<'_> {
         self.overlay.changed(table.number)
     }
 
+    /// What the processor keeps of this task's part of the open transaction, empty at its start: changes that it adds up
+    /// and stores once, in [`Processor::publish`]. It goes with the transaction, committed or not. Unlike the tables it
+    /// knows no savepoint: write to it last, when nothing of the record can fail any more.
+    pub fn scratch<T: std::any::Any + Send + Default>(&mut self) -> &mut T {
+        self.overlay.scratch()
+    }
+
     /// Emits a record, or with `None` a tombstone. `partition` `None` partitions by key.
     pub fn emit(
         &mut self,

@@ -1,5 +1,6 @@
 //! The changes of the open transaction: read before the store, merged into it after the commit, dropped on abort.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -52,12 +53,13 @@ impl Entries {
 }
 
 /// Uncommitted changes over a store, with an undo log back to the last savepoint.
-#[derive(Debug)]
 pub(crate) struct Overlay {
     tables: Vec<Option<Entries>>,
     /// What the current record replaced: table, key, and the slot before (`None`: no slot).
     undo: Vec<(u8, Bytes, Option<Slot>)>,
     changes: usize,
+    /// What the processor keeps of the open transaction; it goes when the changes go, whichever way.
+    scratch: Option<Box<dyn Any + Send>>,
 }
 
 impl Overlay {
@@ -75,7 +77,7 @@ impl Overlay {
             };
             all[index] = Some(empty);
         }
-        Self { tables: all, undo: Vec::new(), changes: 0 }
+        Self { tables: all, undo: Vec::new(), changes: 0, scratch: None }
     }
 
     pub(crate) fn get(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
@@ -92,6 +94,14 @@ impl Overlay {
         }
         self.undo.push((table, key.into(), before));
         true
+    }
+
+    /// The scratch of the open transaction, empty at its start.
+    pub(crate) fn scratch<T: Any + Send + Default>(&mut self) -> &mut T {
+        let scratch = self.scratch.take().filter(|known| known.is::<T>());
+        let scratch = self.scratch.insert(scratch.unwrap_or_else(|| Box::<T>::default()));
+        #[expect(clippy::expect_used, reason = "another type was replaced in the line above")]
+        scratch.downcast_mut().expect("a scratch of this type")
     }
 
     /// The record counts: its changes stay.
@@ -119,6 +129,7 @@ impl Overlay {
     pub(crate) fn clear(&mut self) {
         self.undo.clear();
         self.changes = 0;
+        self.scratch = None;
         self.tables.iter_mut().flatten().for_each(Entries::clear);
     }
 
@@ -239,6 +250,21 @@ mod tests {
         assert_eq!(overlay.get(0, b"a"), Some(Some(&b"1"[..])));
         assert_eq!(overlay.get(0, b"b"), None);
         assert_eq!(overlay.changes().count(), 1);
+    }
+
+    #[test]
+    fn the_scratch_goes_with_the_transaction_whichever_way_it_ends() {
+        let mut store = Memory::new(&[HASHED]);
+        let mut overlay = Overlay::new(&[HASHED]);
+        *overlay.scratch::<u64>() += 3;
+        overlay.keep();
+        overlay.undo();
+        assert_eq!(*overlay.scratch::<u64>(), 3);
+        overlay.clear();
+        assert_eq!(*overlay.scratch::<u64>(), 0);
+        *overlay.scratch::<u64>() += 4;
+        overlay.merge_into(&mut store, 1).unwrap();
+        assert_eq!(*overlay.scratch::<u64>(), 0);
     }
 
     #[test]
