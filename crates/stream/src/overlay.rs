@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use hashbrown::HashMap;
 
-use crate::store::{Change, Reached};
+use crate::store::{Change, Reached, Sorted};
 use crate::{Store, StoreError, Table};
 
 type Bytes = Box<[u8]>;
@@ -15,7 +15,7 @@ type Slot = Option<Bytes>;
 #[derive(Debug)]
 enum Entries {
     Hashed(HashMap<Bytes, Slot>),
-    Ordered(BTreeMap<Bytes, Slot>),
+    Ordered(BTreeMap<Sorted, Slot>),
 }
 
 impl Entries {
@@ -26,10 +26,13 @@ impl Entries {
         }
     }
 
-    fn set(&mut self, key: Bytes, slot: Slot) -> Option<Slot> {
+    fn set(&mut self, key: &[u8], slot: Slot) -> Option<Slot> {
         match self {
-            Self::Hashed(map) => map.insert(key, slot),
-            Self::Ordered(map) => map.insert(key, slot),
+            Self::Hashed(map) => match map.get_mut(key) {
+                Some(known) => Some(std::mem::replace(known, slot)),
+                None => map.insert(key.into(), slot),
+            },
+            Self::Ordered(map) => map.insert(Sorted::from_slice(key), slot),
         }
     }
 
@@ -88,7 +91,7 @@ impl Overlay {
     /// Writes a value, or a removal; false when the table isn't declared.
     pub(crate) fn set(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) -> bool {
         let Some(Some(entries)) = self.tables.get_mut(usize::from(table)) else { return false };
-        let before = entries.set(key.into(), value.map(Into::into));
+        let before = entries.set(key, value.map(Into::into));
         if before.is_none() {
             self.changes += 1;
         }
@@ -115,7 +118,7 @@ impl Overlay {
             if let Some(Some(entries)) = self.tables.get_mut(usize::from(table)) {
                 match before {
                     Some(slot) => {
-                        entries.set(key, slot);
+                        entries.set(&key, slot);
                     }
                     None => {
                         entries.unset(&key);
@@ -146,7 +149,7 @@ impl Overlay {
                         Box::new(map.iter().map(move |(k, v)| (number, &**k, v.as_deref())))
                     }
                     Entries::Ordered(map) => {
-                        Box::new(map.iter().map(move |(k, v)| (number, &**k, v.as_deref())))
+                        Box::new(map.iter().map(move |(k, v)| (number, k.as_slice(), v.as_deref())))
                     }
                 }
             },
@@ -210,7 +213,7 @@ impl Overlay {
                 (None, None) => return None,
                 (Some(_), None) => true,
                 (None, Some(_)) => false,
-                (Some((a, _)), Some((b, _))) => match (***a).cmp(b) {
+                (Some((a, _)), Some((b, _))) => match a.as_slice().cmp(b) {
                     std::cmp::Ordering::Equal => true,
                     std::cmp::Ordering::Less => !reverse,
                     std::cmp::Ordering::Greater => reverse,
