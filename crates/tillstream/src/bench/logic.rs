@@ -10,6 +10,7 @@ use stream::{Emitted, Failure, Harness, Output as Topicked, Processor, Record};
 use topics::{Schemas, Topic};
 
 use super::float;
+use super::machine;
 use super::report::Report;
 use super::shops::{self, Shops};
 use super::workload::Workload;
@@ -43,7 +44,8 @@ enum Family {
 }
 
 const METHOD: &str = "workload W through the processors of normalizer, state and aggregator, one after the other by one \
-    thread from memory; what they keep and emit is theirs alone, without the runtime, its clients and Kafka";
+    thread from memory; what they keep and emit is theirs alone, without the runtime, its clients and Kafka; the time \
+    is that of the thread on a core";
 
 /// A record between two stages.
 type Stored = (Vec<u8>, Vec<u8>);
@@ -76,13 +78,14 @@ impl<P: Processor> Stage<P> {
         onward: Option<Topic>,
     ) -> anyhow::Result<Vec<Stored>> {
         let failed = |failure: Failure| anyhow!("{}: {failure:?}", self.plan.name);
-        let began = Instant::now();
+        let began = (machine::on_core(), Instant::now());
         let mut emitted: Vec<Emitted> = Vec::new();
         for record in records {
             emitted.extend(self.harness.process(&record).map_err(failed)?);
         }
         emitted.extend(self.harness.commit(0).map_err(failed)?);
-        self.busy += began.elapsed();
+        let on_core = machine::on_core().zip(began.0).map(|(now, then)| now.saturating_sub(then));
+        self.busy += on_core.unwrap_or_else(|| began.1.elapsed());
         let mut forward = Vec::new();
         for (output, _, key, value) in emitted {
             let topic = *self.plan.outputs.get(output).context("an output that isn't planned")?;
