@@ -145,13 +145,14 @@ impl Cluster {
             self.orders.push(State::default());
         }
         let Some(state) = self.orders.get_mut(at) else { unreachable!("it was found or put there") };
-        let before = state.source(event).and_then(|order| order.first.clone());
+        let stamp = |order: &SourceOrder| order.first.as_ref().map(|(stamp, _)| *stamp);
+        let before = state.source(event).and_then(stamp);
         let observed = state.observe(event);
         let Some(order) = state.source_mut(event) else {
             return Ok(Joined { observed, at, change: Change::default() });
         };
-        let earlier = before != order.first;
-        if earlier {
+        let earlier = before != stamp(order);
+        if earlier && before.is_some() {
             // What was lost to another order of the source may be won now.
             order.names.values_mut().for_each(|standing| *standing = Standing::Open);
         }
@@ -165,7 +166,7 @@ impl Cluster {
             }
         }
         let parts: usize = self.orders.iter().map(|order| order.sources.len()).sum();
-        if parts < 2 || !(earlier || !names.is_empty()) {
+        if parts < 2 || (names.is_empty() && !earlier) {
             return Ok(Joined { observed, at, change: Change::default() });
         }
         let change = self.regroup();
@@ -242,14 +243,17 @@ impl Cluster {
             }
             let excess = state.remembered.len().saturating_sub(REMEMBERED);
             state.remembered.drain(..excess);
-            let own = homes.iter().position(|home| home.published.is_some() && published(home).as_deref() == state.id());
+            let own = homes
+                .iter()
+                .position(|home| home.published.is_some() && published(home).as_deref() == state.id());
             if let Some(own) = own {
                 let home = &mut homes[own];
                 state.published = home.published.take();
                 state.attached = home.attached.take();
                 state.disagreements = std::mem::take(&mut home.disagreements);
             }
-            let same = own.is_some_and(|own| from.len() == sizes[own] && from.iter().all(|home| *home == own));
+            let same =
+                own.is_some_and(|own| from.len() == sizes[own] && from.iter().all(|home| *home == own));
             if !same {
                 change.changed.push(at);
             }
@@ -274,8 +278,10 @@ impl Cluster {
     }
 }
 
+type Found = (Vec<u8>, Option<Vec<State>>);
+
 /// Follows a key to where orders are kept, or would be.
-fn follow<S: Shelf>(shelf: &S, mut key: Vec<u8>) -> Result<(Vec<u8>, Option<Vec<State>>), S::Error> {
+fn follow<S: Shelf>(shelf: &S, mut key: Vec<u8>) -> Result<Found, S::Error> {
     loop {
         match shelf.get(&key)? {
             Some(Entry::At(next)) => key = next,
