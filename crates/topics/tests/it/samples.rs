@@ -10,13 +10,14 @@ use commerce::event::{
 use commerce::fact::RefundFact;
 use commerce::letter::{Status, WHOLE};
 use commerce::members::Written;
-use commerce::order::View;
+use commerce::order::{Matter, View};
 use commerce::person::{Identifier, Kind};
 use commerce::profile::{Contact, Reported};
+use commerce::reconciliation::{Figure, Standing};
 use commerce::signal::Automation;
 use commerce::{
     Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
-    Signal, SignalName, Source, WorkspaceId,
+    Reconciliation, Signal, SignalName, Source, WorkspaceId,
 };
 
 fn text(text: &str) -> Option<String> {
