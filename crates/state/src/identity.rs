@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use commerce::event::Event;
 use commerce::id::Stamp;
 use commerce::identity::{Component, Group, Said};
-use commerce::order::{State, Step};
+use commerce::order::Step;
 use commerce::person::{Identifier, Kind};
 use commerce::{EventName, Fact, Mark, PersonId, WorkspaceId};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,8 @@ use stream::{Context, Failure};
 
 use crate::people;
 use crate::processor::StateStage;
-use crate::tables::{self, COMPONENT, GROUP, LINK, MEMBER, ORDER, ORDER_OF, get, put};
+use crate::shelf::Stored;
+use crate::tables::{self, COMPONENT, GROUP, LINK, MEMBER, ORDER_OF, get, put};
 use crate::{FACTS, ORDERS};
 
 /// As many handles of one delivery are linked; nobody has more, and each pair costs.
@@ -292,7 +293,8 @@ impl StateStage {
         person: PersonId,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let Some(mut state) = get::<State>(ctx, ORDER, key)? else { return Ok(()) };
+        let Some(mut stored) = Stored::find(ctx, key, &mut self.stored)? else { return Ok(()) };
+        let state = stored.state();
         let Some(before) = state.published.take() else { return Ok(()) };
         if before.person_id == Some(person) {
             return Ok(());
@@ -309,8 +311,8 @@ impl StateStage {
         self.value.clear();
         self.orders.encode(&after, &mut self.value).map_err(|e| encode_error(&e))?;
         ctx.emit(ORDERS, Some(ctx.partition()), key, Some(&self.value))?;
-        state.published = Some(after);
-        put(ctx, ORDER, key, &state, &mut self.stored)
+        stored.state().published = Some(after);
+        stored.store(ctx, &mut self.stored)
     }
 
     /// Says a fact.

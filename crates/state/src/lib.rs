@@ -5,6 +5,7 @@
 //! | `commerce.events.v1` | `commerce.facts.v1`: each fact once, with the order before and after |
 //! | | `commerce.orders.v1`, `commerce.profiles.v1`: compacted, one record per order and per person |
 //! | | `commerce.signals.v1`: what a sender of messages should start or stop, each once |
+//! | | `commerce.reconciliation.v1`: where sources disagree about one order, once per change of it |
 //! | | `commerce.metrics.v1`: `outcomes`, how many items ended how, kept with the state |
 //! | | `commerce.dead-letters.v1`: events that can't be read |
 //!
@@ -17,14 +18,17 @@ mod audience;
 mod automations;
 mod baskets;
 mod identity;
+mod linked;
 mod moment;
 mod order;
 mod outcomes;
 mod people;
 mod privacy;
 mod processor;
+mod reconciliation;
 mod replenishment;
 mod seen;
+mod shelf;
 mod signals;
 mod tables;
 mod timers;
@@ -42,6 +46,7 @@ pub(crate) const PROFILES: usize = 2;
 pub(crate) const METRICS: usize = 3;
 pub(crate) const LETTERS: usize = 4;
 pub(crate) const SIGNALS: usize = 5;
+pub(crate) const RECONCILIATION: usize = 6;
 
 /// What the stage reads, keeps and writes.
 pub const PLAN: Plan = Plan {
@@ -55,6 +60,7 @@ pub const PLAN: Plan = Plan {
         Topic::Metrics,
         Topic::DeadLetters,
         Topic::Signals,
+        Topic::Reconciliation,
     ],
     tables: &tables::ALL,
     storage: |config| {

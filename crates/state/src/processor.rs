@@ -19,7 +19,7 @@ use crate::order::Views;
 use crate::privacy::Leave;
 use crate::replenishment::Replenished;
 use crate::seen::{self, Seen};
-use crate::tables::{self, OUTCOME, USAGE, get};
+use crate::tables::{self, DISAGREED, OUTCOME, USAGE, get};
 use crate::{LETTERS, METRICS, PROFILES, STAGE, audience, outcomes, people};
 
 /// The stage's logic.
@@ -33,6 +33,7 @@ pub struct StateStage {
     profiles: Encoder,
     metrics: Encoder,
     pub(crate) signals: Encoder,
+    pub(crate) reconciliation: Encoder,
     letters: Letters,
     pub(crate) value: Vec<u8>,
     pub(crate) stored: Vec<u8>,
@@ -75,6 +76,7 @@ impl StateStage {
             profiles: parts.schemas.encoder(Topic::Profiles)?,
             metrics: parts.schemas.encoder(Topic::Metrics)?,
             signals: parts.schemas.encoder(Topic::Signals)?,
+            reconciliation: parts.schemas.encoder(Topic::Reconciliation)?,
             letters: Letters::new(parts, STAGE, LETTERS)?,
             value: Vec::new(),
             stored: Vec::new(),
@@ -193,7 +195,12 @@ impl Processor for StateStage {
             let profile = Profile::forwarding(workspace, from, to, base, ReceivedTime(0));
             self.publish_profile(ctx, &profile)?;
         }
-        for (table, metric) in [(OUTCOME, outcomes::metric as fn(&[u8], _) -> _), (USAGE, outcomes::usage)] {
+        let counted = [
+            (OUTCOME, outcomes::metric as fn(&[u8], _) -> _),
+            (USAGE, outcomes::usage),
+            (DISAGREED, outcomes::disagreements),
+        ];
+        for (table, metric) in counted {
             for key in ctx.changed(table) {
                 let Some(count) = get(ctx, table, &key)? else { continue };
                 let Some(metric) = metric(&key, count) else { continue };

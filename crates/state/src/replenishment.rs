@@ -10,6 +10,7 @@ use crate::automations::{self, Circle, Open};
 use crate::baskets;
 use crate::identity::{self, Who};
 use crate::processor::{StateStage, Tenant};
+use crate::shelf::order_key;
 use crate::signals::Cause;
 use crate::tables;
 
@@ -165,10 +166,13 @@ impl StateStage {
         cause: &Cause,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
+        // It may have been planned under another id of the order.
+        let keys: Vec<Vec<u8>> = order.view.aliases.iter().map(|id| order_key(workspace, id)).collect();
+        let is_own = |key: &Vec<u8>| key == order.key || keys.contains(key);
         for handle in [order.buyer, order.before].into_iter().flatten() {
             let circle = self.circle(ctx, workspace, handle)?;
             for (key, open) in automations::open_of(ctx, &circle.keys, Kind::Replenishment)? {
-                if open.order.as_ref().is_some_and(|(planned_by, _)| planned_by == order.key) {
+                if open.order.as_ref().is_some_and(|(planned_by, _)| is_own(planned_by)) {
                     self.call_off(workspace, (&key, &open), cause, ctx)?;
                 }
             }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stream::{Context, Failure, Table};
 
-/// `workspace:order` to the joined [`commerce::order::State`].
+/// `workspace:` and an id of an order to its [`commerce::order::links::Entry`]; likewise other names of orders.
 pub(crate) const ORDER: Table = Table { number: 0, name: "orders", ordered: false };
 /// `workspace:` and the 16 bytes of a handle's id to [`crate::people::Person`].
 pub(crate) const PERSON: Table = Table { number: 1, name: "people", ordered: false };
@@ -52,7 +52,10 @@ pub(crate) const CLOCK: Table = Table { number: 16, name: "clocks", ordered: fal
 /// The key of a handle that stands for a person to all their handles: [`crate::identity`]'s group.
 pub(crate) const GROUP: Table = Table { number: 20, name: "groups", ordered: false };
 
-pub(crate) const ALL: [Table; 21] = [
+/// `workspace\0source\0matter\0standing` of disagreements to their number: [`crate::outcomes::Count`].
+pub(crate) const DISAGREED: Table = Table { number: 23, name: "disagreements", ordered: false };
+
+pub(crate) const ALL: [Table; 22] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -74,6 +77,7 @@ pub(crate) const ALL: [Table; 21] = [
     MEMBER,
     DUE,
     GROUP,
+    DISAGREED,
 ];
 
 /// Reads a value.

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
 use commerce::{
-    DeadLetter, EventName, EventTime, Fact, Metric, PersonId, Profile, ReceivedTime, WorkspaceId,
+    DeadLetter, EventName, EventTime, Fact, Metric, PersonId, Profile, ReceivedTime, Reconciliation,
+    WorkspaceId,
 };
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -49,6 +50,10 @@ pub(crate) struct Story {
     /// Dead letters of the door and both stages.
     pub(crate) letters: Vec<DeadLetter>,
     counts: BTreeMap<String, i64>,
+    /// In what sources were found to disagree, and to agree again.
+    pub(crate) reconciliations: Vec<Reconciliation>,
+    /// The records of all facts.
+    pub(crate) told: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 fn harness<P: Processor>(plan: &Plan, processor: P) -> Harness<P> {
@@ -82,6 +87,8 @@ impl Story {
             profiles: BTreeMap::new(),
             letters: vec![],
             counts: BTreeMap::new(),
+            reconciliations: vec![],
+            told: vec![],
         }
     }
 
@@ -148,7 +155,13 @@ impl Story {
             let name = String::from_utf8_lossy(&key).into_owned();
             match (plan.outputs[output], value) {
                 (Topic::Events, Some(value)) => onward.push((key, value)),
-                (Topic::Facts, Some(value)) => self.facts.push(self.decoder.decode(&value).unwrap()),
+                (Topic::Facts, Some(value)) => {
+                    self.facts.push(self.decoder.decode(&value).unwrap());
+                    self.told.push((key, value));
+                }
+                (Topic::Reconciliation, Some(value)) => {
+                    self.reconciliations.push(self.decoder.decode(&value).unwrap());
+                }
                 (Topic::DeadLetters, Some(value)) => self.letters.push(self.decoder.decode(&value).unwrap()),
                 (Topic::Orders, value) => {
                     self.orders.insert(name, value.map(|value| self.decoder.decode(&value).unwrap()));
@@ -316,6 +329,11 @@ impl Story {
             (key.clone(), profile.as_ref().map(settled))
         });
         (self.orders.clone().into_iter().collect(), profiles.collect())
+    }
+
+    /// All orders that there are.
+    pub(crate) fn all_orders(&self) -> Vec<&View> {
+        self.orders.values().flatten().collect()
     }
 
     /// Goes through the chain of an order's facts: each begins where the one before it ended.

@@ -8,6 +8,8 @@ mod analytics_facts;
 mod audiences;
 mod customerio_facts;
 mod fixture;
+mod hard_orders;
+mod linked_orders;
 mod privacy;
 mod products;
 mod records_facts;
