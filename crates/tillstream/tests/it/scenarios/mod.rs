@@ -51,31 +51,52 @@ fn as_it_came(scenario: &Scenario) -> Vec<Difference> {
     found
 }
 
-/// In other orders and more than once, against the run as it came.
+type Run<'a> = (String, Vec<&'a Stored>, Way);
+
+/// The same order: in other transactions, with restarts, repeated.
+fn repeated<'a>(in_order: &[&'a Stored]) -> Vec<Run<'a>> {
+    let twice = in_order.iter().flat_map(|one| [*one, *one]).collect();
+    vec![
+        ("in one transaction".into(), in_order.to_vec(), Way { commit_every: usize::MAX, ..PLAIN }),
+        ("with restarts".into(), in_order.to_vec(), Way { restart: true, ..PLAIN }),
+        ("each twice".into(), twice, PLAIN),
+        ("all twice".into(), [in_order, in_order].concat(), PLAIN),
+    ]
+}
+
+/// Other orders, some of them repeated and restarted as well.
+fn reordered<'a>(in_order: &[&'a Stored]) -> Vec<Run<'a>> {
+    let mut runs: Vec<Run<'a>> = vec![("backwards".into(), in_order.iter().rev().copied().collect(), PLAIN)];
+    for seed in 0..8 {
+        let mut order = if seed % 2 == 1 { [in_order, in_order].concat() } else { in_order.to_vec() };
+        shuffle(&mut order, seed);
+        let way = Way { commit_every: 1 + usize::try_from(seed).unwrap(), restart: seed % 3 == 2 };
+        runs.push((format!("shuffled by seed {seed}"), order, way));
+    }
+    runs
+}
+
+/// Against the run as it came.
 fn otherwise(scenario: &Scenario) -> Vec<(String, Vec<Difference>)> {
     let parts = parts(scenario);
     let stored = scenario.stored(&parts.workspaces);
     let in_order: Vec<&Stored> = stored.iter().collect();
     let (reference, _) = run(&parts, &in_order, PLAIN);
-    let mut ways: Vec<(String, Vec<&Stored>, Way)> = vec![
-        ("in one transaction".into(), in_order.clone(), Way { commit_every: usize::MAX, ..PLAIN }),
-        ("with restarts".into(), in_order.clone(), Way { restart: true, ..PLAIN }),
-        ("each twice".into(), in_order.iter().flat_map(|one| [*one, *one]).collect(), PLAIN),
-        ("all twice".into(), [in_order.clone(), in_order.clone()].concat(), PLAIN),
-        ("backwards".into(), in_order.iter().rev().copied().collect(), PLAIN),
-    ];
-    for seed in 0..8 {
-        let mut order =
-            if seed % 2 == 1 { [in_order.clone(), in_order.clone()].concat() } else { in_order.clone() };
-        shuffle(&mut order, seed);
-        let way = Way { commit_every: 1 + usize::try_from(seed).unwrap(), restart: seed % 3 == 2 };
-        ways.push((format!("shuffled by seed {seed}"), order, way));
-    }
-    let compare = |(how, order, way): (String, Vec<&Stored>, Way)| {
+    let compare = |(how, order, way): Run<'_>| {
         let (left, _) = run(&parts, &order, way);
         (format!("{}, {how}", scenario.name), reference.differences(&left))
     };
-    ways.into_iter().map(compare).collect()
+    let mut found: Vec<_> = repeated(&in_order).into_iter().map(compare).collect();
+    let others: Vec<_> = reordered(&in_order).into_iter().map(compare).collect();
+    match &scenario.depends_on_order {
+        None => found.extend(others),
+        Some(why) if others.iter().all(|(_, differences)| differences.is_empty()) => {
+            let gone = format!("doesn't depend on the order any more: take the mark away ({why})");
+            found.push((scenario.name.clone(), vec![gone]));
+        }
+        Some(_) => {}
+    }
+    found
 }
 
 #[test]
