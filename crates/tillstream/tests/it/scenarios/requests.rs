@@ -118,6 +118,8 @@ impl Scenario {
         } else if let Some(path) = &delivery.records {
             let bearer = format!("Bearer {}", secret("records"));
             ("POST", format!("/public/v1/records/{path}"), vec![("Authorization", bearer)])
+        } else if let Some(what) = &delivery.operator {
+            ("POST", format!("/v1/identity/{what}"), vec![("X-Api-Key", secret("analytics"))])
         } else {
             panic!("{}: a delivery of no source", self.name)
         };

@@ -51,6 +51,8 @@ pub struct Delivery {
     pub analytics: Option<String>,
     /// Path after `/public/v1/records/`: `orders/append`.
     pub records: Option<String>,
+    /// Path after `/v1/identity/`: `merge`, `unmerge`.
+    pub operator: Option<String>,
     /// The `Idempotency-Key`.
     pub key: Option<String>,
     /// The body that `fields` change.
