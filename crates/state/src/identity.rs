@@ -279,6 +279,8 @@ impl StateStage {
                 if whole {
                     self.tell_moved(event, EventName::CustomerMerged, (*from, *to), ctx)?;
                 }
+            }
+            if handle != from {
                 self.touch(&event.workspace, *from, ctx)?;
             }
             let mut after: Option<Vec<u8>> = None;
