@@ -72,7 +72,7 @@ pub struct Fact<V = View> {
     /// The verdict of the fraud rules, where one matched.
     pub fraud: Option<Fraud>,
     /// Of `customer.merged`: the id under which the person was known before. What was said of it is said of `person_id`
-    /// now.
+    /// now. Of `customer.separated`: the person whose handles they were until now, who stays somebody else.
     pub from_person_id: Option<PersonId>,
 }
 

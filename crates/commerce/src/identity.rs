@@ -71,7 +71,8 @@ impl Component {
         }
         let turned = b < a;
         let key = if turned { (b.clone(), a.clone()) } else { (a.clone(), b.clone()) };
-        if self.links.len() >= MOST_LINKS && !self.links.contains_key(&key) {
+        // What somebody has said on purpose is kept all the same.
+        if said == Said::Together && self.links.len() >= MOST_LINKS && !self.links.contains_key(&key) {
             return false;
         }
         let link = self.links.entry(key).or_default();

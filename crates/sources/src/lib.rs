@@ -27,6 +27,7 @@ mod json;
 mod lifesight;
 pub mod meter;
 pub mod operation;
+mod operator;
 mod order;
 mod phone;
 mod read;
@@ -73,6 +74,7 @@ static FAMILIES: &[Family] = &[
     customerio::FAMILY,
     analytics::FAMILY,
     records::FAMILY,
+    operator::FAMILY,
 ];
 
 /// 5 MiB, the limit of webhooks (R8.6).

@@ -17,7 +17,7 @@ use crate::people;
 use crate::processor::StateStage;
 use crate::shelf::Stored;
 use crate::tables::{self, COMPONENT, GROUP, LINK, MEMBER, ORDER_OF, get, put};
-use crate::{FACTS, ORDERS};
+use crate::{FACTS, ORDERS, PROFILES};
 
 /// As many handles of one delivery are linked; nobody has more, and each pair costs.
 const MOST_HANDLES: usize = 20;
@@ -162,7 +162,11 @@ impl StateStage {
             news |= component.link(first, other, Said::Together, stamp);
         }
         for other in absorbed.iter().take(MOST_HANDLES) {
-            let said = if event.event == EventName::CustomerMerged { Said::Merge } else { Said::Together };
+            let said = match event.event {
+                EventName::CustomerMerged => Said::Merge,
+                EventName::CustomerSeparated => Said::Veto,
+                _ => Said::Together,
+            };
             news |= component.link(first, other, said, stamp);
         }
         if !news {
@@ -260,14 +264,25 @@ impl StateStage {
         for Moved { handle, from, to } in moved {
             let handle_key = tables::person(event.workspace.as_str(), *handle);
             let is_known = people::is_known(ctx, &handle_key);
+            if is_known && handle == to {
+                // Until now a forwarding record may stand under this id: what is published of the person comes after.
+                let profile = format!("{}:{to}", event.workspace);
+                ctx.emit(PROFILES, Some(ctx.partition()), profile.as_bytes(), None)?;
+            }
             if is_known && told.insert((*from, *to)) {
-                let mut fact = Fact::<commerce::order::View>::about(event, EventName::CustomerMerged, *to);
-                fact.from_person_id = Some(*from);
-                let mark = [b"merged".as_slice(), &from.0.to_be_bytes(), &to.0.to_be_bytes()];
-                let stamp = event.stamp();
-                let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
-                fact.event_id = Mark::of(&[mark[0], mark[1], mark[2], &when]).to_uuid();
-                self.tell(format!("{}:{to}", event.workspace).as_bytes(), &fact, ctx)?;
+                let between = |moved: &&Moved| moved.from == *from && moved.to == *to;
+                let both: Vec<&Moved> = moved.iter().filter(between).collect();
+                // Who leaves with the handle that stood for the person takes the person along.
+                let whole = both.iter().any(|moved| moved.handle == *from);
+                if !whole || both.iter().any(|moved| moved.handle == *to) {
+                    self.tell_moved(event, EventName::CustomerSeparated, (*from, *to), ctx)?;
+                }
+                if whole {
+                    self.tell_moved(event, EventName::CustomerMerged, (*from, *to), ctx)?;
+                }
+            }
+            if handle != from {
+                self.touch(&event.workspace, *from, ctx)?;
             }
             let mut after: Option<Vec<u8>> = None;
             loop {
@@ -283,6 +298,37 @@ impl StateStage {
         }
         let joined: BTreeSet<PersonId> = moved.iter().map(|moved| moved.to).collect();
         joined.into_iter().try_for_each(|person| self.rejoin(event, person, ctx))
+    }
+
+    fn tell_moved(
+        &mut self,
+        event: &Event,
+        name: EventName,
+        (from, to): (PersonId, PersonId),
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let mut fact = Fact::<commerce::order::View>::about(event, name, to);
+        fact.from_person_id = Some(from);
+        let word: &[u8] = if name == EventName::CustomerMerged { b"merged" } else { b"separated" };
+        let stamp = event.stamp();
+        let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
+        let mark = Mark::of(&[word, &from.0.to_be_bytes(), &to.0.to_be_bytes(), &when]);
+        fact.event_id = mark.to_uuid();
+        self.tell(format!("{}:{to}", event.workspace).as_bytes(), &fact, ctx)
+    }
+
+    /// Has the record of a person written anew who has lost a handle, though nothing that is kept of them changed.
+    fn touch(
+        &mut self,
+        workspace: &WorkspaceId,
+        person: PersonId,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let key = tables::person(workspace.as_str(), person);
+        match get::<Link>(ctx, LINK, &key)? {
+            Some(link) => put(ctx, LINK, &key, &link, &mut self.stored),
+            None => Ok(()),
+        }
     }
 
     /// Publishes an order again under the person it belongs to now.

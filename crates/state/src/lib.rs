@@ -71,7 +71,7 @@ pub const PLAN: Plan = Plan {
 };
 
 /// The key of person ids where none is configured: fine for development, said at start.
-const DEVELOPMENT_KEY: &str = "development";
+pub const DEVELOPMENT_KEY: &str = "development";
 
 /// Runs the service until the shutdown. Blocks.
 pub fn run(

@@ -8,8 +8,8 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, explain, features, home::Home, measure, openapi, serve, tail, topic, trigger,
-    up,
+    Output, Stop, bench, dlq, explain, features, home::Home, identity, measure, openapi, serve, tail, topic,
+    trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -78,6 +78,14 @@ enum Command {
     Dlq {
         #[command(subcommand)]
         command: dlq::Command,
+    },
+    /// Who is whom: shows why, and says that two are one person or never are.
+    #[command(
+        after_help = "Examples:\n  tillstream identity show demo email:jane@example.com\n  tillstream identity unmerge demo user:5 user:6"
+    )]
+    Identity {
+        #[command(subcommand)]
+        command: identity::Command,
     },
     /// Which tests show which capability, and how they ended.
     #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
@@ -159,6 +167,7 @@ impl Cli {
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
+            Command::Identity { command } => identity::run(&common, &command),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
             Command::Explain(args) => explain::run(&args),

@@ -8,7 +8,7 @@
 //! | [`serve`] | one service, or all, against an existing cluster |
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
-//! | [`trigger`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
+//! | [`trigger`], [`identity`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
 //! | [`openapi`] | the description of the HTTP API |
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or unequal, 64 usage or configuration.
@@ -20,6 +20,7 @@ pub mod dlq;
 pub mod explain;
 pub mod features;
 pub mod home;
+pub mod identity;
 pub mod measure;
 pub mod openapi;
 pub mod serve;

@@ -170,6 +170,7 @@ const fn title(source: commerce::Source) -> (&'static str, &'static str) {
         Source::Sequenzy => ("Pushed orders", "Orders and checkouts, one call for each state."),
         Source::Customerio => ("Track", "People and their events, as Customer.io's clients send them."),
         Source::Analytics => ("Analytics", "E-commerce events of pages and servers."),
+        Source::Operator => ("Identity", "Who is whom, said by whoever runs the product."),
         Source::Records => ("Records", "Rows that are appended and profiles that are merged."),
     }
 }
