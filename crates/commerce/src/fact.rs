@@ -9,6 +9,13 @@ use crate::event::{Activity, Event, Fraud, Item, Origin, Payload, Payment, SCHEM
 use crate::order::{Step, View};
 use crate::{EventName, EventTime, Mark, Money, PersonId, ReceivedTime, Source, WorkspaceId};
 
+/// Flag of an order fact: whose order it was has been erased.
+pub const PERSON_ERASED: &str = "person_erased";
+
+/// Flag of `customer.merged`: a handle of `from_person_id` has become `person_id`'s, and the person it belonged to is still
+/// somebody. Without it, who was `from_person_id` is `person_id` now.
+pub const PERSON_STAYS: &str = "person_stays";
+
 /// One fact. The chain of an order's facts is gapless: each `before` is the `after` of the one before it.
 ///
 /// `V` is the view, or what stands for it where it is written in some other form.

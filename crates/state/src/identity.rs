@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use commerce::event::Event;
+use commerce::fact::PERSON_STAYS;
 use commerce::id::Stamp;
 use commerce::identity::{Component, Group, Said};
 use commerce::order::{State, Step};
@@ -262,6 +263,10 @@ impl StateStage {
             if is_known && told.insert((*from, *to)) {
                 let mut fact = Fact::<commerce::order::View>::about(event, EventName::CustomerMerged, *to);
                 fact.from_person_id = Some(*from);
+                let whole = |moved: &Moved| (moved.handle, moved.from, moved.to) == (*from, *from, *to);
+                if !moved.iter().any(whole) {
+                    fact.flags.push(PERSON_STAYS.to_owned());
+                }
                 let mark = [b"merged".as_slice(), &from.0.to_be_bytes(), &to.0.to_be_bytes()];
                 let stamp = event.stamp();
                 let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use commerce::fact::PERSON_ERASED;
 use commerce::id::Stamp;
 use commerce::identity::is_anchor;
 use commerce::order::{State, Step, View};
@@ -245,7 +246,7 @@ impl StateStage {
             let step = Step { name: EventName::OrderUpdated, at: None, refund: None };
             let mut fact = Fact::of_step(event, &step, &after, (Some(before), after.clone()));
             fact.event_id = Mark::of(&[b"erased", key, fact.event_id.as_bytes()]).to_uuid();
-            fact.flags.push("person_erased".to_owned());
+            fact.flags.push(PERSON_ERASED.to_owned());
             fact.trigger_eligible = false;
             self.tell(key, &fact, ctx)?;
         }
