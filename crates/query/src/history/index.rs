@@ -434,5 +434,3 @@ fn tenant(workspace: &str) -> [u8; 16] {
     Mark::of(&[workspace.as_bytes()]).0.to_be_bytes()
 }
 
-#[cfg(test)]
-mod tests;

@@ -7,6 +7,7 @@
 )]
 
 mod figures;
+mod histories;
 mod shoppers;
 
 use std::collections::BTreeMap;
