@@ -3,9 +3,9 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
 
-use crate::{history, range};
 use crate::reports::{attribution, cohorts, top_products};
 use crate::tenants::Refused;
+use crate::{history, range};
 
 /// Why a request isn't answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

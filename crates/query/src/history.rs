@@ -78,3 +78,6 @@ pub enum Place {
     /// In this folder, which is this copy's alone: what is in it is removed at the start.
     Folder(PathBuf),
 }
+
+#[cfg(test)]
+pub(crate) mod samples;

@@ -76,7 +76,18 @@ impl Query {
         let router = router(Arc::new(app)).merge(service::health::ops_router(readiness.clone(), metrics));
         let client = service::kafka::client_config(config);
         let registry = config.registry.url.clone();
-        Ok(Self { listener, address, router, client, registry, place, published, readiness, unreadable, shutdown })
+        Ok(Self {
+            listener,
+            address,
+            router,
+            client,
+            registry,
+            place,
+            published,
+            readiness,
+            unreadable,
+            shutdown,
+        })
     }
 
     /// The address that was bound; the port is a real one also where 0 was configured.

@@ -130,8 +130,7 @@ impl Index {
         let refused = |error| Error::Folder(folder.to_owned(), error);
         std::fs::create_dir_all(folder).map_err(refused)?;
         let own = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder).map_err(refused)?;
-        let database =
-            Database::builder(own.path()).cache_size(MEMORY).worker_threads(1).open()?;
+        let database = Database::builder(own.path()).cache_size(MEMORY).worker_threads(1).open()?;
         let keyspace =
             database.keyspace("rows", || KeyspaceCreateOptions::default().max_memtable_size(MEMORY))?;
         Ok(Self { database, keyspace, _folder: own })
@@ -144,7 +143,9 @@ impl Index {
             let mut key = keyed(VERSION, order(workspace, &event.entity.id));
             let stamp = event.stamp();
             key.extend_from_slice(&sorting(stamp.received_at.0).to_be_bytes());
-            for number in [i64::from(stamp.partition), stamp.offset, i64::from(stamp.item), i64::from(stamp.part)] {
+            for number in
+                [i64::from(stamp.partition), stamp.offset, i64::from(stamp.item), i64::from(stamp.part)]
+            {
                 key.extend_from_slice(&sorting(number).to_be_bytes());
             }
             waiting.0.push((key, OrderRow::of(event).pack()?));
@@ -273,7 +274,8 @@ impl Index {
             next += 1;
             for entry in self.keyspace.prefix(keyed(FORMER, id)) {
                 let former = entry.key()?.last_chunk::<16>().copied();
-                if let Some(former) = former.filter(|former| ids.len() < MOST_FORMER && known.insert(*former)) {
+                if let Some(former) = former.filter(|former| ids.len() < MOST_FORMER && known.insert(*former))
+                {
                     ids.push(former);
                 }
             }
@@ -433,4 +435,3 @@ fn of_event(workspace: &str, id: &str) -> [u8; 16] {
 fn tenant(workspace: &str) -> [u8; 16] {
     Mark::of(&[workspace.as_bytes()]).0.to_be_bytes()
 }
-

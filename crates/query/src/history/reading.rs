@@ -11,8 +11,8 @@ use service::Shutdown;
 use stream::{Follow, Followed, follow};
 use topics::{Decoder, SchemaRegistry, Schemas, Topic};
 
-use super::index::{self, Index, Waiting};
 use super::Place;
+use super::index::{self, Index, Waiting};
 use crate::reading::{PAUSE, REGISTRY_BUDGET, chain, decode};
 use crate::snapshot::Published;
 

@@ -218,6 +218,7 @@ impl PaymentRow {
             "period_end": said.period_end,
             "paid_at": said.paid_at,
             "attempt_count": said.attempt,
+            "next_payment_attempt": said.next_attempt_at,
             "billing_reason": said.reason,
             "order_id": said.order_id,
             "person_id": profile.map(|profile| profile.person_id).or(self.person_id),
@@ -228,7 +229,9 @@ impl PaymentRow {
             "flags": self.flags,
             "qa": self.qa,
         });
-        times(&mut row, &["period_start", "period_end", "paid_at", "occurred_at", "received_at"]);
+        let instants =
+            ["period_start", "period_end", "paid_at", "next_payment_attempt", "occurred_at", "received_at"];
+        times(&mut row, &instants);
         Ok(row)
     }
 }
@@ -258,7 +261,8 @@ fn marked(event: &Event, kind: Kind) -> Option<Masked> {
 /// The text behind a mark, where the person has it today.
 fn shown(profile: &Profile, workspace: &str, kind: Kind, mark: Masked) -> Option<String> {
     let identifiers = profile.contact.identifiers.iter();
-    let mut values = identifiers.filter(|identifier| identifier.kind == kind).map(|identifier| &identifier.value);
+    let mut values =
+        identifiers.filter(|identifier| identifier.kind == kind).map(|identifier| &identifier.value);
     values.find(|value| mark_of(workspace, value) == mark).cloned()
 }
 
@@ -285,6 +289,9 @@ pub(super) fn told(fact: &Fact<View>) -> serde_json::Result<Vec<u8>> {
     let mut part = |name: &str, value: serde_json::Result<Value>, instants: &[&str]| {
         let mut value = value?;
         if !value.is_null() {
+            if let Value::Object(members) = &mut value {
+                members.retain(|_, member| !member.is_null());
+            }
             times(&mut value, instants);
             parts.insert(name.to_owned(), value);
         }

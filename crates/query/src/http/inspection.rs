@@ -111,7 +111,8 @@ pub(super) async fn versions(
         let view = orders::find(&stores.orders, workspace, &id).ok_or(Error::NotFound)?;
         let buyer = view.person_id.and_then(|id| people::find(&stores.people, workspace, &id.to_string()));
         let rows = index.versions(workspace, &view)?;
-        let history = rows.iter().map(|row| row.answer(workspace, buyer.as_ref())).collect::<Result<_, _>>()?;
+        let history =
+            rows.iter().map(|row| row.answer(workspace, buyer.as_ref())).collect::<Result<_, _>>()?;
         answer(&headers, &Versions { order_id: view.id, history })
     })
     .await
@@ -157,9 +158,7 @@ pub(super) async fn payments(
 }
 
 /// Reads from disk where that may take a while.
-async fn on_disk(
-    read: impl FnOnce() -> Result<Response, Error> + Send + 'static,
-) -> Result<Response, Error> {
+async fn on_disk(read: impl FnOnce() -> Result<Response, Error> + Send + 'static) -> Result<Response, Error> {
     tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
         tracing::error!(%error, "an answer from disk ended in a panic");
         Err(Error::Internal)

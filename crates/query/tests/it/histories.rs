@@ -73,7 +73,8 @@ impl Shop {
     /// A request; it arrives a second after the one before.
     fn call(&mut self, method: Method, target: &str, headers: &[(&'static str, &str)], body: &str) {
         self.now.0 += SECOND;
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
@@ -106,8 +107,7 @@ impl Shop {
             let value = value.unwrap();
             let event: Event = self.decoder.decode(&value).unwrap();
             self.index.event(&event, &mut self.waiting).unwrap();
-            let emitted =
-                self.state.process(&Record::new(Topic::Events.name(), 0, 0, &key, &value)).unwrap();
+            let emitted = self.state.process(&Record::new(Topic::Events.name(), 0, 0, &key, &value)).unwrap();
             self.read(emitted);
         }
         let published = self.state.commit(0).unwrap();
@@ -337,7 +337,11 @@ async fn str_03_and_str_04_a_paid_invoice_is_one_row_of_payments_with_all_its_fi
 async fn payments_are_paged_newest_first_and_those_of_nobody_are_the_workspaces() {
     let mut shop = Shop::new();
     for n in 1..=5 {
-        shop.stripe(&format!("evt_{n}"), "invoice.payment_succeeded", &invoice(&format!("in_{n}"), &json!({})));
+        shop.stripe(
+            &format!("evt_{n}"),
+            "invoice.payment_succeeded",
+            &invoice(&format!("in_{n}"), &json!({})),
+        );
     }
     let nobody = json!({"customer": null, "customer_email": null});
     shop.stripe("evt_6", "invoice.payment_succeeded", &invoice("in_6", &nobody));
@@ -351,7 +355,10 @@ async fn payments_are_paged_newest_first_and_those_of_nobody_are_the_workspaces(
     assert_eq!(found, ["in_5", "in_4", "in_3", "in_2", "in_1"]);
     let all = shop.json("/v1/payments").await;
     assert_eq!(column(&all, "payments", "stripe_invoice_id")[0], "in_6");
-    assert_eq!((&all["payments"][0]["customer_email"], &all["payments"][0]["person_id"]), (&json!(null), &json!(null)));
+    assert_eq!(
+        (&all["payments"][0]["customer_email"], &all["payments"][0]["person_id"]),
+        (&json!(null), &json!(null))
+    );
     assert_eq!(column(&all, "payments", "customer_email")[1], JANE);
     assert_eq!(shop.get("/v1/payments?person=cus_2").await, (404, json!({"error": "Not found"})));
 }
@@ -406,7 +413,9 @@ async fn a_list_goes_on_where_the_last_answer_ended_or_before_an_instant() {
     assert_eq!(found, expected);
     let before = shop.json("/v1/people/5/events?before=2026-03-14T16:00:03Z").await;
     assert_eq!(column(&before, "events", "event_id"), expected[5..]);
-    for (query, error) in [("limit=0", "Invalid limit"), ("limit=x", "Invalid limit"), ("before=x", "Invalid before")] {
+    for (query, error) in
+        [("limit=0", "Invalid limit"), ("limit=x", "Invalid limit"), ("before=x", "Invalid before")]
+    {
         let (status, body) = shop.get(&format!("/v1/people/5/events?{query}")).await;
         assert_eq!((status, &body["error"]), (400, &json!(error)), "{query}");
     }
@@ -423,7 +432,10 @@ async fn an_erasure_removes_what_was_told_of_a_person_and_leaves_amounts_of_nobo
         "user_id": "5"});
     shop.analytics(&purchase);
     shop.stripe("evt_1", "invoice.payment_succeeded", &invoice("in_1", &json!({})));
-    assert_eq!(column(&shop.json("/v1/orders/1001/history").await, "history", "source"), ["shopify", "analytics"]);
+    assert_eq!(
+        column(&shop.json("/v1/orders/1001/history").await, "history", "source"),
+        ["shopify", "analytics"]
+    );
     let person = shop.json("/v1/people/5").await["person_id"].as_str().unwrap().to_owned();
     let device = shop.json("/v1/people/device-1/events").await;
     assert!(device["events"].as_array().unwrap().len() > 4, "{device}");
