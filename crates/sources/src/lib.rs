@@ -34,6 +34,7 @@ pub mod records;
 mod sequenzy;
 mod shopify;
 mod stripe;
+pub mod taxonomy;
 pub mod workspace;
 
 use commerce::event::Fraud;
