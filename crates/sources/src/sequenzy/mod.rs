@@ -36,6 +36,7 @@ pub(crate) fn statuses() -> impl Iterator<Item = &'static str> {
     Status::ALL.into_iter().map(Status::as_str)
 }
 
+#[cfg(test)]
 /// The sender's names of its events, and what each is named after.
 pub(crate) fn vocabulary() -> impl Iterator<Item = (&'static str, EventName)> {
     let orders = Status::ALL.map(|status| Kind::Order.event(status));

@@ -33,6 +33,7 @@ fn with(mut body: Value, fields: Value) -> Value {
     body
 }
 
+#[cfg(test)]
 /// The names of the sources that have a list of them, and what they mean.
 pub(super) fn vocabulary() -> [(Source, Vec<(&'static str, EventName)>); 5] {
     [
