@@ -19,7 +19,7 @@ use crate::meter::Meter;
 use crate::workspace::{Workspace, Workspaces};
 use crate::{Family, Place, json};
 use check::Fault;
-use commerce::{EventName, Mark, Reason, Source};
+use commerce::{Mark, Reason, Source};
 use validate::{Kind, Push, Status};
 
 pub(crate) const FAMILY: Family = Family {
@@ -38,7 +38,7 @@ pub(crate) fn statuses() -> impl Iterator<Item = &'static str> {
 
 #[cfg(test)]
 /// The sender's names of its events, and what each is named after.
-pub(crate) fn vocabulary() -> impl Iterator<Item = (&'static str, EventName)> {
+pub(crate) fn vocabulary() -> impl Iterator<Item = (&'static str, commerce::EventName)> {
     let orders = Status::ALL.map(|status| Kind::Order.event(status));
     orders.into_iter().chain([Kind::Checkout.event(Status::Placed)]).map(|(event, name)| (name, event))
 }
