@@ -114,6 +114,9 @@ impl fmt::Display for Identifier {
 pub struct PersonId(pub u128);
 
 impl PersonId {
+    /// The secret where none is configured: fine for development.
+    pub const DEVELOPMENT_KEY: &'static str = "development";
+
     /// Derives the id of `identifier` in a workspace. `key` is the deployment's secret.
     pub fn derive(key: &str, workspace: &WorkspaceId, identifier: &Identifier) -> Self {
         let mark = Mark::of(&[

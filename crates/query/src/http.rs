@@ -1,5 +1,7 @@
 //! Routes, keys, parameters.
 
+mod inspection;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -102,7 +104,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/metrics/summary", get(summary_report))
         .route("/v1/dead-letters/summary", get(dead_letters))
         .route("/v1/people/{id}", get(person))
+        .route("/v1/people/{id}/events", get(inspection::events))
         .route("/v1/orders/{id}", get(order))
+        .route("/v1/orders/{id}/history", get(inspection::versions))
+        .route("/v1/payments", get(inspection::payments))
         .route("/", get(|headers: HeaderMap| async move { page::INDEX.answer(&headers) }))
         .route("/assets/app.js", get(|headers: HeaderMap| async move { page::SCRIPT.answer(&headers) }))
         .route("/assets/style.css", get(|headers: HeaderMap| async move { page::STYLE.answer(&headers) }))

@@ -30,6 +30,13 @@ const MONTHS: Parameter =
     Parameter::query("months", "The last so many months, 1 to 24; 6 unless given.", "12");
 const USER: Parameter =
     Parameter::query("user_id", "Any identifier of the person.", "june@example.com").required();
+const ROWS: Parameter =
+    Parameter::query("limit", "How many are listed, at most 1000; 50 unless given.", "100");
+const BEFORE: Parameter = Parameter::query(
+    "before",
+    "Only what arrived before this instant (RFC 3339), or what comes after an answer: its `next_before`.",
+    "2026-03-15T12:00:00Z",
+);
 const ATTRIBUTED: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, MODEL, WINDOW];
 const OF_COHORTS: &[Parameter] = &[MONTHS, START, END, CURRENCY];
 const OF_PERSON: &[Parameter] = &[USER, DAYS, START, END];
@@ -76,6 +83,11 @@ const BAD_WINDOW: Answer =
     Answer::new(400, "`window` is none of the five.", r#"{"error":"Invalid attribution window"}"#);
 const BAD_MONTHS: Answer = Answer::new(400, "`months` isn't 1 to 24.", r#"{"error":"Invalid months"}"#);
 const NO_USER: Answer = Answer::new(400, "`user_id` is missing.", r#"{"error":"user_id is required"}"#);
+const BAD_BEFORE: Answer = Answer::new(
+    400,
+    "`before` is neither an instant nor the `next_before` of an answer.",
+    r#"{"error":"Invalid before"}"#,
+);
 const UNCHANGED: Answer = Answer::new(304, "It is what `If-None-Match` names.", "");
 
 /// An answer, kept in a file that is named by the operation's id.
@@ -297,6 +309,77 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "One order as everybody sees it",
         parameters: &[Parameter::path("id", "Its id, its number, or any other name of it.", "450789469")],
         answers: &[shown!("order.json", "The order."), UNCHANGED, DENIED, PUBLISHABLE, UNKNOWN, LOADING],
+        ..BASE
+    },
+    Operation {
+        id: "personEvents",
+        path: "/v1/people/{id}/events",
+        summary: "What was said of one person, newest arrival first",
+        description: "Every event once, under its canonical name, with flags, times and the person that it attached to: \
+                      nothing is left out, not tests, backfills or what another source owns. What a person did under a \
+                      former id is theirs. An erasure removes all of it. `next_before` is null at the end of the list.",
+        parameters: &[
+            Parameter::path(
+                "id",
+                "Any identifier: a person id, also a former one, a user id, an e-mail address, a device.",
+                "jane+1@example.com",
+            ),
+            ROWS,
+            BEFORE,
+        ],
+        answers: &[
+            shown!("personEvents.json", "The events."),
+            UNCHANGED,
+            BAD_LIMIT,
+            BAD_BEFORE,
+            BAD_QUERY,
+            DENIED,
+            PUBLISHABLE,
+            UNKNOWN,
+            LOADING,
+        ],
+        ..BASE
+    },
+    Operation {
+        id: "orderHistory",
+        path: "/v1/orders/{id}/history",
+        summary: "Every accepted version of one order, by arrival",
+        description: "A row is what one delivery of one source said; no later one changes it. A delivery that came again is \
+                      counted in `deliveries` of its row; `stale` is a version that is older than one that its source had \
+                      sent before. `customer_email` is shown while the order has a person who has that address.",
+        parameters: &[Parameter::path("id", "Its id, its number, or any other name of it.", "450789469")],
+        answers: &[
+            shown!("orderHistory.json", "The versions."),
+            UNCHANGED,
+            DENIED,
+            PUBLISHABLE,
+            UNKNOWN,
+            LOADING,
+        ],
+        ..BASE
+    },
+    Operation {
+        id: "payments",
+        path: "/v1/payments",
+        summary: "Payments that succeeded, newest arrival first",
+        description: "One row per invoice. Without `person`: all of the workspace, also those of nobody. `next_before` is \
+                      null at the end of the list.",
+        parameters: &[
+            Parameter::query("person", "Any identifier of a person.", "jane+1@example.com"),
+            ROWS,
+            BEFORE,
+        ],
+        answers: &[
+            shown!("payments.json", "The payments."),
+            UNCHANGED,
+            BAD_LIMIT,
+            BAD_BEFORE,
+            BAD_QUERY,
+            DENIED,
+            PUBLISHABLE,
+            UNKNOWN,
+            LOADING,
+        ],
         ..BASE
     },
     Operation {

@@ -13,6 +13,7 @@ use service::http::{BindError, Limits};
 use service::{Metrics, Readiness, Shutdown};
 use tokio::net::TcpListener;
 
+use crate::history::{self, History, Place};
 use crate::http::{Access, App, router};
 use crate::reading::{Reader, probe};
 use crate::snapshot::Published;
@@ -26,6 +27,7 @@ pub struct Query {
     router: Router,
     client: ClientConfig,
     registry: String,
+    place: Place,
     published: Arc<Published>,
     readiness: Readiness,
     unreadable: IntCounter,
@@ -61,14 +63,31 @@ impl Query {
             Dashboard::Open => Access::Open { loopback: address.ip().is_loopback() },
             Dashboard::Key => Access::Key,
         };
-        let published = Arc::new(Published::default());
+        let history = History::new(config.state.person_id_key.clone());
+        let published = Arc::new(Published::with_history(history));
+        let instance = config.instance.as_deref().unwrap_or("query");
+        let place = match &config.query.folder {
+            Some(folder) => Place::Folder(folder.join("query").join(instance)),
+            None => Place::Temporary,
+        };
         let unreadable = unreadable(&metrics);
         let clock: fn() -> EventTime = || service::clock::now().as_event();
         let app = App::new(tenants, Arc::clone(&published), access, clock, shutdown.clone(), metrics.clone());
         let router = router(Arc::new(app)).merge(service::health::ops_router(readiness.clone(), metrics));
         let client = service::kafka::client_config(config);
         let registry = config.registry.url.clone();
-        Ok(Self { listener, address, router, client, registry, published, readiness, unreadable, shutdown })
+        Ok(Self {
+            listener,
+            address,
+            router,
+            client,
+            registry,
+            place,
+            published,
+            readiness,
+            unreadable,
+            shutdown,
+        })
     }
 
     /// The address that was bound; the port is a real one also where 0 was configured.
@@ -78,6 +97,14 @@ impl Query {
 
     /// Reads and answers until the shutdown; then ends the live streams and lets what has begun end.
     pub async fn run(self) -> Result<(), StartError> {
+        let histories = history::Reader {
+            client: self.client.clone(),
+            registry: self.registry.clone(),
+            published: Arc::clone(&self.published),
+            place: self.place,
+            unreadable: self.unreadable.clone(),
+            shutdown: self.shutdown.clone(),
+        };
         let reader = Reader {
             client: self.client.clone(),
             registry: self.registry,
@@ -89,6 +116,7 @@ impl Query {
         let (client, published, shutdown) = (self.client, self.published, self.shutdown.clone());
         let threads = [
             thread::Builder::new().name("query-read".to_owned()).spawn(move || reader.run())?,
+            thread::Builder::new().name("query-history".to_owned()).spawn(move || histories.run())?,
             thread::Builder::new()
                 .name("query-probe".to_owned())
                 .spawn(move || probe(&client, &published, &shutdown))?,

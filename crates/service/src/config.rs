@@ -244,6 +244,9 @@ pub struct Query {
     pub listen: SocketAddr,
     /// Who may see the dashboard.
     pub dashboard: Dashboard,
+    /// Where histories are kept while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
 }
 
 /// Who may see the dashboard.

@@ -35,6 +35,7 @@ pub mod records;
 mod sequenzy;
 mod shopify;
 mod stripe;
+pub mod taxonomy;
 pub mod workspace;
 
 use commerce::event::Fraud;

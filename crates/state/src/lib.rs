@@ -70,9 +70,6 @@ pub const PLAN: Plan = Plan {
     lane_per_second: |_| None,
 };
 
-/// The key of person ids where none is configured: fine for development, said at start.
-pub const DEVELOPMENT_KEY: &str = "development";
-
 /// Runs the service until the shutdown. Blocks.
 pub fn run(
     config: &Config,
@@ -84,7 +81,7 @@ pub fn run(
         tracing::warn!(
             "state.person_id_key isn't set: person ids can be guessed from e-mails, fine for development only"
         );
-        DEVELOPMENT_KEY.to_owned()
+        commerce::PersonId::DEVELOPMENT_KEY.to_owned()
     });
     let settings = config.state.stage();
     service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {

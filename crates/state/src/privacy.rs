@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use commerce::fact::PERSON_ERASED;
 use commerce::id::Stamp;
 use commerce::identity::is_anchor;
 use commerce::order::links::Change;
@@ -26,7 +27,7 @@ use crate::{PROFILES, people};
 const MOST_CHANGES: usize = 50;
 
 /// The person of an order is forgotten.
-const ERASED: Why = Why { flag: "person_erased", mark: b"erased" };
+const ERASED: Why = Why { flag: PERSON_ERASED, mark: b"erased" };
 
 /// What was asked for under one handle.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]

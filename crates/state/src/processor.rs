@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use commerce::audience::Membership;
+use commerce::audience::rule::Rule;
 use commerce::letter::WHOLE;
 use commerce::order::Policy;
 use commerce::{
@@ -46,6 +47,8 @@ pub(crate) struct Tenant {
     pub(crate) base: Currency,
     /// Products that are bought again.
     pub(crate) replenished: Vec<Replenished>,
+    /// Audiences of its own.
+    pub(crate) audiences: Vec<Rule>,
 }
 
 impl StateStage {
@@ -63,7 +66,8 @@ impl StateStage {
                 days: product.days,
             });
             let replenished = replenished.collect();
-            let tenant = Tenant { policy, base: workspace.base_currency, replenished };
+            let audiences = workspace.audiences.clone();
+            let tenant = Tenant { policy, base: workspace.base_currency, replenished, audiences };
             (workspace.id.clone(), Arc::new(tenant))
         });
         Ok(Self {
@@ -143,9 +147,13 @@ impl StateStage {
         let alone = || people::handle(ctx, &tables::person(workspace.as_str(), person));
         let Some((group, keys)) = self.group_of(ctx, &workspace, person, alone)? else { return Ok(None) };
         let Some((mut known, as_of)) = people::known(ctx, &group, &keys)? else { return Ok(None) };
-        let base = self.tenants.get(&workspace).map_or(Currency::USD, |tenant| tenant.base);
-        let membership = Membership::of(&known.shares, base, audience::clock(ctx, &workspace)?);
-        known.audiences = membership.audiences.iter().map(|audience| audience.as_str().to_owned()).collect();
+        let tenant = self.tenants.get(&workspace);
+        let base = tenant.map_or(Currency::USD, |tenant| tenant.base);
+        let mut membership = Membership::of(&known.shares, base, audience::clock(ctx, &workspace)?);
+        let own = tenant.iter().flat_map(|tenant| &tenant.audiences);
+        let own = own.filter(|rule| rule.holds(&known, &membership.audiences));
+        membership.own = own.map(|rule| rule.name.clone()).collect();
+        known.audiences = membership.names();
         Ok(Some((Profile::new(workspace, person, known, base, as_of), membership)))
     }
 

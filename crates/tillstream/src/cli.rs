@@ -8,8 +8,8 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, explain, features, home::Home, identity, measure, openapi, serve, tail, topic,
-    trigger, up,
+    Output, Stop, bench, dlq, explain, features, home::Home, identity, measure, openapi, serve, tail,
+    taxonomy, topic, trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -93,6 +93,11 @@ enum Command {
     /// Prints the description of the HTTP API, OpenAPI 3.1.
     #[command(after_help = "Example:\n  tillstream openapi | jq '.paths | keys'")]
     Openapi(openapi::Args),
+    /// Prints all names of events: what they mean, who says them, the fields they need, a sample of each.
+    #[command(
+        after_help = "Example:\n  tillstream taxonomy | jq '.events[] | select(.name == \"order.paid\")'"
+    )]
+    Taxonomy(openapi::Args),
     /// Says what a reason means (of a dead letter, a refusal, a metric) and what to do.
     #[command(after_help = "Example:\n  tillstream explain unknown_workspace")]
     Explain(explain::Args),
@@ -170,6 +175,7 @@ impl Cli {
             Command::Identity { command } => identity::run(&common, &command),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
+            Command::Taxonomy(args) => taxonomy::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Bench { command } => bench::run(&common, &command),
             Command::Config { command: ConfigCommand::Show } => {

@@ -124,7 +124,8 @@ fn workspace(config: &Config, id: &str) -> Result<Workspace, Stop> {
 
 fn show(config: &Config, id: &str, handle: &Identifier, output: Output) -> Result<(), Stop> {
     let workspace = workspace(config, id)?.id;
-    let key = config.state.person_id_key.clone().unwrap_or_else(|| state::DEVELOPMENT_KEY.to_owned());
+    let key =
+        config.state.person_id_key.clone().unwrap_or_else(|| commerce::PersonId::DEVELOPMENT_KEY.to_owned());
     let evidence = read(config, &workspace)?;
     let shown = evidence.of(handle, &|handle| PersonId::derive(&key, &workspace, handle));
     if shown["edges"].as_array().is_some_and(Vec::is_empty) {

@@ -9,7 +9,7 @@
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
 //! | [`trigger`], [`identity`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
-//! | [`openapi`] | the description of the HTTP API |
+//! | [`openapi`], [`taxonomy`] | the description of the HTTP API, and that of the events |
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or unequal, 64 usage or configuration.
 
@@ -25,6 +25,7 @@ pub mod measure;
 pub mod openapi;
 pub mod serve;
 pub mod tail;
+pub mod taxonomy;
 pub mod topic;
 pub mod trigger;
 pub mod up;

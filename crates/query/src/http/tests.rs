@@ -52,6 +52,7 @@ impl Service {
         let view = crate::orders::samples::order("450789469", &["#1001"]);
         working.order(b"demo:450789469", Some(&view)).unwrap();
         working.letter(&letter("a", "bad_money", "2026-03-15T10:00:00Z"));
+        service.app.published.history().complete(Arc::new(crate::history::samples::index()));
         service.publish();
         service
     }
@@ -111,7 +112,7 @@ fn error(sentence: &str) -> String {
 }
 
 const REPORT: &str = "/v1/api/analytics/ecommerce/overview";
-const SECRET_PATHS: [&str; 7] = [
+const SECRET_PATHS: [&str; 10] = [
     REPORT,
     "/v1/api/analytics/ecommerce/revenue-timeseries",
     "/v1/metrics/outcomes",
@@ -119,6 +120,9 @@ const SECRET_PATHS: [&str; 7] = [
     "/v1/dead-letters/summary",
     "/v1/people/jane+1@example.com",
     "/v1/orders/450789469",
+    "/v1/people/jane+1@example.com/events",
+    "/v1/orders/450789469/history",
+    "/v1/payments",
 ];
 
 #[tokio::test]
@@ -141,8 +145,12 @@ async fn figures_of_another_workspace_are_not_seen() {
     let (_, body) = service.get(REPORT, &other).await;
     assert!(body.contains(r#""total_revenue":0.00"#), "{body}");
     for path in ["/v1/people/jane+1@example.com", "/v1/orders/450789469"] {
-        assert_eq!(service.get(path, &other).await, (404, error("Not found")));
+        for path in [path.to_owned(), format!("{path}/events"), format!("{path}/history")] {
+            assert_eq!(service.get(&path, &other).await, (404, error("Not found")));
+        }
     }
+    let (_, body) = service.get("/v1/payments", &other).await;
+    assert_eq!(body, r#"{"payments":[],"next_before":null}"#);
     let (_, body) = service.get("/v1/dead-letters/summary", &other).await;
     assert!(body.contains(r#""total":0"#), "{body}");
 }

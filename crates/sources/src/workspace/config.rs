@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::audiences::AudienceConfig;
+
 /// A secret of a tenant. It is written by [`Serialize`] and never printed by [`fmt::Debug`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -85,6 +87,9 @@ pub struct WorkspaceConfig {
     /// Products that are bought again (R12.3).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replenishment: Vec<ReplenishmentConfig>,
+    /// Audiences of its own, beside those that are built in (R12.4).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<AudienceConfig>,
 }
 
 /// `[workspaces.stripe]`.
@@ -292,6 +297,7 @@ impl WorkspaceConfig {
             ownership: BTreeMap::new(),
             fraud: FraudConfig::default(),
             replenishment: Vec::new(),
+            audiences: Vec::new(),
         }
     }
 
