@@ -8,8 +8,8 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, explain, features, home::Home, measure, openapi, serve, tail, topic, trigger,
-    up,
+    Output, Stop, audit, bench, dlq, explain, features, home::Home, measure, openapi, serve, tail, topic,
+    trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -79,6 +79,9 @@ enum Command {
         #[command(subcommand)]
         command: dlq::Command,
     },
+    /// Computes every order, person and figure anew from the events, and compares with what is published.
+    #[command(after_help = "Example:\n  tillstream audit -o json | jq .equal")]
+    Audit(audit::Args),
     /// Which tests show which capability, and how they ended.
     #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
     Features(features::Args),
@@ -159,6 +162,7 @@ impl Cli {
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
+            Command::Audit(args) => audit::run(&common.load(vec![])?, &args),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
             Command::Explain(args) => explain::run(&args),

@@ -6,6 +6,7 @@
     reason = "a step that fails is a test that fails, helpers included"
 )]
 
+mod audit;
 mod bench;
 mod books;
 mod clients;
