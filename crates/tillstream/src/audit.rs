@@ -72,7 +72,10 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
         Output::Table => table(&report)?,
     }
     let took = began.elapsed();
-    eprintln!("{} keys compared with what {folded} events say, in {took:.1?}", report.compared);
+    eprintln!(
+        "{} keys compared with what {folded} events say, {} of them moved meanwhile, in {took:.1?}",
+        report.compared, comparison.moved
+    );
     if report.equal {
         return Ok(());
     }

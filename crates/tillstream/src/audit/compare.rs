@@ -31,6 +31,8 @@ pub struct Difference {
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     pub(super) compared: usize,
+    /// How many of them moved meanwhile.
+    pub(super) moved: usize,
     pub(super) differences: Vec<Difference>,
 }
 
@@ -45,6 +47,7 @@ pub(super) fn compare(
     let keys: BTreeSet<&Key> = there.chain(published.keys()).collect();
     for key in keys {
         found.compared += 1;
+        found.moved += usize::from(computed.moved.contains_key(key));
         let (topic, name) = key;
         let ours = computed.latest.get(key).and_then(Option::as_deref);
         let theirs = published.get(key).map(Vec::as_slice);
