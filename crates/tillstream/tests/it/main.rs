@@ -11,6 +11,7 @@ mod bench;
 mod books;
 mod clients;
 mod convergence;
+mod differential;
 mod letters;
 mod product;
 mod running;
