@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tillstream::home::Home;
 
-use crate::running::{Up, diagnosis, folder, turn};
+use crate::running::{Up, command, diagnosis, folder, turn};
 
 const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/differential");
 
 /// For how long a cart rests until it is abandoned, in seconds: the shortest that still leaves some open.
 const QUIET: &str = "3";
+const QUIET_SETTING: &str = "TILLSTREAM_AGGREGATOR__ABANDONED_AFTER";
 
 #[test]
 fn every_cell_of_every_report_is_what_sql_makes_of_the_facts() {
@@ -30,7 +31,7 @@ fn every_cell_of_every_report_is_what_sql_makes_of_the_facts() {
     };
 
     let quiet = format!("{QUIET}s");
-    let up = Up::start_with(dir.path(), &[], &[("TILLSTREAM_AGGREGATOR__ABANDONED_AFTER", quiet.as_str())]);
+    let up = Up::start_with(dir.path(), &[], &[(QUIET_SETTING, quiet.as_str())]);
     // The demo shop first, with its repetitions, forgeries and late news, then lives that are made up.
     up.ok(&["demo", "--orders", "250", "--rate", "0"]);
     run("check.py", &[QUIET]);
@@ -40,4 +41,8 @@ fn every_cell_of_every_report_is_what_sql_makes_of_the_facts() {
         std::thread::sleep(Duration::from_secs(QUIET.parse().unwrap()));
     }
     run("check.py", &[QUIET, "varied"]);
+
+    // The services' own core agrees as well, with people who were joined and erased in any cut of transactions.
+    let audit = command(dir.path(), &["audit"]).env(QUIET_SETTING, &quiet).output().unwrap();
+    assert!(audit.status.success(), "{audit:?}");
 }
