@@ -98,24 +98,35 @@ fn table(report: &Report) -> Result<(), Stop> {
     if report.equal {
         return data("equal");
     }
-    let text = |value: &Option<serde_json::Value>| {
-        value.as_ref().map_or_else(|| "-".to_owned(), serde_json::Value::to_string)
-    };
     data(&format!("{:<22} {:<60} {:<24} {:<24} computed", "topic", "key", "field", "published"))?;
     for difference in report.differences.iter().take(SHOWN) {
         data(&format!(
             "{:<22} {:<60} {:<24} {:<24} {}",
             difference.topic,
             difference.key,
-            difference.field,
-            text(&difference.published),
-            text(&difference.computed)
+            if difference.field.is_empty() { "(record)" } else { &difference.field },
+            short(difference.published.as_ref()),
+            short(difference.computed.as_ref())
         ))?;
     }
     if report.differences.len() > SHOWN {
         eprintln!("and {} more: -o json has all", report.differences.len() - SHOWN);
     }
+    eprintln!(
+        "a setting that was changed since the first event shows here too: the events are computed with the settings of now"
+    );
     Ok(())
+}
+
+/// A value in a column of the table.
+fn short(value: Option<&serde_json::Value>) -> String {
+    const WIDTH: usize = 60;
+    let Some(value) = value else { return "absent".to_owned() };
+    let text = value.to_string();
+    match text.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// A line on stderr that moves, where somebody looks.
