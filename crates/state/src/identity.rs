@@ -1,6 +1,7 @@
 //! Who a delivery is about: its handles are linked with all that is known, and whoever becomes somebody else by that is
 //! moved, with what was said of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use commerce::event::Event;
@@ -407,6 +408,14 @@ impl StateStage {
             }
         }
         Ok(changed)
+    }
+}
+
+/// Counts a handle's link as changed, where it has one.
+pub(crate) fn again(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), Failure> {
+    match ctx.get(LINK, key).map(Cow::into_owned) {
+        Some(link) => ctx.put(LINK, key, &link),
+        None => Ok(()),
     }
 }
 

@@ -35,7 +35,7 @@ mod timers;
 
 pub use processor::StateStage;
 
-use service::stage::Plan;
+use service::stage::{Parts, Plan};
 use service::{Config, Metrics, Readiness, Shutdown};
 use topics::Topic;
 
@@ -77,14 +77,21 @@ pub fn run(
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let person_key = config.state.person_id_key.clone().unwrap_or_else(|| {
+    if config.state.person_id_key.is_none() {
         tracing::warn!(
             "state.person_id_key isn't set: person ids can be guessed from e-mails, fine for development only"
         );
-        commerce::PersonId::DEVELOPMENT_KEY.to_owned()
-    });
+    }
     let settings = config.state.stage();
     service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {
-        Ok(Box::new(StateStage::new(parts, &person_key)?))
+        Ok(Box::new(processor(config, parts)?))
     })
+}
+
+/// The stage's logic as the service runs it.
+pub fn processor(config: &Config, parts: &Parts) -> anyhow::Result<StateStage> {
+    StateStage::new(
+        parts,
+        config.state.person_id_key.as_deref().unwrap_or(commerce::PersonId::DEVELOPMENT_KEY),
+    )
 }

@@ -168,6 +168,7 @@ pub struct Harness<P> {
     overlay: Overlay,
     outbox: Outbox,
     counts: Counts,
+    changelog_limit: usize,
 }
 
 impl<P: Processor> Harness<P> {
@@ -180,7 +181,15 @@ impl<P: Processor> Harness<P> {
             overlay: Overlay::new(tables),
             outbox: Outbox::default(),
             counts: Counts::default(),
+            changelog_limit: usize::MAX,
         }
+    }
+
+    /// The same with the largest record that the stage's changelog takes: what is beyond it is poison here as well.
+    #[must_use]
+    pub fn with_changelog_limit(mut self, bytes: usize) -> Self {
+        self.changelog_limit = bytes;
+        self
     }
 
     /// Processes one record as the worker would, and gives what it emitted.
@@ -218,7 +227,7 @@ impl<P: Processor> Harness<P> {
             outbox: &mut self.outbox,
             counts: &mut self.counts,
             outputs: &self.outputs,
-            changelog_limit: usize::MAX,
+            changelog_limit: self.changelog_limit,
             partition,
             timestamp_millis,
         };

@@ -8,7 +8,7 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, explain, features, home::Home, identity, measure, openapi, serve, tail,
+    Output, Stop, audit, bench, dlq, explain, features, home::Home, identity, measure, openapi, serve, tail,
     taxonomy, topic, trigger, up,
 };
 
@@ -87,6 +87,9 @@ enum Command {
         #[command(subcommand)]
         command: identity::Command,
     },
+    /// Computes every order, person and figure anew from the events, and compares with what is published.
+    #[command(after_help = "Example:\n  tillstream audit -o json | jq .equal")]
+    Audit(audit::Args),
     /// Which tests show which capability, and how they ended.
     #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
     Features(features::Args),
@@ -173,6 +176,7 @@ impl Cli {
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
             Command::Identity { command } => identity::run(&common, &command),
+            Command::Audit(args) => audit::run(&common.load(vec![])?, &args),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
             Command::Taxonomy(args) => taxonomy::run(&args),

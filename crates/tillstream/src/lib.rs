@@ -8,11 +8,13 @@
 //! | [`serve`] | one service, or all, against an existing cluster |
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
+//! | [`audit`] | everything computed anew from the events, and compared |
 //! | [`trigger`], [`identity`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
 //! | [`openapi`], [`taxonomy`] | the description of the HTTP API, and that of the events |
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or unequal, 64 usage or configuration.
 
+pub mod audit;
 pub mod bench;
 pub mod cli;
 pub mod demo;

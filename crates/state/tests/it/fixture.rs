@@ -136,6 +136,18 @@ impl Story {
 
     /// Brings a stored request through both stages, with a commit behind it.
     pub(crate) fn take(&mut self, stored: &Stored) {
+        self.process(stored);
+        self.commit();
+    }
+
+    /// Ends the transaction that the requests so far are in.
+    pub(crate) fn commit(&mut self) {
+        let published = self.state.commit(0).unwrap();
+        self.collect(&state::PLAN, published);
+    }
+
+    /// Brings a stored request through both stages, within the open transaction.
+    pub(crate) fn process(&mut self, stored: &Stored) {
         let mut record = Record::new(Topic::Raw.name(), 0, stored.offset, b"", &stored.body);
         for (name, value) in &stored.headers {
             record = record.with_header(name, value.as_bytes());
@@ -145,8 +157,6 @@ impl Story {
             let emitted = self.state.process(&Record::new(Topic::Events.name(), 0, 0, &key, &event)).unwrap();
             self.collect(&state::PLAN, emitted);
         }
-        let published = self.state.commit(0).unwrap();
-        self.collect(&state::PLAN, published);
     }
 
     fn collect(&mut self, plan: &Plan, emitted: Vec<Emitted>) -> Vec<(Vec<u8>, Vec<u8>)> {

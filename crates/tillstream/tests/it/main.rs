@@ -6,10 +6,12 @@
     reason = "a step that fails is a test that fails, helpers included"
 )]
 
+mod audit;
 mod bench;
 mod books;
 mod clients;
 mod convergence;
+mod differential;
 mod letters;
 mod product;
 mod running;

@@ -141,8 +141,10 @@ fn killing_all_services_and_the_sender_in_the_middle_of_the_demo_loses_nothing_a
     }
     let mut services = serve();
     let output = command(dir.path(), &["demo", "-o", "json"]).output().unwrap();
+    let audit = command(dir.path(), &["audit"]).output().unwrap();
     let _ = services.kill();
     let _ = services.wait();
+    assert!(audit.status.success(), "{audit:?}\n{}", diagnosis(dir.path()));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     let table: Value = serde_json::from_str(&text).unwrap();

@@ -24,7 +24,13 @@ pub struct Up {
 impl Up {
     /// Starts it and waits until everything is ready.
     pub fn start(dir: &Path, args: &[&str]) -> Self {
-        let mut child = spawn(dir, &[&["up"], args].concat());
+        Self::start_with(dir, args, &[])
+    }
+
+    /// The same with keys of the configuration.
+    pub fn start_with(dir: &Path, args: &[&str], settings: &[(&str, &str)]) -> Self {
+        let mut up = command(dir, &[&["up"], args].concat());
+        let mut child = spawned(dir, up.envs(settings.iter().copied()));
         let home = Home::new(Some(dir)).unwrap();
         let deadline = Instant::now() + Duration::from_secs(180);
         let endpoints = loop {
@@ -126,8 +132,12 @@ pub fn command(dir: &Path, args: &[&str]) -> Command {
 
 /// Starts the binary; its stderr goes to a file in the folder.
 pub fn spawn(dir: &Path, args: &[&str]) -> Child {
+    spawned(dir, &mut command(dir, args))
+}
+
+fn spawned(dir: &Path, command: &mut Command) -> Child {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("stderr.txt")).unwrap();
-    command(dir, args).stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap()
+    command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap()
 }
 
 /// What a spawned binary said.
