@@ -8,8 +8,8 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, explain, features, home::Home, measure, openapi, serve, tail, topic, trigger,
-    up,
+    Output, Stop, bench, dlq, explain, features, home::Home, import, measure, openapi, serve, tail, topic,
+    trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -57,6 +57,11 @@ enum Command {
         after_help = "Example:\n  tillstream trigger shopify orders/create --set total_price=99.00 --set financial_status=paid"
     )]
     Trigger(TriggerArgs),
+    /// Loads profiles from a file.
+    Import {
+        #[command(subcommand)]
+        command: import::Command,
+    },
     /// Prints records of a topic as they come.
     #[command(after_help = "Example:\n  tillstream tail facts -o json --from-beginning")]
     Tail(tail::Args),
@@ -156,6 +161,7 @@ impl Cli {
             Command::Serve(args) => serve::run(&common, &args),
             Command::Demo(args) => measure::run(&common, &args),
             Command::Trigger(args) => run_trigger(&common, &args),
+            Command::Import { command } => import::run(&common, &command),
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
@@ -174,6 +180,15 @@ impl Common {
     /// The data folder.
     pub fn home(&self) -> Result<Home, Stop> {
         Home::new(self.data_dir.as_deref()).map_err(Stop::Usage)
+    }
+
+    /// The gateway that was given, else that of the running `up`, else that of the configuration.
+    pub fn gateway(&self, given: Option<&str>, config: &Config) -> Result<String, Stop> {
+        if let Some(url) = given {
+            return Ok(url.to_owned());
+        }
+        let running = self.home()?.endpoints();
+        Ok(running.map_or_else(|_| format!("http://{}", config.gateway.listen), |running| running.gateway))
     }
 
     /// The configuration: the file that was named, else that of the running `up`, else the defaults.
@@ -205,13 +220,7 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
         }
         return Ok(());
     }
-    let gateway = match &args.gateway {
-        Some(url) => url.clone(),
-        None => common
-            .home()?
-            .endpoints()
-            .map_or_else(|_| format!("http://{}", config.gateway.listen), |e| e.gateway),
-    };
+    let gateway = common.gateway(args.gateway.as_deref(), &config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client =

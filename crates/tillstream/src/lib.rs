@@ -8,6 +8,7 @@
 //! | [`serve`] | one service, or all, against an existing cluster |
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
+//! | [`import`] | profiles from a file |
 //! | [`trigger`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
 //! | [`openapi`] | the description of the HTTP API |
 //!
@@ -20,6 +21,7 @@ pub mod dlq;
 pub mod explain;
 pub mod features;
 pub mod home;
+pub mod import;
 pub mod measure;
 pub mod openapi;
 pub mod serve;
