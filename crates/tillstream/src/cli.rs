@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, explain, features, home::Home, import, measure, openapi, serve, tail, topic,
-    trigger, up,
+    Output, Stop, bench, dlq, doctor, explain, features, home::Home, import, lag, measure, openapi, recompute,
+    serve, tail, topic, trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -84,6 +84,18 @@ enum Command {
         #[command(subcommand)]
         command: dlq::Command,
     },
+    /// Looks at everything that is needed, and says what to type next.
+    #[command(after_help = "Example:\n  tillstream doctor\nExit code 1 when something is wrong.")]
+    Doctor(doctor::Args),
+    /// How far each stage is behind, by partition.
+    #[command(after_help = "Example:\n  tillstream lag -o json | jq -s 'map(.lag) | add'")]
+    Lag(lag::Args),
+    /// Works out the totals of all people from their orders, and compares them with the live ones.
+    #[command(after_help = "Examples:
+  tillstream recompute
+  tillstream recompute --csv totals.csv && tillstream import profiles totals.csv --as-of TIME --gateway URL --key KEY
+Exit code 1 when a total differs.")]
+    Recompute(recompute::Args),
     /// Which tests show which capability, and how they ended.
     #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
     Features(features::Args),
@@ -93,6 +105,15 @@ enum Command {
     /// Says what a reason means (of a dead letter, a refusal, a metric) and what to do.
     #[command(after_help = "Example:\n  tillstream explain unknown_workspace")]
     Explain(explain::Args),
+    /// Prints the completions of a shell.
+    #[command(
+        after_help = "Example:\n  tillstream completions bash > ~/.local/share/bash-completion/completions/tillstream"
+    )]
+    Completions {
+        /// Whose.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// Measures this build on this machine, with the totals checked.
     #[command(after_help = "Example:\n  tillstream bench pipeline --n 300000")]
     Bench {
@@ -165,6 +186,10 @@ impl Cli {
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
+            Command::Doctor(args) => doctor::run(&common, &args),
+            Command::Lag(args) => lag::run(&common.load(vec![])?, &args),
+            Command::Recompute(args) => recompute::run(&common.load(vec![])?, &args),
+            Command::Completions { shell } => completions(shell),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
             Command::Explain(args) => explain::run(&args),
@@ -191,15 +216,25 @@ impl Common {
         Ok(running.map_or_else(|_| format!("http://{}", config.gateway.listen), |running| running.gateway))
     }
 
-    /// The configuration: the file that was named, else that of the running `up`, else the defaults.
-    pub fn load(&self, overrides: Overrides) -> Result<Config, Stop> {
-        let named = self.config.clone().or_else(|| {
-            let set = std::env::var_os("TILLSTREAM_CONFIG").is_some_and(|value| !value.is_empty());
-            let running = (!set).then(|| self.home().ok().map(|home| home.config_file()))??;
-            running.exists().then_some(running)
-        });
-        Config::load(named.as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
+    /// The configuration file: the one that was named, else that of the running `up`.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| {
+            let set = std::env::var_os("TILLSTREAM_CONFIG").filter(|value| !value.is_empty());
+            set.map(PathBuf::from)
+                .or_else(|| self.home().ok().map(|home| home.config_file()).filter(|file| file.exists()))
+        })
     }
+
+    /// The configuration: that of [`Common::file`], else the defaults.
+    pub fn load(&self, overrides: Overrides) -> Result<Config, Stop> {
+        Config::load(self.file().as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Stop> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tillstream", &mut script);
+    crate::data(String::from_utf8_lossy(&script).trim_end())
 }
 
 fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {

@@ -9,6 +9,8 @@
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
 //! | [`import`] | profiles from a file |
+//! | [`doctor`], [`lag`] | what is wrong, and how far behind the stages are |
+//! | [`recompute`] | the totals of people from the books |
 //! | [`trigger`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
 //! | [`openapi`] | the description of the HTTP API |
 //!
@@ -18,12 +20,15 @@ pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod dlq;
+pub mod doctor;
 pub mod explain;
 pub mod features;
 pub mod home;
 pub mod import;
+pub mod lag;
 pub mod measure;
 pub mod openapi;
+pub mod recompute;
 pub mod serve;
 pub mod tail;
 pub mod topic;
