@@ -8,8 +8,8 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, doctor, explain, features, home::Home, import, lag, measure, openapi, recompute,
-    serve, tail, topic, trigger, up,
+    Output, Stop, bench, dlq, doctor, explain, features, home::Home, import, lag, measure, openapi,
+    recompute, serve, tail, topic, trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.

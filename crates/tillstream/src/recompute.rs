@@ -47,7 +47,11 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
         export(&books, args.workspace.as_deref(), path)?;
     }
     print(&books, &differences, args)?;
-    if differences.is_empty() { Ok(()) } else { Err(Stop::Failed(anyhow!("the live totals aren't those of the books"))) }
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(Stop::Failed(anyhow!("the live totals aren't those of the books")))
+    }
 }
 
 /// Follows both topics until what differs, if anything, has differed for a while.
@@ -110,11 +114,9 @@ fn print(books: &Books, differences: &[Difference], args: &Args) -> Result<(), S
     };
     let (people, orders) = (books.people(), books.orders());
     if args.output == Output::Json {
-        return put(
-            &json!({"equal": differences.is_empty(), "compared": people, "orders": orders,
+        return put(&json!({"equal": differences.is_empty(), "compared": people, "orders": orders,
                 "as_of": ReceivedTime(books.as_of).to_rfc3339(), "differences": differences})
-            .to_string(),
-        );
+        .to_string());
     }
     for difference in differences {
         put(&format!(

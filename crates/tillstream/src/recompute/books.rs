@@ -123,7 +123,9 @@ impl Books {
             return;
         }
         let text = String::from_utf8_lossy(key);
-        let who = text.split_once(':').and_then(|(workspace, id)| Some((workspace.to_owned(), PersonId::parse(id)?)));
+        let who = text
+            .split_once(':')
+            .and_then(|(workspace, id)| Some((workspace.to_owned(), PersonId::parse(id)?)));
         who.and_then(|who| self.people.remove(&who));
     }
 
@@ -184,7 +186,8 @@ impl Books {
             }
             let paid: Vec<&Order> = orders.iter().copied().filter(|order| order.is_paid).collect();
             let (books, paid) = (own(&orders)?, own(&paid)?);
-            let spent = |totals: &Totals| Money::new(totals.total_spent.get(&base).copied().unwrap_or(0), base);
+            let spent =
+                |totals: &Totals| Money::new(totals.total_spent.get(&base).copied().unwrap_or(0), base);
             all.rows.push(Row {
                 email: email.to_owned(),
                 ltv: spent(&books),
@@ -344,5 +347,4 @@ fn compare(who: &Who, live: Option<&Totals>, books: &Totals, differences: &mut V
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

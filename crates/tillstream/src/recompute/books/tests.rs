@@ -15,7 +15,8 @@ fn usd(minor: i64) -> Money {
 
 /// An order that reached payment, placed at that second, with refunds of (second, minor).
 fn view(id: &str, who: u128, second: i64, total: Money, refunds: &[(i64, i64)]) -> View {
-    let refund = |(at, minor): &(i64, i64)| (format!("r{at}"), EventTime(*at), Money::new(*minor, total.currency));
+    let refund =
+        |(at, minor): &(i64, i64)| (format!("r{at}"), EventTime(*at), Money::new(*minor, total.currency));
     let refunds: Vec<_> = refunds.iter().map(refund).collect();
     View {
         id: id.to_owned(),
@@ -27,7 +28,10 @@ fn view(id: &str, who: u128, second: i64, total: Money, refunds: &[(i64, i64)]) 
         financial_status: Some(FinancialStatus::Paid),
         refunds: refunds.iter().map(|(id, _, money)| (id.clone(), *money)).collect(),
         refund_times: refunds.iter().map(|(id, at, _)| (id.clone(), *at)).collect(),
-        refunded_total: Some(Money::new(refunds.iter().map(|(_, _, money)| money.minor).sum(), total.currency)),
+        refunded_total: Some(Money::new(
+            refunds.iter().map(|(_, _, money)| money.minor).sum(),
+            total.currency,
+        )),
         ..View::default()
     }
 }
@@ -177,7 +181,7 @@ fn the_file_has_the_books_alone_and_the_narrower_query_beside_them() {
         paid_only_last_order_at: Some(EventTime(10)),
     };
     assert_eq!(found, Rows { rows: vec![row], without_email: 3, in_other_currencies: 1 });
-    let file = super::super::csv(&found).unwrap();
+    let file = crate::recompute::csv(&found).unwrap();
     let mut read = sources::records::import::profiles(&file, Some(EventTime(30))).unwrap();
     let batch = read.next().unwrap();
     assert_eq!((batch.lines.len(), batch.bad.len()), (1, 0), "{:?}", batch.bad);
