@@ -13,3 +13,4 @@ mod convergence;
 mod letters;
 mod product;
 mod running;
+mod tools;
