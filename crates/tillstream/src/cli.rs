@@ -127,6 +127,12 @@ enum ConfigCommand {
     /// Prints the configuration in use, secrets hidden.
     #[command(after_help = "Example:\n  tillstream config show --config tillstream.toml")]
     Show,
+    /// Says every mistake of the configuration. Exit code 64 when there is one.
+    #[command(after_help = "Example:\n  tillstream config check --config tillstream.toml")]
+    Check,
+    /// Prints the JSON Schema of a configuration file, for editors.
+    #[command(after_help = "Example:\n  tillstream config schema > tillstream.schema.json")]
+    Schema,
 }
 
 /// What to trigger.
@@ -194,9 +200,7 @@ impl Cli {
             Command::Openapi(args) => openapi::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Bench { command } => bench::run(&common, &command),
-            Command::Config { command: ConfigCommand::Show } => {
-                crate::data(common.load(vec![])?.to_toml_redacted().trim_end())
-            }
+            Command::Config { command } => configuration(&common, &command),
         }
     }
 }
@@ -228,6 +232,19 @@ impl Common {
     /// The configuration: that of [`Common::file`], else the defaults.
     pub fn load(&self, overrides: Overrides) -> Result<Config, Stop> {
         Config::load(self.file().as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
+    }
+}
+
+fn configuration(common: &Common, command: &ConfigCommand) -> Result<(), Stop> {
+    match command {
+        ConfigCommand::Show => crate::data(common.load(vec![])?.to_toml_redacted().trim_end()),
+        ConfigCommand::Check => {
+            let config = common.load(vec![])?;
+            let file =
+                common.file().map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
+            crate::data(&format!("{file}: no mistake, {} workspaces", config.workspaces.len()))
+        }
+        ConfigCommand::Schema => crate::data(&serde_json::to_string_pretty(&Config::schema())?),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A secret of a tenant. It is written by [`Serialize`] and never printed by [`fmt::Debug`].
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -29,7 +30,7 @@ impl fmt::Debug for Secret {
 }
 
 /// One `[[workspaces]]` table, as it is written. All values are texts, so that every mistake can be listed at once.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceConfig {
     /// Lower-case letters, digits, `-` and `_`.
@@ -88,7 +89,7 @@ pub struct WorkspaceConfig {
 }
 
 /// `[workspaces.stripe]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StripeConfig {
     /// Endpoint secrets (`whsec_…`); several while one is rotated.
@@ -99,7 +100,7 @@ pub struct StripeConfig {
 }
 
 /// `[workspaces.customerio]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerioConfig {
     /// Site ids with their API keys.
@@ -110,7 +111,7 @@ pub struct CustomerioConfig {
 }
 
 /// One of `[[workspaces.customerio.credentials]]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerioCredential {
     /// The name in Basic authentication.
@@ -120,7 +121,7 @@ pub struct CustomerioCredential {
 }
 
 /// `[workspaces.sequenzy]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SequenzyConfig {
     /// Bearer keys; several while one is rotated.
@@ -131,7 +132,7 @@ pub struct SequenzyConfig {
 }
 
 /// `[workspaces.records]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordsConfig {
     /// Bearer keys for all objects; several while one is rotated.
@@ -149,7 +150,7 @@ pub struct RecordsConfig {
 
 /// `[workspaces.fraud]` (analytics.md §7.1). A rule has a threshold for severity 1, which marks, and one for severity 2,
 /// which blocks.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FraudConfig {
     /// Checks the `User-Agent` of traffic with a publishable key.
@@ -184,7 +185,7 @@ impl FraudConfig {
 }
 
 /// One of `[[workspaces.replenishment]]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplenishmentConfig {
     /// The product.
@@ -197,7 +198,7 @@ pub struct ReplenishmentConfig {
 }
 
 /// What a tenant has paid for. An absent limit is no limit.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// `false` switches the e-commerce events of the analytics API off.
@@ -215,7 +216,7 @@ pub struct Plan {
 }
 
 /// One `[[workspaces.shopify]]` table.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShopConfig {
     /// The shop's permanent domain, `acme.myshopify.com`: the space of its ids.
@@ -225,7 +226,7 @@ pub struct ShopConfig {
 }
 
 /// `[workspaces.lifesight]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeysConfig {
     /// API keys; several while one is rotated.
@@ -233,7 +234,7 @@ pub struct KeysConfig {
 }
 
 /// `[workspaces.analytics]`: the kind of a key is where it stands, not how it looks.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnalyticsConfig {
     /// Keys that stand in web pages: they open ingestion alone.
