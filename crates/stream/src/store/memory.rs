@@ -93,10 +93,12 @@ impl Store for Memory {
                         (0, key.len() + value.len())
                     }
                 },
-                (Entries::Ordered(map), Some(value)) => match map.insert(Sorted::from_slice(key), value.into()) {
-                    Some(old) => (old.len(), value.len()),
-                    None => (0, key.len() + value.len()),
-                },
+                (Entries::Ordered(map), Some(value)) => {
+                    match map.insert(Sorted::from_slice(key), value.into()) {
+                        Some(old) => (old.len(), value.len()),
+                        None => (0, key.len() + value.len()),
+                    }
+                }
                 (Entries::Hashed(map), None) => (map.remove(key).map_or(0, |old| key.len() + old.len()), 0),
                 (Entries::Ordered(map), None) => (map.remove(key).map_or(0, |old| key.len() + old.len()), 0),
             };

@@ -53,7 +53,9 @@ fn the_gateway_takes_events_one_by_one_and_in_batches() {
     let args = ["gateway", "--source", "analytics", "--secs", "1", "--rounds", "1", "--connections", "4"];
     let document = bench(&args);
     assert_eq!(document["equal"], true, "{document}");
-    for figure in ["shopify_per_s", "analytics_ratio", "analytics_batch_events_per_s", "analytics_batch_ratio"] {
+    for figure in
+        ["shopify_per_s", "analytics_ratio", "analytics_batch_events_per_s", "analytics_batch_ratio"]
+    {
         assert!(document[figure].as_f64().is_some_and(|figure| figure > 0.0), "{figure} in {document}");
     }
 }
