@@ -6,6 +6,7 @@
 mod check;
 mod error;
 mod load;
+mod schema;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sources::{WorkspaceConfig, Workspaces};
 
@@ -28,7 +30,7 @@ use crate::unit::{ByteSize, Share, Span};
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
 /// Everything that can be set.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The name of this copy; `None` until the caller has checked that its command can do without.
@@ -74,18 +76,19 @@ impl Config {
 }
 
 /// `[kafka]`
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kafka {
     /// Addresses of brokers, comma-separated.
     pub bootstrap: String,
     /// For librdkafka; none of [`crate::kafka::RESERVED`].
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub properties: BTreeMap<String, String>,
 }
 
 /// `[registry]`
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
     /// Up to the path that is followed by `/subjects`; no slash at its end.
@@ -93,7 +96,7 @@ pub struct Registry {
 }
 
 /// `[gateway]`
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gateway {
     /// Ingestion, health and metrics.
@@ -140,7 +143,7 @@ pub struct Stage {
 macro_rules! stages {
     ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })+) => {$(
         $(#[$meta])*
-        #[derive(Clone, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
             /// [`Stage::listen`]
@@ -227,7 +230,7 @@ stages! {
 }
 
 /// Where a stage keeps its state between transactions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Store {
     /// In memory.
@@ -237,7 +240,7 @@ pub enum Store {
 }
 
 /// `[query]`
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
     /// Reports, dashboard, docs, health and metrics.
@@ -250,7 +253,7 @@ pub struct Query {
 }
 
 /// Who may see the dashboard.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dashboard {
     /// Everybody who reaches the address.
@@ -260,7 +263,7 @@ pub enum Dashboard {
 }
 
 /// `[log]`
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// How a line looks.
@@ -270,7 +273,7 @@ pub struct Log {
 }
 
 /// How a log line looks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text on a terminal, JSON otherwise.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, audit, bench, dlq, explain, features, home::Home, identity, measure, openapi, serve, tail,
-    taxonomy, topic, trigger, up,
+    Output, Stop, audit, bench, dlq, doctor, explain, features, home::Home, identity, import, lag, measure,
+    openapi, recompute, serve, tail, taxonomy, topic, trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -57,6 +57,11 @@ enum Command {
         after_help = "Example:\n  tillstream trigger shopify orders/create --set total_price=99.00 --set financial_status=paid"
     )]
     Trigger(TriggerArgs),
+    /// Loads profiles from a file.
+    Import {
+        #[command(subcommand)]
+        command: import::Command,
+    },
     /// Prints records of a topic as they come.
     #[command(after_help = "Example:\n  tillstream tail facts -o json --from-beginning")]
     Tail(tail::Args),
@@ -90,6 +95,18 @@ enum Command {
     /// Computes every order, person and figure anew from the events, and compares with what is published.
     #[command(after_help = "Example:\n  tillstream audit -o json | jq .equal")]
     Audit(audit::Args),
+    /// Looks at everything that is needed, and says what to type next.
+    #[command(after_help = "Example:\n  tillstream doctor\nExit code 1 when something is wrong.")]
+    Doctor(doctor::Args),
+    /// How far each stage is behind, by partition.
+    #[command(after_help = "Example:\n  tillstream lag -o json | jq -s 'map(.lag) | add'")]
+    Lag(lag::Args),
+    /// Works out the totals of all people from their orders, and compares them with the live ones.
+    #[command(after_help = "Examples:
+  tillstream recompute
+  tillstream recompute --csv totals.csv && tillstream import profiles totals.csv --as-of TIME --gateway URL --key KEY
+Exit code 1 when a total differs.")]
+    Recompute(recompute::Args),
     /// Which tests show which capability, and how they ended.
     #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
     Features(features::Args),
@@ -104,6 +121,15 @@ enum Command {
     /// Says what a reason means (of a dead letter, a refusal, a metric) and what to do.
     #[command(after_help = "Example:\n  tillstream explain unknown_workspace")]
     Explain(explain::Args),
+    /// Prints the completions of a shell.
+    #[command(
+        after_help = "Example:\n  tillstream completions bash > ~/.local/share/bash-completion/completions/tillstream"
+    )]
+    Completions {
+        /// Whose.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// Measures this build on this machine, with the totals checked.
     #[command(after_help = "Example:\n  tillstream bench pipeline --n 300000")]
     Bench {
@@ -117,6 +143,12 @@ enum ConfigCommand {
     /// Prints the configuration in use, secrets hidden.
     #[command(after_help = "Example:\n  tillstream config show --config tillstream.toml")]
     Show,
+    /// Says every mistake of the configuration. Exit code 64 when there is one.
+    #[command(after_help = "Example:\n  tillstream config check --config tillstream.toml")]
+    Check,
+    /// Prints the JSON Schema of a configuration file, for editors.
+    #[command(after_help = "Example:\n  tillstream config schema > tillstream.schema.json")]
+    Schema,
 }
 
 /// What to trigger.
@@ -172,19 +204,22 @@ impl Cli {
             Command::Serve(args) => serve::run(&common, &args),
             Command::Demo(args) => measure::run(&common, &args),
             Command::Trigger(args) => run_trigger(&common, &args),
+            Command::Import { command } => import::run(&common, &command),
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
             Command::Identity { command } => identity::run(&common, &command),
             Command::Audit(args) => audit::run(&common.load(vec![])?, &args),
+            Command::Doctor(args) => doctor::run(&common, &args),
+            Command::Lag(args) => lag::run(&common.load(vec![])?, &args),
+            Command::Recompute(args) => recompute::run(&common.load(vec![])?, &args),
+            Command::Completions { shell } => completions(shell),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
             Command::Taxonomy(args) => taxonomy::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Bench { command } => bench::run(&common, &command),
-            Command::Config { command: ConfigCommand::Show } => {
-                crate::data(common.load(vec![])?.to_toml_redacted().trim_end())
-            }
+            Command::Config { command } => configuration(&common, &command),
         }
     }
 }
@@ -195,15 +230,47 @@ impl Common {
         Home::new(self.data_dir.as_deref()).map_err(Stop::Usage)
     }
 
-    /// The configuration: the file that was named, else that of the running `up`, else the defaults.
-    pub fn load(&self, overrides: Overrides) -> Result<Config, Stop> {
-        let named = self.config.clone().or_else(|| {
-            let set = std::env::var_os("TILLSTREAM_CONFIG").is_some_and(|value| !value.is_empty());
-            let running = (!set).then(|| self.home().ok().map(|home| home.config_file()))??;
-            running.exists().then_some(running)
-        });
-        Config::load(named.as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
+    /// The gateway that was given, else that of the running `up`, else that of the configuration.
+    pub fn gateway(&self, given: Option<&str>, config: &Config) -> Result<String, Stop> {
+        if let Some(url) = given {
+            return Ok(url.to_owned());
+        }
+        let running = self.home()?.endpoints();
+        Ok(running.map_or_else(|_| format!("http://{}", config.gateway.listen), |running| running.gateway))
     }
+
+    /// The configuration file: the one that was named, else that of the running `up`.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| {
+            let set = std::env::var_os("TILLSTREAM_CONFIG").filter(|value| !value.is_empty());
+            set.map(PathBuf::from)
+                .or_else(|| self.home().ok().map(|home| home.config_file()).filter(|file| file.exists()))
+        })
+    }
+
+    /// The configuration: that of [`Common::file`], else the defaults.
+    pub fn load(&self, overrides: Overrides) -> Result<Config, Stop> {
+        Config::load(self.file().as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
+    }
+}
+
+fn configuration(common: &Common, command: &ConfigCommand) -> Result<(), Stop> {
+    match command {
+        ConfigCommand::Show => crate::data(common.load(vec![])?.to_toml_redacted().trim_end()),
+        ConfigCommand::Check => {
+            let config = common.load(vec![])?;
+            let file =
+                common.file().map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
+            crate::data(&format!("{file}: no mistake, {} workspaces", config.workspaces.len()))
+        }
+        ConfigCommand::Schema => crate::data(&serde_json::to_string_pretty(&Config::schema())?),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Stop> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tillstream", &mut script);
+    crate::data(String::from_utf8_lossy(&script).trim_end())
 }
 
 fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
@@ -224,13 +291,7 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
         }
         return Ok(());
     }
-    let gateway = match &args.gateway {
-        Some(url) => url.clone(),
-        None => common
-            .home()?
-            .endpoints()
-            .map_or_else(|_| format!("http://{}", config.gateway.listen), |e| e.gateway),
-    };
+    let gateway = common.gateway(args.gateway.as_deref(), &config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client =

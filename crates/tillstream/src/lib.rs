@@ -8,7 +8,9 @@
 //! | [`serve`] | one service, or all, against an existing cluster |
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
-//! | [`audit`] | everything computed anew from the events, and compared |
+//! | [`import`] | profiles from a file |
+//! | [`doctor`], [`lag`] | what is wrong, and how far behind the stages are |
+//! | [`recompute`], [`audit`] | the totals of people from the books; everything computed anew from the events |
 //! | [`trigger`], [`identity`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
 //! | [`openapi`], [`taxonomy`] | the description of the HTTP API, and that of the events |
 //!
@@ -19,12 +21,16 @@ pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod dlq;
+pub mod doctor;
 pub mod explain;
 pub mod features;
 pub mod home;
 pub mod identity;
+pub mod import;
+pub mod lag;
 pub mod measure;
 pub mod openapi;
+pub mod recompute;
 pub mod serve;
 pub mod tail;
 pub mod taxonomy;

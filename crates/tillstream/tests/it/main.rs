@@ -16,3 +16,4 @@ mod letters;
 mod product;
 mod running;
 mod scenarios;
+mod tools;

@@ -55,6 +55,11 @@ impl Up {
         Home::new(Some(&self.dir)).unwrap().forget_endpoints();
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// Runs another command against it.
     pub fn run(&self, args: &[&str]) -> Output {
         command(&self.dir, args).output().unwrap()
