@@ -11,7 +11,8 @@ mod traffic;
 
 use commerce::{Currency, EventTime, Source};
 
-use super::delivery::{Credentials, Delivery};
+use super::credentials::Credentials;
+use super::delivery::Delivery;
 use lives::Maker;
 
 /// Orders of `up --demo`.

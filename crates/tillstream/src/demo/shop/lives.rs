@@ -4,7 +4,7 @@ use commerce::{Currency, EventTime, Source, time};
 
 use super::*;
 use crate::demo::body::{Buyer, Line, Place, Product, Refund, Snapshot};
-use crate::demo::delivery::WebhookIds;
+use crate::demo::credentials::WebhookIds;
 use crate::demo::rng::Rng;
 
 const FIRST_NAMES: &[&str] = &[

@@ -7,7 +7,8 @@ use commerce::{EventTime, Source};
 use super::lives::{Draft, Maker, seconds, to_bytes};
 use super::*;
 use crate::demo::body::Snapshot;
-use crate::demo::delivery::{Purpose, sign};
+use crate::demo::credentials::sign;
+use crate::demo::delivery::Purpose;
 use crate::demo::rng::Rng;
 
 /// Units of sending order between two neighbours.
