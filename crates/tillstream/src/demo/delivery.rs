@@ -19,11 +19,22 @@ pub enum Purpose {
     Repeats,
     /// The same fact from another subscription, under another delivery id: a duplicate at the semantic level.
     Resubscribes,
-    /// A forged signature: 401, nothing changes.
+    /// The same fact through another source: a duplicate that the state of the entity finds.
+    Echoes,
+    /// A forged signature: 401, of Stripe 400, nothing changes.
     Forges,
     /// A wrong key: 401, nothing changes.
     Guesses,
-    /// Validly signed, not a JSON object: 200 and a dead letter `malformed_json`.
+    /// Accepted from a known crawler, and in no figure.
+    Crawls,
+    /// Refused with 400 and forgotten: its sender knows.
+    Errs,
+    /// An order without an id: 200 and a dead letter `missing_order_id`.
+    Anonymises,
+    /// A key that came before with another body: 200 and a dead letter `idempotency_body_mismatch`, of whichever of
+    /// the two arrives second.
+    Contradicts,
+    /// Validly signed, not a JSON object: 200, of Stripe 400, and a dead letter `malformed_json`.
     Garbles,
     /// A topic without a canonical event: 200 and a dead letter `unsupported_event`.
     Digresses,

@@ -55,7 +55,12 @@ impl Rng {
 
     /// 128 bits in the form of a UUID, as providers name deliveries.
     pub(super) fn uuid(&mut self) -> String {
-        uuid_text((u128::from(self.next()) << 64) | u128::from(self.next()))
+        uuid_text(self.bits())
+    }
+
+    /// 128 bits.
+    pub(super) fn bits(&mut self) -> u128 {
+        (u128::from(self.next()) << 64) | u128::from(self.next())
     }
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use super::delivery::Delivery;
-use super::expected::Uncertainty;
+use super::table::Uncertainty;
 
 /// The first pause before a retry; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
