@@ -124,6 +124,10 @@ fn settled(done: &Final, decoder: &mut Decoder) -> BTreeMap<(Topic, String), Str
             Topic::Orders => format!("{:?}", decoder.decode::<View>(value).unwrap()),
             Topic::Profiles => {
                 let profile: Profile = decoder.decode(value).unwrap();
+                // It stands where somebody was published under another id before, which is history.
+                if profile.merged_into.is_some() {
+                    continue;
+                }
                 format!("{:?}", Profile { as_of: ReceivedTime(0), ..profile })
             }
             Topic::Metrics => {
@@ -169,7 +173,8 @@ fn any_processing_order_and_repetition_gives_the_same_orders_profiles_and_figure
         }
         shuffle(&mut order, seed);
         let got = settled(&run(&order, 1 + usize::try_from(seed).unwrap() * 5, &parts), &mut decoder);
-        assert_eq!(got.len(), reference.len(), "seed {seed}");
+        let other: Vec<_> = got.iter().filter(|(key, _)| !reference.contains_key(key)).collect();
+        assert!(other.is_empty(), "seed {seed}: {other:?}");
         for (key, value) in &reference {
             assert_eq!(got.get(key), Some(value), "seed {seed}, {key:?}");
         }
