@@ -167,11 +167,13 @@ impl Expected {
     fn compare_customers(&self, measured: &Measured, table: &mut Table) {
         let time = |at: Option<EventTime>| at.map_or_else(|| "never".to_owned(), EventTime::to_rfc3339);
         let money = |minor| Money::new(minor, self.base).to_major();
-        for (email, customer) in &self.top_customers {
+        let top = self.top_customers.iter().map(|top| ("", top));
+        let across = self.across.iter().map(|across| ("by address and by account, ", across));
+        for (known, (email, customer)) in top.chain(across) {
             let none = Customer::default();
             let found = measured.customers_by_email.as_ref().map(|all| all.get(email).unwrap_or(&none));
             let mut row = |name: &str, print: &dyn Fn(&Customer) -> String| {
-                table.text(format!("{email}: {name}"), print(customer), found.map(print));
+                table.text(format!("{known}{email}: {name}"), print(customer), found.map(print));
             };
             row("orders", &|c| c.orders_count.to_string());
             row("spent", &|c| money(c.total_spent));

@@ -132,3 +132,29 @@ impl Delivery {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use commerce::{EventTime, Reason};
+    use sources::WorkspaceConfig;
+
+    use super::*;
+    use crate::demo::Credentials;
+
+    #[test]
+    fn an_event_of_stripe_is_signed_anew_at_each_attempt_and_by_nobody_else() {
+        let workspaces = Workspaces::from_configs([WorkspaceConfig::development()]).unwrap();
+        let event = br#"{"id":"evt_1","type":"customer.created","data":{"object":{}}}"#;
+        let delivery = Credentials::default().stripe(event.to_vec());
+        let now = EventTime(1_795_000_000 * time::SECOND).0;
+        for later in [0, time::DAY] {
+            let decided = delivery.decide(&workspaces, ReceivedTime(now + later)).unwrap();
+            assert!(matches!(decided, Decision::Accept(_)), "{decided:?}");
+        }
+        let other = Delivery { stripe_secret: Some("whsec_guessed".to_owned()), ..delivery };
+        match other.decide(&workspaces, ReceivedTime(now)).unwrap() {
+            Decision::Refuse(refused) => assert_eq!(refused.reason, Reason::BadSignature),
+            other => panic!("{other:?}"),
+        }
+    }
+}

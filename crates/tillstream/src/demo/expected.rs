@@ -4,6 +4,7 @@
 //! paid and no test, on the day of the earliest evidence of payment; a refund is dated by itself and never takes back
 //! more than the total; a cancelled order keeps its revenue and leaves the customer's lifetime value.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use commerce::time::Day;
@@ -114,9 +115,11 @@ pub struct Expected {
     pub accepted: i64,
     /// Deliveries refused, by status.
     pub rejected: BTreeMap<u16, i64>,
-    /// Some of the best customers in the base currency, by e-mail; and the best of those who are known to some sources
-    /// by their address alone and to others by the id of their account alone.
+    /// Some of the best customers in the base currency, by e-mail.
     pub top_customers: Vec<(String, Customer)>,
+    /// The best of those who are known to some sources by their address alone and to others by the id of their account
+    /// alone: it takes both to be one person.
+    pub across: Option<(String, Customer)>,
 }
 
 /// What was found. A figure that is left at `None` is shown as not measured, and the table isn't equal.
@@ -180,6 +183,7 @@ impl Expected {
             accepted: 0,
             rejected: BTreeMap::new(),
             top_customers: Vec::new(),
+            across: None,
         };
         expected.orders(shop);
         expected.payments(shop);
@@ -218,7 +222,10 @@ impl Expected {
         self.profiles = count(people.len());
         self.customers = count(customers.len());
         let across = |person: &str| names.get(person).is_some_and(|names| names.len() == 2);
-        self.top_customers = top(customers, across);
+        let best = customers.iter().filter(|(person, _)| across(person));
+        let best = best.max_by_key(|(email, customer)| (customer.total_spent, Reverse(**email)));
+        self.across = best.map(|(email, customer)| ((*email).to_owned(), customer.clone()));
+        self.top_customers = top(customers);
     }
 
     /// What was collected, and who owes: of two attempts of one instant the successful one counts.
@@ -300,17 +307,15 @@ impl Expected {
     }
 }
 
-/// The best customer, then the best whose lifetime value says something of its own, then the best of `across`.
-fn top(customers: BTreeMap<&str, Customer>, across: impl Fn(&str) -> bool) -> Vec<(String, Customer)> {
+/// The best customer, and then the best whose lifetime value says something of its own.
+fn top(customers: BTreeMap<&str, Customer>) -> Vec<(String, Customer)> {
     let mut ranked: Vec<(&str, Customer)> =
         customers.into_iter().filter(|(person, _)| person.contains('@')).collect();
     ranked.sort_by_key(|(email, customer)| (-customer.total_spent, *email));
-    let best = ranked.iter().position(|(email, _)| across(email)).map(|place| ranked.remove(place));
     if let Some((_, rest)) = ranked.split_first_mut() {
         rest.sort_by_key(|(_, customer)| customer.lifetime_value == customer.total_spent);
     }
-    let chosen = ranked.into_iter().take(TOP_CUSTOMERS).chain(best);
-    chosen.map(|(email, customer)| (email.to_owned(), customer)).collect()
+    ranked.into_iter().take(TOP_CUSTOMERS).map(|(email, customer)| (email.to_owned(), customer)).collect()
 }
 
 fn count(n: usize) -> i64 {
