@@ -52,9 +52,9 @@ enum Command {
     /// Sends the demo shop's deliveries to a running gateway and compares the figures.
     #[command(after_help = "Example:\n  tillstream demo --orders 500 --seed 7")]
     Demo(measure::Args),
-    /// Sends one signed webhook, made from an example body.
+    /// Sends one signed webhook or call of any source, made from an example body.
     #[command(
-        after_help = "Example:\n  tillstream trigger shopify orders/create --set total_price=99.00 --set financial_status=paid"
+        after_help = "Examples:\n  tillstream trigger --list\n  tillstream trigger shopify orders/create --set total_price=99.00 --set financial_status=paid\n  tillstream trigger stripe invoice.payment_succeeded --set amount_paid=4900 --set customer_email=ada@example.com\n  tillstream trigger customerio order_paid --set identifier=ada@example.com --set total=49.00"
     )]
     Trigger(TriggerArgs),
     /// Loads profiles from a file.
@@ -154,10 +154,15 @@ enum ConfigCommand {
 /// What to trigger.
 #[derive(Args, Debug)]
 struct TriggerArgs {
-    /// shopify or lifesight.
-    source: String,
-    /// The source's own name: orders/create, orders_paid, …
+    /// shopify, stripe, lifesight, customerio, sequenzy, analytics or records.
+    #[arg(required_unless_present = "list")]
+    source: Option<String>,
+    /// The source's own name of the event: orders/create, invoice.payment_failed, purchase, …
+    #[arg(default_value = "")]
     event: String,
+    /// Lists the sources, their events, and what is worth setting.
+    #[arg(long)]
+    list: bool,
     /// A field of the body: `path=value`, `line_items[0].price=5.00`. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
@@ -273,10 +278,31 @@ fn completions(shell: clap_complete::Shell) -> Result<(), Stop> {
     crate::data(String::from_utf8_lossy(&script).trim_end())
 }
 
+/// What there is to trigger: one source a line, in JSON one object a line.
+fn list_triggers(output: Output) -> Result<(), Stop> {
+    for kind in &trigger::KINDS {
+        let (source, events) = (kind.source.as_str(), kind.events);
+        match output {
+            Output::Table => {
+                crate::data(&format!("{source:<10} {}\n{:<10}   --set {}", events.join(" "), "", kind.hint))?;
+            }
+            Output::Json => {
+                crate::data(
+                    &serde_json::json!({"source": source, "events": events, "set": kind.hint}).to_string(),
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
+    let Some(source) = args.source.as_deref().filter(|_| !args.list) else {
+        return list_triggers(args.output);
+    };
     let config = common.load(vec![])?;
     let request = trigger::Request {
-        source: &args.source,
+        source,
         event: &args.event,
         set: &args.set,
         count: args.count as usize,
@@ -299,9 +325,10 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
         let mut refused = 0;
         for delivery in deliveries {
             let url = format!("{gateway}{}", delivery.path_and_query);
-            let mut request = client.post(&url).body(delivery.body.clone());
-            for (name, value) in &delivery.headers {
-                request = request.header(name, value);
+            let method = reqwest::Method::from_bytes(delivery.method.as_bytes())?;
+            let mut request = client.request(method, &url).body(delivery.body.clone());
+            for (name, value) in delivery.headers_at(service::clock::now()) {
+                request = request.header(name, value.as_ref());
             }
             let answer = request.send().await.map_err(|error| {
                 let error = error.without_url();
@@ -312,11 +339,9 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
             refused += u32::from(!status.is_success());
             let id = delivery_id(&delivery.body);
             match args.output {
-                Output::Table => {
-                    crate::data(&format!("{} {} {} → {status} {body}", args.source, args.event, id))?
-                }
+                Output::Table => crate::data(&format!("{source} {} {id} → {status} {body}", args.event))?,
                 Output::Json => crate::data(
-                    &serde_json::json!({"source": args.source, "event": args.event, "id": id,
+                    &serde_json::json!({"source": source, "event": args.event, "id": id,
                         "status": status.as_u16(), "body": body})
                     .to_string(),
                 )?,
@@ -329,11 +354,23 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
     })
 }
 
-/// The id in a body, for the answer's line.
+/// The id in a body, for the answer's line: that of what it is about.
 fn delivery_id(body: &[u8]) -> String {
     let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    match &value["id"] {
-        serde_json::Value::String(id) => id.clone(),
-        other => other.to_string(),
+    let places = [
+        "/data/object/id",
+        "/data/order_id",
+        "/record/order_id",
+        "/record/payment_id",
+        "/orderId",
+        "/checkoutId",
+        "/transaction_id",
+        "/event_id",
+        "/id",
+    ];
+    match places.iter().find_map(|place| value.pointer(place)) {
+        Some(serde_json::Value::String(id)) => id.clone(),
+        Some(other) => other.to_string(),
+        None => "-".to_owned(),
     }
 }
