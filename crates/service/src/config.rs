@@ -244,6 +244,9 @@ pub struct Query {
     pub listen: SocketAddr,
     /// Who may see the dashboard.
     pub dashboard: Dashboard,
+    /// The other services, whose counters the dashboard shows; empty: those of this configuration on this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
 }
 
 /// Who may see the dashboard.
