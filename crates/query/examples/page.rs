@@ -110,7 +110,7 @@ fn reports(working: &mut Working) {
         put(working, &metric("product_name", "all", String::new(), &[("item_id", id), ("title", title)], &[]));
     }
     for (campaign, source, medium, revenue, orders) in [
-        ("", "", "", 1_900_200, 320),
+        ("(none)", "(none)", "(none)", 1_900_200, 320),
         ("spring", "newsletter", "email", 812_250, 119),
         ("brand", "google", "cpc", 310_000, 54),
     ] {
@@ -130,7 +130,8 @@ fn reports(working: &mut Working) {
         put(working, &metric("cohort_users", "day", format!("{cohort}-01"), &[], &[("users", users)]));
         for (m, month) in months[..=n].iter().enumerate() {
             let revenue = users * 5_113 / i64::try_from(n - m + 1).unwrap();
-            let all = [("cohort", cohort.as_str()), ("currency", "USD")];
+            let first = format!("{cohort}-01");
+            let all = [("cohort", first.as_str()), ("currency", "USD")];
             put(working, &metric("cohort_revenue", "day", format!("{month}-01"), &all, &[("revenue", revenue)]));
         }
     }

@@ -72,12 +72,17 @@ async function personOf(p, mine) {
     make("h3", null, "Handles"),
     (contact.identifiers || []).length ? table("Handles", [["Kind"], ["Value"]], contact.identifiers.map((i) => [words(i.kind) + (i.space ? `, ${i.space}` : ""), i.value])) : make("p", { class: "none" }, "None is told."),
     ...list("Audiences", p.audiences), ...list("Tags", p.tags), ...list("Consent", consent), ...list("Flags", p.flags),
-    make("h3", null, "Journey"), journeyOf(journey),
+    ...ordersOf(journey), make("h3", null, "Journey"), journeyOf(journey),
     make("p", { class: "quiet mono" }, p.person_id));
 }
 function list(title, values) {
   const texts = (values || []).map((value) => (typeof value === "string" ? value : JSON.stringify(value)));
   return texts.length ? [make("h3", null, title), make("p", null, texts.join(", "))] : [];
+}
+
+function ordersOf(journey) {
+  const ids = [...new Set((journey?.events || []).filter((event) => event.event_type === "purchase").map((event) => event.transaction_id).filter(Boolean))].reverse();
+  return ids.length ? [make("h3", null, "Orders"), make("p", { class: "links" }, ...ids.slice(0, 50).map(orderLink))] : [];
 }
 
 function journeyOf(journey) {
@@ -90,15 +95,14 @@ function journeyOf(journey) {
     const from = [event.campaign, event.source, event.medium].filter(Boolean).join(" / ");
     const more = [items.join(", "), event.search_term && `“${event.search_term}”`, from && `by ${from}`, event.cart_id && `cart ${event.cart_id}`].filter(Boolean).join("; ");
     return [at(event.timestamp), [words(event.event_type), ...(event.transaction_id ? [" ", orderLink(event.transaction_id)] : []), make("span", { class: "quiet" }, more ? ` ${more}` : "")],
-      event.revenue === undefined ? "" : `${money(event.revenue, digitsOf(base))} ${base}`];
+      event.revenue === undefined ? (["purchase", "refund"].includes(event.event_type) ? "no rate yet" : "") : `${money(event.revenue, digitsOf(base))} ${base}`];
   })), ...(journey.events.length > rows.length ? [make("p", { class: "quiet" }, `The newest ${count(rows.length)} of ${count(journey.events.length)}.`)] : []));
 }
 
 /* ---- an order ---- */
 
 async function orderOf(o, mine) {
-  // Null where this service tells no histories, or has none of this order.
-  const history = await lookUp(path("orders", o.id, "/history"), {}, mine.signal).catch((error) => { if (error.name === "AbortError") throw error; return null; });
+  const history = await lookUp(path("orders", o.id, "/history"), {}, mine.signal).catch((error) => { if (error.name === "AbortError") throw error; return error; });
   const items = o.items || [];
   const refunds = Object.entries(o.refunds || {});
   const more = (o.aliases || []).filter((alias) => alias !== o.id);
@@ -106,7 +110,7 @@ async function orderOf(o, mine) {
     make("div", { class: "head" }, make("h2", null, `Order ${more.find((alias) => alias.startsWith("#")) || o.id}`), make("p", { class: "quiet" }, `${o.source || "no source"}${o.updated_at ? `, updated ${when(o.updated_at)}` : ""}`)),
     make("p", { class: "sum" }, make("b", null, sum(o.total)), o.counted ? "counted in revenue" : "not counted in revenue", o.qa ? " (a test order)" : "", o.financial_status ? `, ${words(o.financial_status)}` : "", o.fulfillment_status ? `, ${words(o.fulfillment_status)}` : ""),
     pairs([["Subtotal", sum(o.subtotal)], ["Discount", sum(o.discount_total)], ["Shipping", sum(o.shipping_total)], ["Tax", sum(o.tax_total)], ["Refunded", sum(o.refunded_total)], ["Net", sum(o.net)]]),
-    ...(items.length ? [make("h3", null, "Items"), table("Items", [["Item"], ["Quantity", "n"], ["Price", "n"]], items.map((item) => [item.name || item.title || item.item_name || item.product_id || item.id || item.sku || "–", count(item.quantity ?? 1), item.price?.currency ? sum(item.price) : "–"]))] : []),
+    ...(items.length ? [make("h3", null, "Items"), table("Items", [["Item"], ["Quantity", "n"], ["Price", "n"]], items.map((item) => [[item.title || item.product_id || item.sku || "–", item.variant_title].filter(Boolean).join(", "), count(item.quantity ?? 1), item.price?.currency ? sum(item.price) : "–"]))] : []),
     ...(refunds.length ? [make("h3", null, "Refunds"), table("Refunds", [["Refund"], ["When"], ["Amount", "n"]], refunds.map(([id, value]) => [id, when((o.refund_times || {})[id]), sum(value)]))] : []),
     make("h3", null, "Times"),
     pairs([["Placed", when(o.placed_at)], ["Paid", when(o.paid_at)], o.partially_fulfilled_at && ["Partly fulfilled", when(o.partially_fulfilled_at)], o.fulfilled_at && ["Fulfilled", when(o.fulfilled_at)], o.cancelled_at && ["Cancelled", when(o.cancelled_at)], ["Counted for", when(o.counted_at)]]),
@@ -115,13 +119,19 @@ async function orderOf(o, mine) {
     ...(o.person_id ? [make("p", null, button("The person who bought", () => find(o.person_id), { class: "small" }))] : []));
 }
 
-// Every accepted version: one row each, in the order in which the service tells them.
-function historyOf(history) {
-  const versions = Array.isArray(history) ? history : history && (history.versions || history.history);
-  if (!versions) return make("p", { class: "none" }, "No history is told of this order.");
-  const shown = versions.filter((version) => version && typeof version === "object");
-  const text = (value) => (value === null || value === undefined ? "–" : value.currency && value.minor !== undefined ? sum(value) : typeof value === "object" ? JSON.stringify(value) : String(value));
-  return make("div", null, make("p", { class: "quiet" }, plural(shown.length, "version", "versions")), ...shown.map((version) => make("details", null,
-    make("summary", null, [version.source, version.event, when(version.received_at || version.updated_at || version.at)].filter(Boolean).join(", ")),
-    table("Version", [["Field"], ["Value"]], Object.entries(version).map(([name, value]) => [words(name), text(value)])))));
+// What each delivery said, one row each, by source; no later one changes an earlier one.
+function historyOf(told) {
+  if (told instanceof Error) return make("p", { class: "none" }, told.status === 404 ? "This service tells no history of it." : `${told.message}.`);
+  const rows = told.history || [];
+  if (rows.length === 0) return make("p", { class: "none" }, "Nothing is kept of its deliveries.");
+  const sources = [...new Set(rows.map((row) => row.source))];
+  return make("div", null, ...sources.map((source) => {
+    const own = rows.filter((row) => row.source === source);
+    return make("div", null, make("p", { class: "quiet" }, `${source}: ${plural(own.length, "version", "versions")}`),
+      table(`Versions of ${source}`, [["Received"], ["What it said"], ["Total", "n"], ["Delivered", "n", "wide"]], own.map((row) => {
+        const notes = [row.financial_status, row.fulfillment_status, row.stale && "older than what was known", row.qa && "test", ...(row.flags || [])].filter(Boolean).map(words);
+        return [when(row.received_at), [row.source_event || row.event, make("span", { class: "quiet" }, notes.length ? ` ${notes.join(", ")}` : "")],
+          [sum(row.total), ...(row.refund_total ? [make("small", null, ` less ${sum(row.refund_total)}`)] : [])], `${count(row.deliveries ?? 1)} ×`];
+      })));
+  }));
 }

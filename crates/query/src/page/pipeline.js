@@ -87,7 +87,7 @@ function line(stage) {
   const terms = parts.flatMap(([name, n], i) => [i === 0 ? " = " : " + ", make("span", { class: "term" }, make("i", { class: `o-${name}`, "aria-hidden": "true" }), `${count(n)} ${words(name)}`)]);
   const details = stage.outcomes.filter((one) => one.detail);
   return make("div", { class: "conserved" }, bars,
-    make("p", null, make("b", null, count(stage.received)), " received", ...(parts.length ? terms : [" since it began"])),
+    make("p", null, ...(stage.records === null ? [] : [`${plural(stage.records, "record", "records")}, `]), make("b", null, count(stage.received)), " received", ...(parts.length ? terms : [" since it began"])),
     ...(holds ? [] : [make("p", { class: "bad", role: "alert" }, `This doesn’t add up: ${count(stage.records ?? 0)} records were read. Please report it.`)]),
     ...(details.length ? [make("details", { "data-keep": stage.stage }, make("summary", null, "By reason"), table(`Outcomes of ${stage.stage}`, [["Outcome"], ["Items", "n"]], details.map((one) => [`${words(one.outcome)}, ${words(one.detail)}`, count(one.count)])))] : []));
 }
@@ -106,8 +106,8 @@ function showOutcomes(o) {
   const outcomes = [...new Set(o.outcomes.map((row) => row.outcome))].map((name) => [name, o.outcomes.filter((row) => row.outcome === name).reduce((sum, row) => sum + row.count, 0)]).sort((a, b) => b[1] - a[1]);
   $("conservation").replaceChildren(make("b", null, count(o.total)), o.total === 1 ? "item" : "items", ...outcomes.flatMap(([name, n], i) => [i === 0 ? " = " : " + ", `${count(n)} ${words(name)}`]));
   $("outcomes").replaceChildren(o.outcomes.length === 0 ? make("p", { class: "none" }, "Nothing has come in yet.")
-    : table("Outcomes by source", [["Source"], ["Outcome"], ["Items", "n"]], o.outcomes.slice().sort((a, b) => b.count - a.count)
-      .map((row) => [row.source, words(row.outcome) + (row.detail ? `, ${words(row.detail)}` : ""), [count(row.count), bar(row.count, o.total)]])));
+    : table("Outcomes by source", [["Outcome"], ["Source"], ["Items", "n"]], o.outcomes.slice().sort((a, b) => b.count - a.count)
+      .map((row) => [[words(row.outcome) + (row.detail ? `, ${words(row.detail)}` : ""), bar(row.count, o.total)], row.source, count(row.count)])));
 }
 
 let lettersShown = "";

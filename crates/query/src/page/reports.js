@@ -53,7 +53,7 @@ const PANELS = [
   },
   {
     id: "channels", report: "revenue-by-channel", title: "Channels", bones: 5,
-    counted: "Gross revenue by the campaign, source and medium that the purchase itself names. The rows sum to gross revenue. Converted: buyers of all who came by that channel.",
+    counted: "Gross revenue by the campaign, source and medium that the purchase itself names. All rows sum to gross revenue. Converted: buyers among all who came by that channel; shops that only send orders know of nobody else.",
     show: (a) => ranked(a, "Channels", [["Campaign / source / medium"], ["Orders", "n"], ["Converted", "n", "wide"], ["Revenue", "n"]], a.channels.slice(0, 10), (row) => [channel(row), count(row.orders), percent(row.conversion_rate), amount(a, row.revenue)], "No purchase in these days."),
   },
   {
@@ -155,8 +155,7 @@ function showFresh(box) {
   const a = box.answer, s = view.summary;
   const upTo = a.as_of ? `Up to ${timeOf(a.as_of)}. ` : "";
   const last = s && s.series.at(-1);
-  box.fresh.textContent = upTo + (a.corrected || box.panel.unranged || !last ? (a.corrected ? moves("", "", true) : "") : moves(last.date, s.today, false));
-  box.root.classList.toggle("corrected", Boolean(a.corrected));
+  box.fresh.textContent = upTo + (box.panel.unranged ? moves("1", "0", a.corrected) : last ? moves(last.date, s.today, a.corrected) : "");
 }
 
 let due = null, loaded = 0;

@@ -8,8 +8,8 @@ const WITHIN_MS = 60_000;
 
 export async function open(program, { width = 1280, height = 900, dark = false } = {}) {
   const profile = mkdtempSync(join(tmpdir(), "tillstream-page-"));
-  const child = spawn(program, ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run",
-    `--user-data-dir=${profile}`, `--window-size=${width},${height}`, "--remote-debugging-pipe", "about:blank"], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
+  const child = spawn(program, ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run", "--lang=en-US",
+    `--user-data-dir=${profile}`, `--window-size=${width},${height}`, "--remote-debugging-pipe", "about:blank"], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], env: { ...process.env, LANGUAGE: "en_US", LC_ALL: "C.UTF-8" } });
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const waiting = new Map(), complaints = [];
   let last = 0, text = "";
