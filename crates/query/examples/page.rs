@@ -99,15 +99,21 @@ fn reports(working: &mut Working) {
         ),
     );
     cell(working, "abandoned_value", &[], &[("value", 3_912_345)]);
-    for (n, (id, title)) in
-        [("mug", "Stoneware mug"), ("kettle", "Kettle <b>1.7 l</b>, brushed steel"), ("tea", "Green tea, 100 g")]
-            .into_iter()
-            .enumerate()
+    for (n, (id, title)) in [
+        ("mug", "Stoneware mug"),
+        ("kettle", "Kettle <b>1.7 l</b>, brushed steel"),
+        ("tea", "Green tea, 100 g"),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let n = i64::try_from(n).unwrap();
         let values = [("revenue", 912_300 / (n + 1)), ("orders", 210 - n * 60), ("quantity", 402 - n * 90)];
         cell(working, "revenue_by_product", &[("item_id", id)], &values);
-        put(working, &metric("product_name", "all", String::new(), &[("item_id", id), ("title", title)], &[]));
+        put(
+            working,
+            &metric("product_name", "all", String::new(), &[("item_id", id), ("title", title)], &[]),
+        );
     }
     for (campaign, source, medium, revenue, orders) in [
         ("(none)", "(none)", "(none)", 1_900_200, 320),
@@ -132,7 +138,10 @@ fn reports(working: &mut Working) {
             let revenue = users * 5_113 / i64::try_from(n - m + 1).unwrap();
             let first = format!("{cohort}-01");
             let all = [("cohort", first.as_str()), ("currency", "USD")];
-            put(working, &metric("cohort_revenue", "day", format!("{month}-01"), &all, &[("revenue", revenue)]));
+            put(
+                working,
+                &metric("cohort_revenue", "day", format!("{month}-01"), &all, &[("revenue", revenue)]),
+            );
         }
     }
 }

@@ -363,13 +363,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The summary, live, as server-sent events",
         description: "Events are `reading` (`loading`, `live` or `interrupted`), `summary`, at most four a second, and \
                       `beat` after ten quiet seconds. A key is asked for unless the dashboard is open.",
-        parameters: &[
-            WORKSPACE,
-            DAYS,
-            START,
-            END,
-            CURRENCY,
-        ],
+        parameters: &[WORKSPACE, DAYS, START, END, CURRENCY],
         answers: &[
             Answer::new(200, "A stream without end.", ""),
             BAD_RANGE,

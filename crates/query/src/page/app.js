@@ -4,7 +4,7 @@ import { $, make } from "./dom.js";
 import { connect, enter, hangUp, isOpen, key, later, view, watch } from "./line.js";
 import { prepare } from "./lookup.js";
 import { showKept, showPipeline } from "./pipeline.js";
-import { refresh } from "./reports.js";
+import { freshen, refresh } from "./reports.js";
 import { forgetCursor, showChart, showRevenue } from "./revenue.js";
 import { ago } from "./text.js";
 
@@ -62,6 +62,7 @@ const on = {
       document.body.dataset.known = "yes";
       showRevenue(choose);
       showKept();
+      freshen();
       const now = `${data.as_of} ${data.outcomes.as_of} ${data.outcomes.total} ${data.today}`;
       if (first || now !== told) refresh(false);
       told = now;

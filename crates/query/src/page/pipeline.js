@@ -54,6 +54,8 @@ function showServices(services) {
 
 function showStages(told) {
   const unreached = told.services.some((service) => !service.reached);
+  const opened = new Set([...$("stages").querySelectorAll("details[open]")].map((one) => one.dataset.keep));
+  const focused = document.activeElement?.closest?.("[data-keep]")?.dataset.keep;
   $("stages").replaceChildren(...told.stages.map((stage) => {
     const [name, what] = NAMES[stage.stage];
     const held = stage.held > 0, behind = stage.restoring > 0;
@@ -65,15 +67,20 @@ function showStages(told) {
     const { recent, buckets } = observed(looks, stage.stage);
     const [half, most] = [quantile(0.5, buckets), quantile(0.99, buckets)];
     const late = stage.stage === "gateway" ? "Request to answer" : "Webhook to commit";
-    const state2 = [held && `${plural(stage.held, "partition", "partitions")} held: see /readyz`, behind && `restoring, ${count(stage.restoring)} to read`].filter(Boolean);
+    const troubles = [held && `${plural(stage.held, "partition", "partitions")} held: see /readyz`, behind && `restoring, ${count(stage.restoring)} to read`].filter(Boolean);
     return make("li", { class: "stage" }, head,
       pairs([
         ["Items a second", perSecond(rate(looks, stage.stage))],
         stage.lag === null ? null : ["Waiting", `${count(stage.lag)}`],
         [late, [`${span(half)} · ${span(most)}`, make("small", null, half === null ? "nothing yet" : `median · 99th percentile, ${recent ? `last ${WINDOW_S} s` : "since it began"}`)]],
       ]),
-      ...(state2.length ? [make("p", { class: "doubt" }, state2.join("; "))] : []), line(stage));
+      ...(troubles.length ? [make("p", { class: "doubt" }, troubles.join("; "))] : []), line(stage));
   }));
+  // What was open and focused stays so.
+  for (const one of $("stages").querySelectorAll("[data-keep]")) {
+    one.open = opened.has(one.dataset.keep);
+    if (one.dataset.keep === focused) one.querySelector("summary").focus();
+  }
 }
 
 // received = published + duplicate + …
@@ -87,7 +94,7 @@ function line(stage) {
   const terms = parts.flatMap(([name, n], i) => [i === 0 ? " = " : " + ", make("span", { class: "term" }, make("i", { class: `o-${name}`, "aria-hidden": "true" }), `${count(n)} ${words(name)}`)]);
   const details = stage.outcomes.filter((one) => one.detail);
   return make("div", { class: "conserved" }, bars,
-    make("p", null, ...(stage.records === null ? [] : [`${plural(stage.records, "record", "records")}, `]), make("b", null, count(stage.received)), " received", ...(parts.length ? terms : [" since it began"])),
+    make("p", null, make("b", null, count(stage.received)), " received", ...(stage.records === null || stage.records === stage.received ? [] : [` in ${plural(stage.records, "record", "records")}`]), ...(parts.length ? terms : [" since it began"])),
     ...(holds ? [] : [make("p", { class: "bad", role: "alert" }, `This doesn’t add up: ${count(stage.records ?? 0)} records were read. Please report it.`)]),
     ...(details.length ? [make("details", { "data-keep": stage.stage }, make("summary", null, "By reason"), table(`Outcomes of ${stage.stage}`, [["Outcome"], ["Items", "n"]], details.map((one) => [`${words(one.outcome)}, ${words(one.detail)}`, count(one.count)])))] : []));
 }

@@ -136,9 +136,11 @@ async function load(box) {
   try {
     const answer = await ask(`/dashboard/reports/${name}`, parameters, stop.signal);
     if (stop !== box.stop) return;
-    box.answer = answer;
+    // What hasn't changed stays as it is: focus and scrolling with it.
+    const said = JSON.stringify(answer);
+    if (box.answer === null || said !== box.said) box.body.replaceChildren(panel.show(answer, chosen));
+    [box.answer, box.said] = [answer, said];
     box.root.dataset.state = "fine";
-    box.body.replaceChildren(panel.show(answer, chosen));
     showFresh(box);
   } catch (error) {
     if (error.name === "AbortError" || stop !== box.stop) return;
@@ -146,7 +148,7 @@ async function load(box) {
     const sentence = error.status ? error.message : "The query service doesn’t answer";
     box.root.dataset.state = box.answer ? "stale" : "error";
     if (box.answer) box.fresh.replaceChildren(`These are the last figures: ${sentence}. `, again);
-    else box.body.replaceChildren(make("p", { class: "none", role: "alert" }, `${sentence}. `, again));
+    else box.body.replaceChildren(make("p", { class: "none" }, `${sentence}. `, again));
   }
   if (stop === box.stop) box.root.setAttribute("aria-busy", "false");
 }
@@ -158,6 +160,11 @@ function showFresh(box) {
   box.fresh.textContent = upTo + (box.panel.unranged ? moves("1", "0", a.corrected) : last ? moves(last.date, s.today, a.corrected) : "");
 }
 
+// The days that are shown are known with the summary, which may come after the figures.
+export function freshen() {
+  for (const box of boxes) if (box.answer && box.root.dataset.state === "fine") showFresh(box);
+}
+
 let due = null, loaded = 0;
 // Reads all panels: at once when the question changed, else when they have rested.
 export function refresh(anew) {
@@ -167,7 +174,8 @@ export function refresh(anew) {
       box.body.replaceChildren(bones(box.panel.bones));
     }
   }
-  if (document.hidden || $("shop").hidden) return;
+  // Before the first summary everything is being loaded, or nothing can be: the stream says which.
+  if (document.hidden || $("shop").hidden || !view.summary) return;
   clearTimeout(due);
   due = setTimeout(() => {
     loaded = Date.now();

@@ -49,10 +49,7 @@ pub struct Services {
 
 impl Services {
     /// This process and others, each by its stage, if it is known, and its address.
-    pub fn new(
-        own: Metrics,
-        others: Vec<(Option<&'static str>, String)>,
-    ) -> Result<Self, reqwest::Error> {
+    pub fn new(own: Metrics, others: Vec<(Option<&'static str>, String)>) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(WITHIN)
             .redirect(reqwest::redirect::Policy::none())
@@ -123,8 +120,7 @@ impl Services {
         let stages = stages(&texts);
         // In one process with others a stage may listen nowhere: its figures are there all the same.
         let silent = |service: &Service| {
-            !service.reached
-                && stages.iter().any(|known| Some(known.stage) == service.stage && known.known)
+            !service.reached && stages.iter().any(|known| Some(known.stage) == service.stage && known.known)
         };
         services.retain(|service| !silent(service));
         Pipeline { at: now.to_rfc3339(), services, stages }

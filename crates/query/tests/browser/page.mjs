@@ -37,6 +37,7 @@ try {
   await page.until(`!document.getElementById("empty").hidden`);
   await page.until(`document.querySelector('[aria-labelledby="funnel-title"] .none')`);
   assert.match(await page.value(text("foot")), /days are over/);
+  await page.until(`document.querySelector('[aria-labelledby="funnel-title"] .fresh-line').textContent.includes("days are over")`);
   await page.value(`document.querySelector("[name=days][value='7']").click()`);
   await page.until(`document.querySelector("[data-value=revenue]").textContent.startsWith("50.00")`);
 

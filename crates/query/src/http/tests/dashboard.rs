@@ -25,7 +25,8 @@ async fn the_page_loads_nothing_from_elsewhere_and_has_no_inline_code() {
     for forbidden in ["http://", "https://", "style=", "onclick", "<style", "<script>"] {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
-    let loaded: Vec<_> = behind(&page, "src=\"").into_iter().chain(behind(&page, "rel=\"icon\" href=\"")).collect();
+    let loaded: Vec<_> =
+        behind(&page, "src=\"").into_iter().chain(behind(&page, "rel=\"icon\" href=\"")).collect();
     assert!(loaded.contains(&"/assets/app.js") && page.contains("/assets/style.css"), "{loaded:?}");
     // Every module that a module names is there; so nothing is served that nobody loads.
     let mut modules = vec!["app.js".to_owned()];
@@ -57,7 +58,8 @@ async fn what_the_page_asks_for_is_there() {
     let mut asked = std::collections::BTreeSet::new();
     for name in crate::page::names().filter(|name| name.ends_with(".js")) {
         let (_, text) = file(&service, &format!("/assets/{name}")).await;
-        asked.extend(behind(&text, "report: \"").into_iter().map(|name| format!("/dashboard/reports/{name}")));
+        asked
+            .extend(behind(&text, "report: \"").into_iter().map(|name| format!("/dashboard/reports/{name}")));
         asked.extend(behind(&text, "ask(\"").into_iter().map(ToOwned::to_owned));
         asked.extend(behind(&text, "fetch(\"").into_iter().map(ToOwned::to_owned));
     }
