@@ -122,7 +122,7 @@ function showLetters(d) {
   const text = JSON.stringify(d);
   if (text === lettersShown) return;   // keep what is open and focused
   lettersShown = text;
-  $("letters-sum").replaceChildren(make("b", null, count(d.total)), d.total === 0 ? "open: nothing waits to be mended" : `open of the last ${d.days} days, none lost`);
+  $("letters-sum").replaceChildren(make("b", null, count(d.total)), d.total === 0 ? "open: nothing waits to be mended" : `open of the last ${d.days} days, none lost. What is mended goes back to its stage with redrive; --dry-run only counts.`);
   $("letters").replaceChildren(...d.by_reason.map((kind) => make("li", null,
     make("p", { class: "letter-head" }, make("b", null, words(kind.reason)), make("span", { class: "quiet" }, [kind.source, kind.stage].filter(Boolean).join(", ")), make("span", { class: "n" }, count(kind.count))),
     ...(kind.explanation ? [make("p", { class: "quiet" }, kind.explanation)] : []),
