@@ -2,7 +2,7 @@
 "use strict";
 import { $, make } from "./dom.js";
 import { connect, enter, hangUp, isOpen, key, later, view, watch } from "./line.js";
-import { prepare } from "./lookup.js";
+import { clear, prepare } from "./lookup.js";
 import { showKept, showPipeline } from "./pipeline.js";
 import { freshen, refresh } from "./reports.js";
 import { forgetCursor, showChart, showRevenue } from "./revenue.js";
@@ -121,6 +121,9 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden && vi
 function askForKey(sentence) {
   hangUp();
   key.forget();
+  clear();
+  view.summary = null;
+  document.body.dataset.known = "no";
   showPipeline(false);
   $("gate").hidden = false;
   $("main").hidden = true;
@@ -137,6 +140,13 @@ $("gate").addEventListener("submit", (event) => {
   state("loading", "Connecting");
   show();
   again();
+});
+$("lookup-forget").addEventListener("click", () => {
+  key.forget();
+  clear();
+  if (view.needsKey) return askForKey("");
+  prepare();
+  $("lookup-key").focus();
 });
 $("retry").addEventListener("click", () => { failure(""); state("loading", "Connecting"); showChart(); start(); });
 
@@ -166,6 +176,10 @@ $("dates").addEventListener("change", pickRange);
 $("workspace").addEventListener("change", (event) => {
   view.workspace = event.target.value;
   view.currency = "";
+  // A key is one workspace's, and so is what it found.
+  key.forget();
+  clear();
+  prepare();
   view.summary = null;
   document.body.dataset.known = "no";
   failure("");

@@ -16,6 +16,7 @@ const orNull = (promise) => promise.catch((error) => { if (error.status === 404)
 
 export function prepare() {
   $("lookup-key-box").hidden = Boolean(key.get());
+  $("lookup-forget-box").hidden = !key.get();
   if (!key.get() && view.developmentKey) $("lookup-key").value = view.developmentKey;
 }
 
@@ -24,6 +25,15 @@ $("lookup-form").addEventListener("submit", (event) => {
   if (!key.get()) key.set($("lookup-key").value);
   find($("lookup-text").value.trim());
 });
+
+// Takes away what was found, too: it was told to whoever had the key.
+export function clear() {
+  if (stop) stop.abort();
+  stop = null;
+  $("found").replaceChildren();
+  $("lookup-text").value = "";
+  say("");
+}
 
 async function find(text) {
   if (!text) return;

@@ -58,8 +58,24 @@ try {
   await look("o1");
   await page.until(`document.querySelector("#found .sum")`);
   assert.match(await page.value(`document.querySelector("#found .sum").textContent`), /^50\.00 USD/);
+  // Its history, as the service tells it: by source, the newest delivery no less than the oldest.
+  await page.value(`window.asked = window.fetch; window.fetch = (path, options) => path.endsWith("/v1/orders/o1/history")
+    ? Promise.resolve(new Response(JSON.stringify({ order_id: "o1", history: [
+      { source: "shopify", source_event: "orders/create", received_at: "2026-03-15T11:00:01Z", total: { minor: 5000, currency: "USD" }, deliveries: 2, flags: [], stale: false },
+      { source: "shopify", source_event: "orders/updated", received_at: "2026-03-15T11:00:02Z", total: { minor: 5000, currency: "JPY" }, refund_total: { minor: 5, currency: "KWD" }, deliveries: 1, flags: ["total_mismatch"], stale: true },
+      { source: "lifesight", event: "order.placed", received_at: "2026-03-15T11:00:03Z", total: null, deliveries: 1 }] })))
+    : window.asked(path, options)`);
+  await look("o1");
+  await page.until(`document.querySelector('[aria-label="Versions of lifesight"]')`);
+  const versions = await page.value(rows("Versions of shopify"));
+  assert.deepEqual(versions.map((row) => row.slice(1)), [["orders/create", "50.00 USD", "2 ×"], ["orders/updated older than what was known, total mismatch", "5,000 JPY less 0.005 KWD", "1 ×"]]);
   await look("<b>nobody");
   await page.until(`${text("lookup-said")}.includes("<b>nobody")`);
+
+  // The key is forgotten when that is asked for, and with it what it opened.
+  await page.value(`document.getElementById("lookup-forget").click()`);
+  await page.until(`!document.getElementById("gate").hidden`);
+  assert.equal(await page.value(`sessionStorage.length + document.getElementById("found").childElementCount`), 0);
 
   // What is operated has a name that is read out, in each view.
   const nameless = await page.value(`[...document.querySelectorAll("input, select, button, a")].filter((one) => !(one.getAttribute("aria-label") || one.labels?.length || one.textContent.trim())).map((one) => one.outerHTML)`);
