@@ -59,7 +59,7 @@ function showStages(told) {
   $("stages").replaceChildren(...told.stages.map((stage) => {
     const [name, what] = NAMES[stage.stage];
     const held = stage.held > 0, behind = stage.restoring > 0;
-    const state = !stage.known ? "none" : held ? "bad" : behind ? "doubt" : "good";
+    const state = !stage.known ? "unknown" : held ? "bad" : behind ? "doubt" : "good";
     const head = make("div", { class: "stage-head" }, make("i", { class: state, "aria-hidden": "true" }), make("h3", null, name), make("span", { class: "quiet" }, what));
     if (!stage.known) {
       return make("li", { class: "stage" }, head, make("p", { class: "none" }, unreached ? "Its process wasn’t reached, so nothing is known." : "It has done nothing since its process began."));

@@ -15,10 +15,10 @@ export function remember(looks, look, seconds) {
 
 const stageOf = (look, name) => look.stages.find((stage) => stage.stage === name);
 
-// Items a second between the first and the last look; null with one look alone.
+// Items a second between the first look that knows the stage and the last; null with one look alone.
 export function rate(looks, name) {
-  if (looks.length < 2) return null;
-  const first = looks[0], last = looks.at(-1);
+  const first = looks.find((look) => stageOf(look, name).known), last = looks.at(-1);
+  if (!first || first === last) return null;
   return (stageOf(last, name).received - stageOf(first, name).received) * 1000 / (last.at - first.at);
 }
 

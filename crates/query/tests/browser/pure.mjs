@@ -24,7 +24,7 @@ assert.match(text.moves("2026-03-15", "2026-03-15", false), /still move/);
 assert.match(text.moves("2026-03-14", "2026-03-15", false), /only late events/);
 assert.match(text.moves("2026-03-14", "2026-03-15", true), /after it had closed/);
 
-const stage = (received, latency = []) => ({ stage: "state", received, records: received, outcomes: [], latency });
+const stage = (received, latency = []) => ({ stage: "state", known: true, received, records: received, outcomes: [], latency });
 const look = (at, received, latency) => ({ at, stages: [stage(received, latency)] });
 const bucket = (le, count) => ({ le, count });
 
@@ -35,6 +35,10 @@ looks = rates.remember(looks, look(2000, 110), 30);
 assert.equal(rates.rate(looks, "state"), 5);
 looks = rates.remember(looks, look(2000, 110), 30);
 assert.equal(looks.length, 2);
+// A stage that wasn't reached at first did not do everything in an instant.
+const unreached = { at: -2000, stages: [{ ...stage(0), known: false }] };
+assert.equal(rates.rate([unreached, look(0, 100)], "state"), null);
+assert.equal(rates.rate([unreached, ...looks], "state"), 5);
 assert.equal(rates.remember(looks, look(4000, 3), 30).length, 1);
 assert.deepEqual(rates.remember(looks, look(31_500, 120), 30).map((one) => one.at), [2000, 31_500]);
 
