@@ -14,7 +14,7 @@
 //! | `GET /v1/metrics/outcomes`, `GET /v1/metrics/summary`, `GET /v1/dead-letters/summary` | what the dashboard shows |
 //! | `GET /v1/people/{id}`, `GET /v1/orders/{id}` | by any id or alias, e-mail, phone, person id |
 //! | `GET /v1/people/{id}/events`, `GET /v1/orders/{id}/history`, `GET /v1/payments` | [`history`] |
-//! | `GET /`, `/assets/*`, `/dashboard/*` | the [`page`] and its [`live`] stream |
+//! | `GET /`, `/assets/*`, `/dashboard/*` | the [`page`], its [`live`] stream, its reports, its view of the [`pipeline`] |
 //!
 //! **What an answer promises.** A report is computed from one snapshot, so its figures belong together. `as_of` is the
 //! newest arrival that is contained; `corrected` says that a day of the range changed after it had closed. Amounts are
@@ -42,6 +42,7 @@ pub mod operations;
 pub mod orders;
 pub mod page;
 pub mod people;
+pub mod pipeline;
 pub mod range;
 mod reading;
 pub mod reports;

@@ -17,6 +17,8 @@ const CURRENCY: Parameter =
     Parameter::query("currency", "Asks for the figures in this currency by itself, in ISO 4217.", "EUR");
 const RANGE: &[Parameter] = &[DAYS, START, END, CURRENCY];
 const SOURCE: Parameter = Parameter::query("source", "Only what came from this source.", "shopify");
+const WORKSPACE: Parameter =
+    Parameter::query("workspace", "Which, where the dashboard is open; the first unless given.", "demo");
 const LIMIT: Parameter = Parameter::query("limit", "How many are listed, at most 100; 20 unless given.", "5");
 const OF_REPORT: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE];
 const MODEL: Parameter =
@@ -56,6 +58,7 @@ const LOADING: Answer = Answer::again(
     r#"{"error":"Figures are being loaded"}"#,
 );
 const UNKNOWN: Answer = Answer::new(404, "The workspace has none of this id.", r#"{"error":"Not found"}"#);
+const NO_WORKSPACE: Answer = Answer::new(404, "There is no such workspace.", r#"{"error":"Not found"}"#);
 const BAD_RANGE: Answer = Answer::new(
     400,
     "The days are no range, end before they start, or are too many.",
@@ -394,9 +397,47 @@ pub const OPERATIONS: &[Operation] = &[
         id: "dashboardAccess",
         path: "/dashboard/access",
         summary: "Says whether the dashboard needs a key",
-        description: "The workspaces are named only where no key is needed.",
+        description: "The workspaces are named only where no key is needed. `development_key` is there where the \
+                      development workspace is, on this machine alone. `digits` are those after the point of currencies \
+                      that haven't two.",
         credentials: &[],
         answers: &[shown!("dashboardAccess.json", "Whether it does."), FOREIGN],
+        ..BASE
+    },
+    Operation {
+        id: "dashboardPipeline",
+        path: "/dashboard/pipeline",
+        summary: "What the stages have done since their processes began",
+        description: "From the counters of all services that `query.services` names; those that don't answer are named. \
+                      Asked at most once a second. A key is asked for unless the dashboard is open.",
+        parameters: &[WORKSPACE],
+        answers: &[
+            shown!("dashboardPipeline.json", "The stages, in the direction of the flow."),
+            UNCHANGED,
+            BAD_QUERY,
+            DENIED,
+            PUBLISHABLE,
+            FOREIGN,
+            NO_WORKSPACE,
+        ],
+        ..BASE
+    },
+    Operation {
+        id: "dashboardReport",
+        path: "/dashboard/reports/{report}",
+        summary: "A report, for whoever may see the dashboard",
+        description: "The reports of /v1/api/analytics/ecommerce with their parameters, but the journey. A key is asked \
+                      for unless the dashboard is open.",
+        parameters: &[
+            Parameter::path("report", "Its name there.", "overview"),
+            WORKSPACE,
+            DAYS,
+            START,
+            END,
+            CURRENCY,
+            SOURCE,
+        ],
+        answers: of_range!("dashboardReport.json", BAD_SOURCE, FOREIGN, NO_WORKSPACE),
         ..BASE
     },
     Operation {
@@ -405,17 +446,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The summary, live, as server-sent events",
         description: "Events are `reading` (`loading`, `live` or `interrupted`), `summary`, at most four a second, and \
                       `beat` after ten quiet seconds. A key is asked for unless the dashboard is open.",
-        parameters: &[
-            Parameter::query(
-                "workspace",
-                "Which, where the dashboard is open; the first unless given.",
-                "demo",
-            ),
-            DAYS,
-            START,
-            END,
-            CURRENCY,
-        ],
+        parameters: &[WORKSPACE, DAYS, START, END, CURRENCY],
         answers: &[
             Answer::new(200, "A stream without end.", ""),
             BAD_RANGE,
@@ -427,7 +458,7 @@ pub const OPERATIONS: &[Operation] = &[
             DENIED,
             PUBLISHABLE,
             FOREIGN,
-            Answer::new(404, "There is no such workspace.", r#"{"error":"Not found"}"#),
+            NO_WORKSPACE,
             Answer::again(503, "As many streams as there may be.", r#"{"error":"Too many live streams"}"#),
         ],
         ..BASE

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::history::{self, History, Place};
 use crate::http::{Access, App, router};
+use crate::pipeline::services::Services;
 use crate::reading::{Reader, probe};
 use crate::snapshot::Published;
 use crate::tenants::{KeyKind, Tenant, Tenants};
@@ -43,6 +44,9 @@ pub enum StartError {
     /// The address is taken.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The client that asks the other services can't be made.
+    #[error("the other services can't be asked")]
+    Client(#[source] reqwest::Error),
     /// A thread couldn't be started, or the address not be learnt.
     #[error("the system refused")]
     System(#[from] std::io::Error),
@@ -73,6 +77,7 @@ impl Query {
         let unreadable = unreadable(&metrics);
         let clock: fn() -> EventTime = || service::clock::now().as_event();
         let app = App::new(tenants, Arc::clone(&published), access, clock, shutdown.clone(), metrics.clone());
+        let app = app.watching(Services::of(config, metrics.clone()).map_err(StartError::Client)?);
         let router = router(Arc::new(app)).merge(service::health::ops_router(readiness.clone(), metrics));
         let client = service::kafka::client_config(config);
         let registry = config.registry.url.clone();

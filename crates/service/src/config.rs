@@ -250,6 +250,9 @@ pub struct Query {
     /// Where histories are kept while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
+    /// The other services, whose counters the dashboard shows; empty: those of this configuration on this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
 }
 
 /// Who may see the dashboard.

@@ -6,6 +6,7 @@
     reason = "a step that fails is a test that fails"
 )]
 
+mod browser;
 mod figures;
 mod histories;
 mod shoppers;
