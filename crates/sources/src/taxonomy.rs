@@ -170,7 +170,7 @@ impl Delivery {
             Source::Sequenzy => bearer("dev-orders-key"),
             Source::Records => bearer("dev-records-key"),
             // The custom backend's key stands in the query.
-            Source::Analytics | Source::Lifesight => bearer("sk_dev_demo"),
+            Source::Analytics | Source::Lifesight | Source::Operator => bearer("sk_dev_demo"),
         }
     }
 

@@ -2,10 +2,11 @@
 
 use commerce::audience::Audience;
 use commerce::audience::rule::{Condition, Rule, Test};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One of `[[workspaces.audiences]]`. Numbers are texts as well, so that none goes through a float.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AudienceConfig {
     /// Lower-case letters, digits and `_`; none of those that are built in.
@@ -16,7 +17,7 @@ pub struct AudienceConfig {
 
 /// What must hold: of an attribute, with tests of it; that a person has a tag; or that they are in an audience that is
 /// built in.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConditionConfig {
     /// The attribute's name.
