@@ -95,7 +95,7 @@ impl Snapshot {
             Source::Analytics => format!("web-{}", self.id),
             Source::Customerio => format!("app-{}", self.id),
             Source::Records => format!("till-{}", self.id),
-            Source::Shopify | Source::Lifesight | Source::Stripe => self.id.to_string(),
+            _ => self.id.to_string(),
         }
     }
 
