@@ -128,9 +128,12 @@ impl Scenario {
         Request {
             at: 0,
             purpose: Purpose::Tells,
+            items: 1,
             method,
             path_and_query: path,
             headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            stripe_secret: None,
+            stripe_secret: None,
             body,
             expect_status: delivery.status.unwrap_or(200),
         }
