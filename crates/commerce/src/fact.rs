@@ -12,8 +12,9 @@ use crate::{EventName, EventTime, Mark, Money, PersonId, ReceivedTime, Source, W
 /// Flag of an order fact: whose order it was has been erased.
 pub const PERSON_ERASED: &str = "person_erased";
 
-/// Flag of `customer.merged`: a handle of `from_person_id` has become `person_id`'s, and the person it belonged to is still
-/// somebody. Without it, who was `from_person_id` is `person_id` now.
+/// Flag of `customer.merged`: a handle of `from_person_id` alone has become `person_id`'s, and whom it belonged to is still
+/// somebody. `entity_id` is the id under which the handle stands alone. Without the flag, who was `from_person_id` is
+/// `person_id` now.
 pub const PERSON_STAYS: &str = "person_stays";
 
 /// One fact. The chain of an order's facts is gapless: each `before` is the `after` of the one before it.

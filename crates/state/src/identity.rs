@@ -260,17 +260,22 @@ impl StateStage {
         for Moved { handle, from, to } in moved {
             let handle_key = tables::person(event.workspace.as_str(), *handle);
             let is_known = people::is_known(ctx, &handle_key);
-            if is_known && told.insert((*from, *to)) {
+            // Who stands behind `from` may still be somebody, without this handle.
+            let is_all = |moved: &Moved| (moved.handle, moved.from, moved.to) == (*from, *from, *to);
+            let part = (!moved.iter().any(is_all)).then_some(*handle);
+            if is_known && told.insert((*from, *to, part)) {
                 let mut fact = Fact::<commerce::order::View>::about(event, EventName::CustomerMerged, *to);
                 fact.from_person_id = Some(*from);
-                let whole = |moved: &Moved| (moved.handle, moved.from, moved.to) == (*from, *from, *to);
-                if !moved.iter().any(whole) {
-                    fact.flags.push(PERSON_STAYS.to_owned());
-                }
-                let mark = [b"merged".as_slice(), &from.0.to_be_bytes(), &to.0.to_be_bytes()];
                 let stamp = event.stamp();
                 let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
-                fact.event_id = Mark::of(&[mark[0], mark[1], mark[2], &when]).to_uuid();
+                let ids = (from.0.to_be_bytes(), to.0.to_be_bytes(), handle.0.to_be_bytes());
+                let mut mark = vec![b"merged".as_slice(), &ids.0, &ids.1, &when];
+                if part.is_some() {
+                    fact.flags.push(PERSON_STAYS.to_owned());
+                    fact.entity_id = handle.to_string();
+                    mark.push(&ids.2);
+                }
+                fact.event_id = Mark::of(&mark).to_uuid();
                 self.tell(format!("{}:{to}", event.workspace).as_bytes(), &fact, ctx)?;
             }
             let mut after: Option<Vec<u8>> = None;
