@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use commerce::event::Item;
-use commerce::fact::PERSON_STAYS;
 use commerce::order::{Figures, Line};
 use commerce::{EventName, EventTime, Fact, Mark, Money, PersonId};
 use hashbrown::HashMap;
@@ -81,8 +80,6 @@ impl Journeys {
         let workspace = fact.workspace.as_str();
         let who = |person: PersonId| self.now(key(workspace, person));
         match (fact.event, fact.from_person_id, fact.person_id) {
-            // Of whom a handle alone has become somebody else's, what they did stays theirs.
-            (EventName::CustomerMerged, ..) if fact.flags.iter().any(|flag| flag == PERSON_STAYS) => {}
             (EventName::CustomerMerged, Some(from), Some(to)) => self.join(who(from), who(to)),
             (EventName::CustomerSeparated, Some(_), Some(to)) => self.separate(key(workspace, to)),
             (EventName::CustomerDeleted, _, Some(person)) => drop(self.with(who(person), std::mem::take)),

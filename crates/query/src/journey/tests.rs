@@ -147,8 +147,7 @@ fn a_person_whose_handle_became_somebody_elses_keeps_their_journey() {
     let moved = Fact {
         from_person_id: Some(PersonId(1)),
         activity: None,
-        flags: vec![PERSON_STAYS.to_owned()],
-        ..fact(EventName::CustomerMerged, "m", 2, 30)
+        ..fact(EventName::CustomerSeparated, "m", 2, 30)
     };
     journeys.take(&moved).unwrap();
     journeys.take(&fact(EventName::SearchPerformed, "c", 1, 40)).unwrap();
