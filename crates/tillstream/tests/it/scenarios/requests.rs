@@ -138,7 +138,6 @@ impl Scenario {
             path_and_query: path,
             headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             stripe_secret: None,
-            stripe_secret: None,
             body,
             expect_status: delivery.status.unwrap_or(200),
         }
