@@ -10,6 +10,7 @@ mod customerio_facts;
 mod fixture;
 mod hard_orders;
 mod linked_orders;
+mod identity;
 mod privacy;
 mod products;
 mod records_facts;
