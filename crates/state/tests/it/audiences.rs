@@ -35,7 +35,7 @@ fn seq_08_custom_attributes_of_a_push_pick_out_an_audience() {
         ("o-4", 60_000, json!({}), &[bought[0], bought[1], "gold_buyers", "gold_teams"]),
         ("o-5", 1_000, json!({"plan": "silver"}), &bought),
     ] {
-        story.at(&format!("2026-03-14T16:00:0{}Z", &id[2..]));
+        story.at(&format!("2026-03-14T16:0{}:00Z", &id[2..]));
         push(&mut story, id, cents, &attributes);
         assert_eq!(audiences(&story), expected, "{id}");
     }
