@@ -8,12 +8,14 @@
 //! [`State::merge`] is commutative, associative and idempotent: any permutation and any repetition of the same
 //! deliveries ends in the same state, and so in the same view.
 
+mod base;
 mod refund;
 mod register;
 mod state;
 mod steps;
 mod view;
 
+pub use base::{Base, FX_MISSING};
 pub use register::{Register, Version};
 pub use state::{Observed, SourceOrder, Space, State};
 pub use steps::{Step, steps};

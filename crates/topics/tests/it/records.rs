@@ -23,6 +23,7 @@ macro_rules! each_record {
         $see(Topic::Metrics, &full_metric(), &[bare_metric()]);
         $see(Topic::Signals, &full_signal(), &[bare_signal()]);
         $see(Topic::DeadLetters, &full_letter(), &[bare_letter()]);
+        $see(Topic::FxRates, &full_rate(), &[bare_rate()]);
     };
 }
 pub(crate) use each_record;
@@ -54,7 +55,7 @@ fn every_record_survives_its_schema() {
         bare.iter().for_each(|bare| survives(&schemas, topic, bare));
     }
     each_record!(see);
-    assert_eq!(Topic::with_schema().count(), 7, "a record without a sample");
+    assert_eq!(Topic::with_schema().count(), 8, "a record without a sample");
 }
 
 #[test]
