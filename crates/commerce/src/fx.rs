@@ -11,8 +11,9 @@ use std::str::FromStr;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::event::{Entity, Keys, Origin, Payload, SCHEMA_VERSION};
 use crate::money::GREATEST_MINOR;
-use crate::{Currency, EventTime, Money, time};
+use crate::{Currency, Event, EventName, EventTime, Mark, Money, ReceivedTime, Source, WorkspaceId, time};
 
 /// Digits that a rate keeps: enough that no believable amount is off by a minor unit, and few enough that amount times
 /// rate fits 128 bits.
@@ -112,6 +113,16 @@ impl Rate {
         Self::new(value)
     }
 
+    /// The stored form.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.serialize()
+    }
+
+    /// Reads the stored form.
+    pub fn from_bytes(bytes: [u8; 16]) -> Result<Self, NoRate> {
+        Self::new(Decimal::deserialize(bytes))
+    }
+
     /// An amount in the base: exact arithmetic on integers, rounded once, half away from zero. `None` beyond what is
     /// believed to be an amount.
     pub fn convert(self, money: Money, base: Currency) -> Option<Money> {
@@ -155,7 +166,56 @@ impl<'de> Deserialize<'de> for Rate {
 /// The rates of one hour into one base.
 pub type Rates = BTreeMap<Currency, Rate>;
 
-/// One published rate (`commerce.fx-rates.v1`). The first record of a pair and hour holds.
+/// The event that tells the tasks of the state stage the rates of one hour into one base.
+pub fn announcement(base: Currency, hour: Hour, rates: &Rates, now: ReceivedTime) -> Result<Event, String> {
+    let id = format!("{base}:{hour}");
+    let listed: Vec<String> = rates.iter().map(|(currency, rate)| format!("{currency}={rate}")).collect();
+    let mark = Mark::of(&[b"fx", id.as_bytes(), listed.join(",").as_bytes()]);
+    let key = format!("{:032x}", mark.0);
+    Ok(Event {
+        event_id: mark.to_uuid(),
+        event: EventName::FxRatesPublished,
+        schema_version: SCHEMA_VERSION,
+        workspace: WorkspaceId::try_new(WORKSPACE)?,
+        environment: "production".to_owned(),
+        // No source of a tenant; the field wants one of those that are known everywhere.
+        source: Source::Records,
+        source_space: WORKSPACE.to_owned(),
+        source_event: "fx.rates_published".to_owned(),
+        occurred_at: hour.start(),
+        received_at: now,
+        raw_partition: -1,
+        raw_offset: -1,
+        raw_item: 0,
+        raw_part: 0,
+        entity: Entity { r#type: "fx_rates".to_owned(), id, aliases: vec![] },
+        person: None,
+        payload: Payload {
+            properties: rates.iter().map(|(currency, rate)| (currency.to_string(), rate.to_string())).collect(),
+            ..Payload::default()
+        },
+        keys: Keys { transport: key.clone(), semantic: key, content: None },
+        flags: vec![],
+        origin: Origin::live(),
+        trigger_eligible: false,
+        qa: false,
+        fraud: None,
+    })
+}
+
+/// What an [`announcement`] says; `None` where it says nothing that can be read, or doesn't come of our own publisher.
+pub fn announced(event: &Event) -> Option<(Currency, Hour, Rates)> {
+    if event.event != EventName::FxRatesPublished || event.workspace.as_str() != WORKSPACE {
+        return None;
+    }
+    let (base, hour) = event.entity.id.split_once(':')?;
+    let rates = event.payload.properties.iter().map(|(currency, rate)| {
+        Some((Currency::parse(currency).ok()?, Rate::parse(rate).ok()?))
+    });
+    Some((Currency::parse(base).ok()?, Hour::parse(hour)?, rates.collect::<Option<_>>()?))
+}
+
+/// One published rate (`commerce.fx-rates.v1`).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct FxRate {
     /// What an amount is in.
@@ -246,6 +306,26 @@ mod tests {
     fn two_quotes_for_a_third_make_a_rate() {
         let (eur, gbp) = (Rate::parse("0.92").unwrap(), Rate::parse("0.79").unwrap());
         assert_eq!(Rate::cross(eur, gbp).unwrap().to_string(), "0.858695652174");
+    }
+
+    #[test]
+    fn what_is_announced_reads_back_and_only_our_own_word_counts() {
+        let rates = Rates::from([(currency("EUR"), Rate::parse("1.0842").unwrap())]);
+        let event = announcement(Currency::USD, Hour(500_000), &rates, ReceivedTime(7)).unwrap();
+        assert_eq!(announced(&event), Some((Currency::USD, Hour(500_000), rates)));
+        let foreign = Event { workspace: WorkspaceId::try_new("demo").unwrap(), ..event.clone() };
+        assert_eq!(announced(&foreign), None);
+        let mut damaged = event;
+        damaged.payload.properties.insert("EUR".to_owned(), "0".to_owned());
+        assert_eq!(announced(&damaged), None);
+    }
+
+    #[test]
+    fn a_stored_rate_reads_back() {
+        for text in ["1.0842", "0.00000000000000000001", "999999999999"] {
+            let rate = Rate::parse(text).unwrap();
+            assert_eq!(Rate::from_bytes(rate.to_bytes()), Ok(rate));
+        }
     }
 
     #[test]

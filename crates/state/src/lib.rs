@@ -7,6 +7,7 @@
 //! | | `commerce.signals.v1`: what a sender of messages should start or stop, each once |
 //! | | `commerce.metrics.v1`: `outcomes`, how many items ended how, kept with the state |
 //! | | `commerce.dead-letters.v1`: events that can't be read |
+//! | | `commerce.events.v1`: rates of exchange once more, while orders are left that waited for them |
 //!
 //! A commit promises that an order, its person, its facts and the mark "this delivery is known" are visible together
 //! or not at all. A person who asked to be forgotten is gone from all of these with the fact `customer.deleted`; their
@@ -16,6 +17,7 @@ mod abandonment;
 mod audience;
 mod automations;
 mod baskets;
+mod fx;
 mod identity;
 mod moment;
 mod order;
@@ -42,6 +44,7 @@ pub(crate) const PROFILES: usize = 2;
 pub(crate) const METRICS: usize = 3;
 pub(crate) const LETTERS: usize = 4;
 pub(crate) const SIGNALS: usize = 5;
+pub(crate) const EVENTS: usize = 6;
 
 /// What the stage reads, keeps and writes.
 pub const PLAN: Plan = Plan {
@@ -55,6 +58,7 @@ pub const PLAN: Plan = Plan {
         Topic::Metrics,
         Topic::DeadLetters,
         Topic::Signals,
+        Topic::Events,
     ],
     tables: &tables::ALL,
     storage: |config| {

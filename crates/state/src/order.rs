@@ -99,6 +99,7 @@ impl StateStage {
         if let Some((id, _)) = &buyer {
             view.person_id = Some(self.person_of(ctx, &event.workspace, *id)?);
         }
+        Self::in_base(&mut view, tenant, &key, ctx)?;
         let outcome = observed.settle(before.as_ref(), &mut view);
         let now = buyer.as_ref().map(|(id, handle)| (handle, *id));
         people.roll_up(ctx, event, &key, (attached, before.as_ref()), (now, &view))?;

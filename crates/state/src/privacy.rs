@@ -238,7 +238,10 @@ impl StateStage {
         state.attached = None;
         state.sources.retain(|space, _| space.source != Source::Analytics);
         state.sources.values_mut().for_each(commerce::order::SourceOrder::forget_buyer);
-        let left = if state.sources.is_empty() { None } else { state.view(&tenant.policy) };
+        let mut left = if state.sources.is_empty() { None } else { state.view(&tenant.policy) };
+        if let Some(view) = &mut left {
+            Self::in_base(view, tenant, key, ctx)?;
+        }
         if let Some(before) = before {
             let gone = View { id: before.id.clone(), qa: before.qa, ..View::default() };
             let after = left.clone().unwrap_or(gone);
