@@ -8,6 +8,7 @@ mod analytics_facts;
 mod audiences;
 mod customerio_facts;
 mod fixture;
+mod fx;
 mod privacy;
 mod products;
 mod records_facts;
