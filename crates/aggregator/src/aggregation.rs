@@ -10,7 +10,9 @@ use commerce::time::Zone;
 use commerce::{Fact, Money, Source};
 
 use crate::cell::Deltas;
-use crate::{abandonment, attribution, buyer, channel, cohorts, coupon, place, product, revenue, source};
+use crate::{
+    abandonment, attribution, buyer, channel, cohorts, coupon, place, product, revenue, source, unit,
+};
 
 /// One metric of sums per day.
 #[derive(Debug)]
@@ -55,6 +57,7 @@ pub(crate) const ALL: &[Aggregation] = &[
     attribution::UNATTRIBUTED,
     abandonment::CARTS,
     abandonment::VALUE,
+    unit::CONVERTED,
 ];
 
 /// The aggregation of a metric.
@@ -62,8 +65,16 @@ pub(crate) fn named(metric: &str) -> Option<&'static Aggregation> {
     ALL.iter().find(|aggregation| aggregation.metric == metric)
 }
 
+/// The order before and after a fact with its amounts in base, where they are known.
+pub(crate) type InBase = [Option<Figures>; 2];
+
+/// Both views of a fact in base. An order in the base currency has none.
+pub(crate) fn in_base(fact: &Fact<Figures>) -> InBase {
+    [&fact.before, &fact.after].map(|view| view.as_ref().and_then(Figures::in_base))
+}
+
 /// What a fact moves.
-pub(crate) fn deltas<'a>(fact: &'a Fact<Figures>, zone: &Zone) -> Deltas<'a> {
+pub(crate) fn deltas<'a>(fact: &'a Fact<Figures>, in_base: &'a InBase, zone: &Zone) -> Deltas<'a> {
     let mut deltas = Deltas::new();
     let order = fact.before != fact.after;
     let activity = fact.activity.is_some() && counts(fact);
@@ -77,6 +88,13 @@ pub(crate) fn deltas<'a>(fact: &'a Fact<Figures>, zone: &Zone) -> Deltas<'a> {
                     // A test order is in no figure, whatever it says.
                     if let Some(view) = view.as_ref().filter(|view| !view.qa) {
                         deltas.turn_to(aggregation.metric, sign);
+                        add(view, zone, &mut deltas);
+                    }
+                }
+                for (view, own, sign) in [(&in_base[0], &fact.before, -1), (&in_base[1], &fact.after, 1)] {
+                    let from = own.as_ref().and_then(Figures::currency);
+                    if let (Some(view), Some(from)) = (view.as_ref().filter(|view| !view.qa), from) {
+                        deltas.turn_to_base(aggregation.metric, sign, from);
                         add(view, zone, &mut deltas);
                     }
                 }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use commerce::time::{Day, Zone};
-use commerce::{EventTime, Metric, ReceivedTime, WorkspaceId};
+use commerce::{Currency, EventTime, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
+
+use crate::unit::Unit;
 
 /// As many figures as a cell may have.
 pub(crate) const WIDTH: usize = 8;
@@ -20,6 +22,9 @@ pub(crate) struct Place<'a> {
     pub(crate) day: Day,
     pub(crate) dimensions: Vec<Cow<'a, str>>,
 }
+
+/// The dimension that says what amounts are in.
+const CURRENCY: &str = "currency";
 
 /// Longer texts of a dimension are cut: a key is bounded, and what is cut beyond this is told apart by nobody.
 const LONGEST_TEXT: usize = 200;
@@ -55,18 +60,25 @@ impl Place<'_> {
 pub(crate) struct Deltas<'a> {
     metric: &'static str,
     sign: i64,
+    /// Set while what is added is in base: the currency that it was converted from.
+    from: Option<Currency>,
     cells: BTreeMap<Place<'a>, Sums>,
 }
 
 impl<'a> Deltas<'a> {
     /// Nothing moves yet.
     pub(crate) fn new() -> Self {
-        Self { metric: "", sign: 1, cells: BTreeMap::new() }
+        Self { metric: "", sign: 1, from: None, cells: BTreeMap::new() }
     }
 
     /// Says to what the next additions belong: the metric, and whether they hold (1) or are taken back (-1).
     pub(crate) fn turn_to(&mut self, metric: &'static str, sign: i64) {
-        (self.metric, self.sign) = (metric, sign);
+        (self.metric, self.sign, self.from) = (metric, sign, None);
+    }
+
+    /// The same for amounts in base, which were converted from a currency.
+    pub(crate) fn turn_to_base(&mut self, metric: &'static str, sign: i64, from: Currency) {
+        (self.metric, self.sign, self.from) = (metric, sign, Some(from));
     }
 
     /// Adds to a cell.
@@ -77,7 +89,12 @@ impl<'a> Deltas<'a> {
         figures: [i64; N],
     ) {
         const { assert!(N <= WIDTH, "a cell has at most WIDTH figures") };
-        let dimensions = dimensions.into_iter().map(cut_either).collect();
+        let mut dimensions: Vec<Cow<'a, str>> = dimensions.into_iter().map(cut_either).collect();
+        // The first dimension of what is cut by currency is the currency.
+        if let (Some(currency), Some(text)) = (self.from, dimensions.first_mut()) {
+            let base = Currency::parse(text).ok();
+            *text = Cow::Owned(Unit { currency, base }.to_string());
+        }
         let place = Place { metric: Cow::Borrowed(self.metric), day, dimensions };
         for (sum, figure) in self.cells.entry(place).or_default().iter_mut().zip(figures) {
             // Amounts and counts from outside are bounded, so the few of one fact can't leave 64 bits.
@@ -153,13 +170,22 @@ impl Cell {
         values: &[&str],
         zone: &Zone,
     ) -> Metric {
-        let named = |(name, text): (&&str, &Cow<'_, str>)| ((*name).to_owned(), text.clone().into_owned());
+        let mut dimensions = BTreeMap::new();
+        for (name, text) in cut.iter().zip(&place.dimensions) {
+            if *name != CURRENCY {
+                dimensions.insert((*name).to_owned(), text.clone().into_owned());
+                continue;
+            }
+            let (currency, base) = Unit::dimensions(text);
+            dimensions.insert(CURRENCY.to_owned(), currency.to_owned());
+            base.map(|base| dimensions.insert("base".to_owned(), base.to_owned()));
+        }
         Metric {
             workspace,
             metric: place.metric.clone().into_owned(),
             window: "day".to_owned(),
             window_start: place.day.to_string(),
-            dimensions: cut.iter().zip(&place.dimensions).map(named).collect(),
+            dimensions,
             values: values
                 .iter()
                 .zip(&self.values)
@@ -181,8 +207,6 @@ pub(crate) fn end_of(zone: &Zone, day: Day) -> EventTime {
 
 #[cfg(test)]
 mod tests {
-    use commerce::Currency;
-
     use super::*;
 
     #[test]

@@ -97,7 +97,8 @@ impl Processor for Aggregator {
         Self::check_zone(ctx, &fact.workspace, zone)?;
         let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
         let closed_before = clock.saturating_sub(self.grace);
-        let mut deltas = deltas(&fact, zone);
+        let in_base = aggregation::in_base(&fact);
+        let mut deltas = deltas(&fact, &in_base, zone);
         if fact.before != fact.after {
             buyer::apply(&fact, zone, ctx, &mut deltas)?;
             title::apply(&fact, ctx)?;
@@ -209,7 +210,8 @@ mod tests {
         };
         folded.order(None, Some(&view));
         // An order alone opens no cart, and with a campaign of its own it is credited.
-        let others = ["carts", "abandoned_value", "unattributed"];
+        // And one in the base currency isn't converted.
+        let others = ["carts", "abandoned_value", "unattributed", "converted"];
         let all = || aggregation::ALL.iter().map(|known| known.metric).chain(["product_name", "funnel"]);
         let metrics = || all().filter(|metric| !others.contains(metric));
         for metric in metrics() {

@@ -131,7 +131,8 @@ impl Rate {
         }
         let product = i128::from(money.minor).checked_mul(self.0.mantissa())?;
         // The minor units of both sides and the digits of the rate shift the point.
-        let shift = i64::from(self.0.scale()) + i64::from(money.currency.exponent()) - i64::from(base.exponent());
+        let shift =
+            i64::from(self.0.scale()) + i64::from(money.currency.exponent()) - i64::from(base.exponent());
         let power = 10_i128.checked_pow(u32::try_from(shift.unsigned_abs()).ok()?)?;
         let minor = if shift <= 0 {
             product.checked_mul(power)?
@@ -191,7 +192,10 @@ pub fn announcement(base: Currency, hour: Hour, rates: &Rates, now: ReceivedTime
         entity: Entity { r#type: "fx_rates".to_owned(), id, aliases: vec![] },
         person: None,
         payload: Payload {
-            properties: rates.iter().map(|(currency, rate)| (currency.to_string(), rate.to_string())).collect(),
+            properties: rates
+                .iter()
+                .map(|(currency, rate)| (currency.to_string(), rate.to_string()))
+                .collect(),
             ..Payload::default()
         },
         keys: Keys { transport: key.clone(), semantic: key, content: None },
@@ -209,9 +213,11 @@ pub fn announced(event: &Event) -> Option<(Currency, Hour, Rates)> {
         return None;
     }
     let (base, hour) = event.entity.id.split_once(':')?;
-    let rates = event.payload.properties.iter().map(|(currency, rate)| {
-        Some((Currency::parse(currency).ok()?, Rate::parse(rate).ok()?))
-    });
+    let rates = event
+        .payload
+        .properties
+        .iter()
+        .map(|(currency, rate)| Some((Currency::parse(currency).ok()?, Rate::parse(rate).ok()?)));
     Some((Currency::parse(base).ok()?, Hour::parse(hour)?, rates.collect::<Option<_>>()?))
 }
 
@@ -294,7 +300,9 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_decimal_above_zero() {
-        for text in ["", "0", "-1", "NaN", "1,5", "1e400", "0.000000000000000000000000001", "1000000000000", "x"] {
+        for text in
+            ["", "0", "-1", "NaN", "1,5", "1e400", "0.000000000000000000000000001", "1000000000000", "x"]
+        {
             assert!(Rate::parse(text).is_err(), "{text}");
         }
         assert_eq!(Rate::parse(" 1.08420 ").unwrap().to_string(), "1.0842");

@@ -574,7 +574,10 @@ mod tests {
             Profile::new(workspace, PersonId(1), known, Currency::USD, ReceivedTime(0))
         };
         let waiting = profile(&[view(1_000, Some("1.1")), view(2_000, None)]);
-        assert_eq!((waiting.orders_count, waiting.total_spent, waiting.flags), (2, usd(1_100), vec![FX_MISSING.into()]));
+        assert_eq!(
+            (waiting.orders_count, waiting.total_spent, waiting.flags),
+            (2, usd(1_100), vec![FX_MISSING.into()])
+        );
         let known = profile(&[view(1_000, Some("1.1")), view(2_000, Some("1.2"))]);
         assert_eq!((known.total_spent, known.aov, known.flags), (usd(3_500), Some(usd(1_750)), vec![]));
         assert_eq!(known.total_spent_by_currency, BTreeMap::from([(eur(0).currency, 3_000)]));

@@ -5,7 +5,7 @@ use commerce::order::{Figures, Line};
 use commerce::time::{DAY, Zone};
 use commerce::{Currency, EventName, EventTime, Fact, Money, ReceivedTime, Source, WorkspaceId};
 
-use super::{deltas, named};
+use super::{deltas, in_base, named};
 
 /// A fact about nothing.
 pub(crate) fn fact<V>() -> Fact<V> {
@@ -77,7 +77,7 @@ pub(crate) fn moved(before: Option<&Figures>, after: Option<&Figures>) -> Vec<Mo
             sums: sums[..aggregation.figures.len()].to_vec(),
         }
     };
-    deltas(&fact, &Zone::utc()).moved().map(cell).collect()
+    deltas(&fact, &in_base(&fact), &Zone::utc()).moved().map(cell).collect()
 }
 
 /// What the step moves in one metric, a line per cell: day, dimensions, figures.

@@ -7,16 +7,16 @@ use crate::event::{
     Person, Refund, Subscription,
 };
 use crate::fact::RefundFact;
+use crate::fx::Rate;
 use crate::letter::Status;
 use crate::members::Written;
-use crate::fx::Rate;
 use crate::order::{Base, Figures, Line, View};
 use crate::person::{Identifier, Kind};
 use crate::profile::{Contact, Reported};
 use crate::signal::Automation;
 use crate::{
-    Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Profile, ReceivedTime,
-    Signal, SignalName, Source, WorkspaceId,
+    Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Profile,
+    ReceivedTime, Signal, SignalName, Source, WorkspaceId,
 };
 
 /// Writes and reads the fields one after the other.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::View;
+use super::view::{Figures, View};
 use crate::fx::{Hour, Rate};
 use crate::{Currency, EventTime, Money};
 
@@ -61,7 +61,8 @@ impl View {
 
     /// Says the amounts at the rate at which another view of the order says its own.
     pub(super) fn take_rate(&mut self, other: Option<&Base>) {
-        self.base = other.and_then(|other| Base::of(self, other.currency, Hour::of(other.rate_at), other.rate));
+        self.base =
+            other.and_then(|other| Base::of(self, other.currency, Hour::of(other.rate_at), other.rate));
     }
 
     /// Says the amounts in `base` at the rate, or that it is missing.
@@ -101,6 +102,33 @@ impl Base {
     /// Another amount of the order in base.
     pub fn convert(&self, money: Money) -> Option<Money> {
         self.rate.convert(money, self.currency)
+    }
+}
+
+impl Figures {
+    /// The currency of its amounts.
+    pub fn currency(&self) -> Option<Currency> {
+        self.total.as_ref().or_else(|| self.refunds.values().next()).map(|money| money.currency)
+    }
+
+    /// The same order with its amounts in base; `None` where they are in it already, or the rate isn't known. Its lines
+    /// stay in the order's currency, so that a line is converted as a whole.
+    pub fn in_base(&self) -> Option<Self> {
+        let base = self.base.as_ref()?;
+        let own = self.currency()?;
+        let mut items = self.items.clone();
+        for line in &mut items {
+            line.price = line.price.filter(|price| price.currency == own);
+        }
+        Some(Self {
+            total: base.total,
+            discount_total: base.discount_total,
+            shipping_total: base.shipping_total,
+            tax_total: base.tax_total,
+            refunds: base.refunds.clone(),
+            items,
+            ..self.clone()
+        })
     }
 }
 

@@ -8,16 +8,16 @@ use commerce::event::{
     Person, Refund, Subscription,
 };
 use commerce::fact::RefundFact;
+use commerce::fx::{Hour, Rate};
 use commerce::letter::{Status, WHOLE};
 use commerce::members::Written;
-use commerce::fx::{Hour, Rate};
 use commerce::order::{Base, View};
 use commerce::person::{Identifier, Kind};
 use commerce::profile::{Contact, Reported};
 use commerce::signal::Automation;
 use commerce::{
-    Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Profile, ReceivedTime,
-    Signal, SignalName, Source, WorkspaceId,
+    Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Profile,
+    ReceivedTime, Signal, SignalName, Source, WorkspaceId,
 };
 
 fn text(text: &str) -> Option<String> {
