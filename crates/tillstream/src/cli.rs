@@ -8,8 +8,8 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, explain, features, home::Home, measure, openapi, serve, tail, topic, trigger,
-    up,
+    Output, Stop, bench, dlq, explain, features, fx, home::Home, measure, openapi, serve, tail, topic,
+    trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -79,6 +79,14 @@ enum Command {
         #[command(subcommand)]
         command: dlq::Command,
     },
+    /// Rates of exchange: fetches, publishes and lists them.
+    #[command(
+        after_help = "Examples:\n  tillstream fx put eurofxref-daily.xml\n  tillstream fx ls --currency EUR"
+    )]
+    Fx {
+        #[command(subcommand)]
+        command: fx::Command,
+    },
     /// Which tests show which capability, and how they ended.
     #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
     Features(features::Args),
@@ -143,7 +151,9 @@ pub enum Service {
     Aggregator,
     /// Reports and dashboard.
     Query,
-    /// All of them in one process.
+    /// Rates of exchange, every hour.
+    Fx,
+    /// All of them in one process, rates only where a provider is configured.
     All,
 }
 
@@ -159,6 +169,7 @@ impl Cli {
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
+            Command::Fx { command } => fx::run(&common.load(vec![])?, &command),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
             Command::Explain(args) => explain::run(&args),

@@ -8,6 +8,7 @@
 //! | [`serve`] | one service, or all, against an existing cluster |
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
+//! | [`fx`] | rates of exchange: fetched, published, listed |
 //! | [`trigger`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
 //! | [`openapi`] | the description of the HTTP API |
 //!
@@ -19,6 +20,7 @@ pub mod demo;
 pub mod dlq;
 pub mod explain;
 pub mod features;
+pub mod fx;
 pub mod home;
 pub mod measure;
 pub mod openapi;
