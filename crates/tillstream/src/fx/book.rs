@@ -174,7 +174,8 @@ mod tests {
     #[test]
     fn hours_in_which_nobody_looked_get_the_last_rate_known() {
         let mut book = Book::default();
-        published(&mut book, &book.clone().poll(&quotes(5, 5, "1.1"), Hour(5), &bases()).0);
+        let (pages, _) = book.poll(&quotes(5, 5, "1.1"), Hour(5), &bases());
+        published(&mut book, &pages);
         let (pages, _) = book.poll(&quotes(8, 8, "1.4"), Hour(8), &bases());
         let shown: Vec<_> =
             pages.iter().map(|p| (p.hour.0, p.rates[&currency("EUR")].to_string(), p.carried)).collect();
@@ -192,7 +193,8 @@ mod tests {
     #[test]
     fn after_a_long_silence_the_hours_between_stay_open() {
         let mut book = Book::default();
-        published(&mut book, &book.clone().poll(&quotes(5, 5, "1.1"), Hour(5), &bases()).0);
+        let (pages, _) = book.poll(&quotes(5, 5, "1.1"), Hour(5), &bases());
+        published(&mut book, &pages);
         let (pages, _) = book.poll(&quotes(1_000, 1_000, "1.4"), Hour(1_000), &bases());
         assert_eq!(pages.len(), 1);
     }

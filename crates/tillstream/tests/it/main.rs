@@ -10,6 +10,7 @@ mod bench;
 mod books;
 mod clients;
 mod convergence;
+mod fx;
 mod letters;
 mod product;
 mod running;

@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(hours[1], ("2026-01-30T00".to_owned(), "2026-01-30T23".to_owned()));
         let rates = quotes[1].table.into_base(Currency::USD);
         assert_eq!(rates[&currency("EUR")].to_string(), "1.184");
-        assert_eq!(rates[&currency("JPY")].to_string(), "0.00644915300397");
+        assert_eq!(rates[&currency("JPY")].to_string(), "0.00644915300398");
     }
 
     #[test]
