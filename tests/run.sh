@@ -90,9 +90,12 @@ tools() {
 
 shell_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x; }
 
-# Files that are made from the code and checked in (OpenAPI, AsyncAPI, the pages of configuration and metrics): each has
+# Files that are made from the code and checked in (OpenAPI, AsyncAPI, the taxonomy, the pages of configuration and metrics): each has
 # a command with --check here, which fails and says how to make it anew.
-generated() { "${CARGO_TARGET_DIR:-target}/debug/tillstream" openapi --check; }
+generated() {
+    "${CARGO_TARGET_DIR:-target}/debug/tillstream" openapi --check
+    "${CARGO_TARGET_DIR:-target}/debug/tillstream" taxonomy --check
+}
 
 # The binary that the build of the tests leaves: building it alone would unify features differently, and take minutes.
 configuration() {

@@ -344,9 +344,12 @@ pub(crate) fn forget(book: &mut Book<'_>, person: Actor, quiet: i64) -> Result<(
 
 /// Moves the clock, and looks at the carts whose time has come.
 pub(crate) fn pass(book: &mut Book<'_>, received_at: ReceivedTime, quiet: i64) -> Result<(), Failure> {
-    let key = book.key(&[b"T"]);
-    let clock = clock(book)?.max(received_at.0);
-    book.put(PEOPLE, &key, &clock)?;
+    let known = clock(book)?;
+    let clock = known.max(received_at.0);
+    if clock > known {
+        let key = book.key(&[b"T"]);
+        book.put(PEOPLE, &key, &clock)?;
+    }
     let run = book.key(&[b"D"]);
     for _ in 0..AT_ONCE {
         let Some((row, _)) = book.next(&run, None) else { break };

@@ -32,10 +32,10 @@ pub(crate) struct Aggregation {
 pub(crate) enum Of {
     /// What an order stands for as long as it has this view. Called with the view before the fact, which is taken back,
     /// and the view after it.
-    Order(for<'a> fn(&'a Figures, &Zone, &mut Deltas<'a>)),
+    Order(fn(&Figures, &Zone, &mut Deltas)),
     /// What a fact about a cart, a checkout, a product or a search adds.
     #[expect(dead_code, reason = "the funnel is summed from activities")]
-    Activity(for<'a> fn(&'a Fact<Figures>, &Zone, &mut Deltas<'a>)),
+    Activity(fn(&Fact<Figures>, &Zone, &mut Deltas)),
     /// What came before decides: its module keeps that, and the processor calls it.
     State,
 }
@@ -65,22 +65,15 @@ pub(crate) fn named(metric: &str) -> Option<&'static Aggregation> {
     ALL.iter().find(|aggregation| aggregation.metric == metric)
 }
 
-/// The order before and after a fact with its amounts in base, where they are known.
-pub(crate) type InBase = [Option<Figures>; 2];
-
-/// Both views of a fact in base. An order in the base currency has none.
-pub(crate) fn in_base(fact: &Fact<Figures>) -> InBase {
-    [&fact.before, &fact.after].map(|view| view.as_ref().and_then(Figures::in_base))
-}
-
 /// What a fact moves.
-pub(crate) fn deltas<'a>(fact: &'a Fact<Figures>, in_base: &'a InBase, zone: &Zone) -> Deltas<'a> {
-    let mut deltas = Deltas::new();
+pub(crate) fn add_up(fact: &Fact<Figures>, zone: &Zone, deltas: &mut Deltas) {
     let order = fact.before != fact.after;
     let activity = fact.activity.is_some() && counts(fact);
     if !order && !activity {
-        return deltas;
+        return;
     }
+    // An order in the base currency has none.
+    let in_base = [&fact.before, &fact.after].map(|view| view.as_ref().and_then(Figures::in_base));
     for aggregation in ALL {
         match aggregation.of {
             Of::Order(add) if order => {
@@ -88,25 +81,24 @@ pub(crate) fn deltas<'a>(fact: &'a Fact<Figures>, in_base: &'a InBase, zone: &Zo
                     // A test order is in no figure, whatever it says.
                     if let Some(view) = view.as_ref().filter(|view| !view.qa) {
                         deltas.turn_to(aggregation.metric, sign);
-                        add(view, zone, &mut deltas);
+                        add(view, zone, deltas);
                     }
                 }
                 for (view, own, sign) in [(&in_base[0], &fact.before, -1), (&in_base[1], &fact.after, 1)] {
                     let from = own.as_ref().and_then(Figures::currency);
                     if let (Some(view), Some(from)) = (view.as_ref().filter(|view| !view.qa), from) {
                         deltas.turn_to_base(aggregation.metric, sign, from);
-                        add(view, zone, &mut deltas);
+                        add(view, zone, deltas);
                     }
                 }
             }
             Of::Activity(add) if activity => {
                 deltas.turn_to(aggregation.metric, 1);
-                add(fact, zone, &mut deltas);
+                add(fact, zone, deltas);
             }
             Of::Order(_) | Of::Activity(_) | Of::State => {}
         }
     }
-    deltas
 }
 
 /// True for a fact without an order that counts: no test, not in the shadow of another source, not blocked (§6.0.4).

@@ -52,7 +52,7 @@ pub(crate) fn apply<'a>(
     fact: &'a Fact<Figures>,
     zone: &Zone,
     ctx: &mut Context<'_>,
-    deltas: &mut Deltas<'a>,
+    deltas: &mut Deltas,
 ) -> Result<(), Failure> {
     let (before, after) = (fact.before.as_ref().and_then(bought), fact.after.as_ref().and_then(bought));
     let same = |a: &Bought<'_>, b: &Bought<'_>| {
@@ -99,7 +99,7 @@ fn bought(view: &Figures) -> Option<Bought<'_>> {
     Some(Bought { person: view.person_id, order: &view.id, purchase })
 }
 
-fn say(purchase: &Purchase, buyer: &'static str, sign: i64, zone: &Zone, deltas: &mut Deltas<'_>) {
+fn say(purchase: &Purchase, buyer: &'static str, sign: i64, zone: &Zone, deltas: &mut Deltas) {
     let total = Money::new(purchase.minor, purchase.currency);
     deltas.turn_to(AGGREGATION.metric, sign);
     for (unit, minor) in Unit::amounts(total, purchase.in_base) {

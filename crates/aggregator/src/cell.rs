@@ -7,6 +7,7 @@ use commerce::time::{Day, Zone};
 use commerce::{Currency, EventTime, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
+use crate::pending::News;
 use crate::unit::Unit;
 
 /// As many figures as a cell may have.
@@ -57,18 +58,35 @@ impl Place<'_> {
 /// What one fact moves: cells and by how much. An aggregation adds to it, and never sees whether what it adds is what
 /// holds now or what is taken back.
 #[derive(Debug)]
-pub(crate) struct Deltas<'a> {
+pub(crate) struct Deltas {
     metric: &'static str,
     sign: i64,
     /// Set while what is added is in base: the currency that it was converted from.
     from: Option<Currency>,
-    cells: BTreeMap<Place<'a>, Sums>,
+    /// What the key of every cell starts with.
+    workspace: Vec<u8>,
+    /// The keys of the cells, one behind the other.
+    keys: Vec<u8>,
+    cells: Vec<Delta>,
+    /// A key that couldn't be written.
+    failed: Option<postcard::Error>,
 }
 
-impl<'a> Deltas<'a> {
+/// What moves one cell. Its key is a part of [`Deltas`]' keys.
+#[derive(Clone, Copy, Debug)]
+struct Delta {
+    start: usize,
+    end: usize,
+    day: Day,
+    sums: Sums,
+}
+
+impl Deltas {
     /// Nothing moves yet.
-    pub(crate) fn new() -> Self {
-        Self { metric: "", sign: 1, from: None, cells: BTreeMap::new() }
+    pub(crate) fn new(workspace: &WorkspaceId) -> Result<Self, postcard::Error> {
+        let workspace = postcard::to_extend(workspace, Vec::with_capacity(64))?;
+        let (keys, cells) = (Vec::with_capacity(1024), Vec::with_capacity(16));
+        Ok(Self { metric: "", sign: 1, from: None, workspace, keys, cells, failed: None })
     }
 
     /// Says to what the next additions belong: the metric, and whether they hold (1) or are taken back (-1).
@@ -82,29 +100,59 @@ impl<'a> Deltas<'a> {
     }
 
     /// Adds to a cell.
-    pub(crate) fn add<const N: usize>(
+    pub(crate) fn add<'a, const N: usize>(
         &mut self,
         day: Day,
         dimensions: impl IntoIterator<Item = Cow<'a, str>>,
         figures: [i64; N],
     ) {
         const { assert!(N <= WIDTH, "a cell has at most WIDTH figures") };
-        let mut dimensions: Vec<Cow<'a, str>> = dimensions.into_iter().map(cut_either).collect();
+        let start = self.keys.len();
+        self.keys.extend_from_slice(&self.workspace);
+        self.write(&(self.metric, day));
+        let mut dimensions = dimensions.into_iter();
         // The first dimension of what is cut by currency is the currency.
-        if let (Some(currency), Some(text)) = (self.from, dimensions.first_mut()) {
-            let base = Currency::parse(text).ok();
-            *text = Cow::Owned(Unit { currency, base }.to_string());
+        if let (Some(currency), Some(text)) = (self.from, self.from.and_then(|_| dimensions.next())) {
+            let base = Currency::parse(&text).ok();
+            self.write(&Unit { currency, base }.to_string());
         }
-        let place = Place { metric: Cow::Borrowed(self.metric), day, dimensions };
-        for (sum, figure) in self.cells.entry(place).or_default().iter_mut().zip(figures) {
-            // Amounts and counts from outside are bounded, so the few of one fact can't leave 64 bits.
-            *sum = sum.saturating_add(figure.saturating_mul(self.sign));
+        for text in dimensions {
+            self.write(cut(&text));
+        }
+        let mut sums = Sums::default();
+        for (sum, figure) in sums.iter_mut().zip(figures) {
+            *sum = figure.saturating_mul(self.sign);
+        }
+        self.cells.push(Delta { start, end: self.keys.len(), day, sums });
+    }
+
+    fn write<T: Serialize + ?Sized>(&mut self, part: &T) {
+        match postcard::to_extend(part, std::mem::take(&mut self.keys)) {
+            Ok(keys) => self.keys = keys,
+            Err(error) => self.failed = Some(error),
         }
     }
 
-    /// The cells that move; the others are left out.
-    pub(crate) fn moved(self) -> impl Iterator<Item = (Place<'a>, Sums)> {
-        self.cells.into_iter().filter(|(_, sums)| sums.iter().any(|sum| *sum != 0))
+    /// The cells that move, with their keys; those whose changes cancel out are left out.
+    pub(crate) fn moved(&mut self) -> Result<impl Iterator<Item = (&[u8], Day, Sums)>, postcard::Error> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let keys = &self.keys;
+        let key = |delta: &Delta| keys.get(delta.start..delta.end).unwrap_or_default();
+        self.cells.sort_by(|a, b| key(a).cmp(key(b)));
+        self.cells.dedup_by(|next, kept| {
+            let same = key(next) == key(kept);
+            if same {
+                // Amounts and counts from outside are bounded, so the few of one fact can't leave 64 bits.
+                for (sum, more) in kept.sums.iter_mut().zip(next.sums) {
+                    *sum = sum.saturating_add(more);
+                }
+            }
+            same
+        });
+        let moving = self.cells.iter().filter(|delta| delta.sums.iter().any(|sum| *sum != 0));
+        Ok(moving.map(move |delta| (key(delta), delta.day, delta.sums)))
     }
 }
 
@@ -115,16 +163,6 @@ pub(crate) fn cut(text: &str) -> &str {
         end -= 1;
     }
     &text[..end]
-}
-
-fn cut_either(text: Cow<'_, str>) -> Cow<'_, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
-        Cow::Owned(mut text) => {
-            text.truncate(cut(&text).len());
-            Cow::Owned(text)
-        }
-    }
 }
 
 /// The stored form; `values` are in the order of the metric's names.
@@ -141,23 +179,16 @@ pub(crate) struct Cell {
 pub(crate) struct Overflow;
 
 impl Cell {
-    /// Adds a change. `closed`: the window had ended before, so this is a correction.
-    pub(crate) fn add(
-        &mut self,
-        delta: &[i64],
-        closed: bool,
-        received_at: ReceivedTime,
-    ) -> Result<(), Overflow> {
-        if self.values.len() < delta.len() {
-            self.values.resize(delta.len(), 0);
+    /// Adds changes.
+    pub(crate) fn add(&mut self, sums: &[i64], news: News) -> Result<(), Overflow> {
+        if self.values.len() < sums.len() {
+            self.values.resize(sums.len(), 0);
         }
-        for (value, delta) in self.values.iter_mut().zip(delta) {
-            *value = value.checked_add(*delta).ok_or(Overflow)?;
+        for (value, sum) in self.values.iter_mut().zip(sums) {
+            *value = value.checked_add(*sum).ok_or(Overflow)?;
         }
-        if closed {
-            self.revision = self.revision.saturating_add(1);
-        }
-        self.as_of = self.as_of.max(received_at.0);
+        self.revision = self.revision.saturating_add(news.late);
+        self.as_of = self.as_of.max(news.as_of);
         Ok(())
     }
 
@@ -228,9 +259,10 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_two_letters() {
-        let mut deltas = Deltas::new();
+        let mut deltas = Deltas::new(&WorkspaceId::try_new("demo").unwrap()).unwrap();
         deltas.add(Day(1), ["x".into(), format!("x{}", "ü".repeat(200)).into()], [1]);
-        let (place, _) = deltas.moved().next().unwrap();
+        let (key, _, _) = deltas.moved().unwrap().next().unwrap();
+        let (_, place) = Place::read(key).unwrap();
         assert_eq!((place.dimensions[0].len(), place.dimensions[1].len()), (1, 199));
     }
 }

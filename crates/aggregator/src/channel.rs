@@ -9,7 +9,7 @@ pub(crate) const AGGREGATION: Aggregation = Aggregation {
     metric: "revenue_by_channel",
     cut: &["currency", "source", "utm_campaign", "utm_source", "utm_medium"],
     figures: &["revenue", "orders"],
-    of: Of::Order(|view, zone, deltas: &mut Deltas<'_>| {
+    of: Of::Order(|view, zone, deltas: &mut Deltas| {
         let word = |get: fn(&Campaign) -> &Option<String>| words(view.campaign.as_ref().map(get), "(none)");
         if let Some((at, total)) = view.purchase() {
             let channel = [word(|c| &c.campaign), word(|c| &c.source), word(|c| &c.medium)];

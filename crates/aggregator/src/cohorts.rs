@@ -55,7 +55,7 @@ pub(crate) fn purchase(
     (total, in_base): (Money, Option<Money>),
     sign: i64,
 ) -> Result<(), Failure> {
-    let month = first_day(book.zone.day_of(at));
+    let month = book.zone.day_of(at).first_of_month();
     let amounts = Unit::amounts(total, in_base).map(|(unit, minor)| (unit, minor.saturating_mul(sign)));
     let delta = Month { orders: sign, revenue: amounts.collect() };
     change(book, person, month, &delta)
@@ -142,11 +142,4 @@ fn months(book: &Book<'_>, person: Actor) -> Result<Vec<(Day, Month)>, Failure> 
         }
     }
     Ok(months)
-}
-
-/// The first day of the month of a day.
-fn first_day(day: Day) -> Day {
-    let text = day.to_string();
-    let first = text.rsplit_once('-').and_then(|(month, _)| Day::parse(&format!("{month}-01")));
-    first.unwrap_or(day)
 }

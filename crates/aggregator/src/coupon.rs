@@ -11,7 +11,7 @@ pub(crate) const AGGREGATION: Aggregation = Aggregation {
     metric: "revenue_by_coupon",
     cut: &["currency", "source", "coupon"],
     figures: &["revenue", "orders", "discount"],
-    of: Of::Order(|view, zone, deltas: &mut Deltas<'_>| {
+    of: Of::Order(|view, zone, deltas: &mut Deltas| {
         let Some((at, total)) = view.purchase() else { return };
         let codes: BTreeSet<String> =
             view.coupon_codes.iter().map(|code| code.trim().to_uppercase()).collect();

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use stream::Failure;
 
 use crate::cell::{cut, end_of};
+use crate::pending::News;
 use crate::people::{Actor, Kind};
-use crate::rows::{Book, PEOPLE, SETS, read, write};
+use crate::rows::{Book, PEOPLE, read, write};
 
 /// The steps of the funnel, in its order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -150,6 +151,18 @@ pub(crate) struct Chunk {
     as_of: i64,
 }
 
+/// An actor comes into a set, or leaves it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Presence {
+    /// The key of the chunk.
+    pub(crate) key: Vec<u8>,
+    /// The actor's place in there.
+    pub(crate) place: u16,
+    pub(crate) inside: bool,
+    /// The day had closed.
+    pub(crate) late: bool,
+}
+
 /// Gives (`by` 1) or takes back (`by` -1) a reason for an actor to be in a day's set.
 pub(crate) fn reason(book: &mut Book<'_>, actor: Actor, set: &Set, day: Day, by: i64) -> Result<(), Failure> {
     let key = row(book, actor, set, day)?;
@@ -166,20 +179,24 @@ pub(crate) fn reason(book: &mut Book<'_>, actor: Actor, set: &Set, day: Day, by:
     let (chunk, place) = Members::place(number(book, actor)?);
     let workspace = book.workspace().to_owned();
     let key = write(&ChunkPlace { workspace, set: set.clone(), day, chunk })?;
-    let mut stored: Chunk = book.get(SETS, &key)?.unwrap_or_default();
-    let mut members = Members::read(&stored.members.0)
-        .map_err(|e| Failure::Fatal(format!("a stored set can't be read: {e}")))?;
-    if after > 0 {
-        members.insert(place);
-    } else {
-        members.remove(place);
+    let late = book.is_closed(day);
+    book.presences.push(Presence { key, place, inside: after > 0, late });
+    Ok(())
+}
+
+impl Chunk {
+    /// Lets members come in and leave, in this order.
+    pub(crate) fn change(&mut self, places: &[(u16, bool)], news: News) -> Result<(), Failure> {
+        let mut members = Members::read(&self.members.0)
+            .map_err(|e| Failure::Fatal(format!("a stored set can't be read: {e}")))?;
+        for (place, inside) in places {
+            if *inside { members.insert(*place) } else { members.remove(*place) }
+        }
+        self.members = members.written();
+        self.revision = self.revision.saturating_add(news.late);
+        self.as_of = self.as_of.max(news.as_of);
+        Ok(())
     }
-    stored.members = members.written();
-    if book.is_closed(day) {
-        stored.revision = stored.revision.saturating_add(1);
-    }
-    stored.as_of = stored.as_of.max(book.received_at.0);
-    book.put(SETS, &key, &stored)
 }
 
 /// Every reason of an actor: set, day and how many.

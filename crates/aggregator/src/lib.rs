@@ -44,6 +44,7 @@ mod cohorts;
 mod coupon;
 mod funnel;
 mod kept;
+mod pending;
 mod people;
 mod place;
 mod processor;
@@ -56,7 +57,7 @@ mod unit;
 
 pub use processor::Aggregator;
 
-use service::stage::Plan;
+use service::stage::{Parts, Plan};
 use service::{Config, Metrics, Readiness, Shutdown};
 use stream::Table;
 use topics::Topic;
@@ -101,10 +102,14 @@ pub fn run(
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let grace = config.aggregator.grace.0;
-    let quiet = config.aggregator.abandoned_after.0;
     let settings = config.aggregator.stage();
     service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {
-        Ok(Box::new(Aggregator::new(parts, grace)?.abandoned_after(quiet)))
+        Ok(Box::new(processor(config, parts)?))
     })
+}
+
+/// The stage's logic as the service runs it.
+pub fn processor(config: &Config, parts: &Parts) -> anyhow::Result<Aggregator> {
+    let aggregator = Aggregator::new(parts, config.aggregator.grace.0)?;
+    Ok(aggregator.abandoned_after(config.aggregator.abandoned_after.0))
 }

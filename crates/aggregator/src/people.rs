@@ -223,6 +223,7 @@ pub(crate) fn apply(book: &mut Book<'_>, fact: &Fact<Figures>, quiet: i64) -> Re
         (EventName::CustomerMerged, Some(from), Some(to)) => {
             merge(book, Actor::person(from), Actor::person(to), quiet)?;
         }
+        (EventName::CustomerSeparated, Some(_), Some(to)) => separate(book, Actor::person(to))?,
         (EventName::CustomerDeleted, _, Some(person)) => forget(book, Actor::person(person), quiet)?,
         _ => {}
     }
@@ -361,6 +362,13 @@ fn merge(book: &mut Book<'_>, from: Actor, to: Actor, quiet: i64) -> Result<(), 
     let key = from.run(book, Kind::Forward);
     book.put(PEOPLE, &key, &to)?;
     abandonment::joined(book, to, quiet)
+}
+
+/// A person who had become another one is somebody again. Their orders follow by facts of their own; what was done
+/// otherwise up to now stays with whom it was counted for.
+fn separate(book: &mut Book<'_>, person: Actor) -> Result<(), Failure> {
+    let key = person.run(book, Kind::Forward);
+    book.remove(&key)
 }
 
 /// The credits of all orders of an actor, times `sign`.

@@ -40,7 +40,7 @@ pub(crate) const COUNTRY: Aggregation = Aggregation {
 
 const FIGURES: [&str; 2] = ["revenue", "orders"];
 
-fn add<'a>(view: &'a Figures, zone: &Zone, deltas: &mut Deltas<'a>, word: Option<&'a Option<String>>) {
+fn add<'a>(view: &'a Figures, zone: &Zone, deltas: &mut Deltas, word: Option<&'a Option<String>>) {
     if let Some((at, total)) = view.purchase() {
         let word: [Cow<'a, str>; 1] = [words(word, UNKNOWN)];
         deltas.add(zone.day_of(at), by(view, total, word), [total.minor, 1]);

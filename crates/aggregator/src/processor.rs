@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use commerce::letter::WHOLE;
 use commerce::order::Figures;
-use commerce::time::Zone;
-use commerce::{Fact, Outcome, ReceivedTime, WorkspaceId};
+use commerce::time::{Day, Zone};
+use commerce::{Fact, Metric, Outcome, ReceivedTime, WorkspaceId};
 use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
-use crate::aggregation::{self, deltas};
-use crate::cell::{Cell, Place, end_of};
+use crate::aggregation::add_up;
+use crate::cell::{Deltas, end_of};
 use crate::kept::{get, put, unreadable_key};
-use crate::rows::{Book, SETS};
-use crate::{CELL, CLOCK, LETTERS, METRICS, STAGE, buyer, funnel, people, title};
+use crate::pending::Pending;
+use crate::rows::Book;
+use crate::{CLOCK, LETTERS, METRICS, STAGE, buyer, people, title};
 
 /// The stored clock is behind the true one by at most this, so that not every fact has to store it.
 const CLOCK_STEP: i64 = 60 * commerce::time::SECOND;
@@ -70,6 +71,12 @@ impl Aggregator {
         }
     }
 
+    fn say(&mut self, metric: &Metric, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        self.value.clear();
+        self.metrics.encode(metric, &mut self.value).map_err(|e| encode_error(&e))?;
+        ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))
+    }
+
     /// The stream clock of a workspace, moved forward to `received_at`.
     fn clock(
         ctx: &mut Context<'_>,
@@ -97,54 +104,47 @@ impl Processor for Aggregator {
         Self::check_zone(ctx, &fact.workspace, zone)?;
         let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
         let closed_before = clock.saturating_sub(self.grace);
-        let in_base = aggregation::in_base(&fact);
-        let mut deltas = deltas(&fact, &in_base, zone);
+        let workspace = &fact.workspace;
+        let mut deltas = Deltas::new(workspace).map_err(|e| unreadable_key(&e))?;
+        add_up(&fact, zone, &mut deltas);
         if fact.before != fact.after {
             buyer::apply(&fact, zone, ctx, &mut deltas)?;
             title::apply(&fact, ctx)?;
         }
-        let mut book = Book::new(ctx, fact.workspace.as_str(), zone, fact.received_at, closed_before);
+        let mut book = Book::new(ctx, workspace.as_str(), zone, closed_before);
         people::apply(&mut book, &fact, self.quiet)?;
-        let people = std::mem::take(&mut book.moves).settle();
-        let people = people.into_iter().map(|(spot, sums)| (spot.place(), sums));
-        let sums = deltas.moved().map(|(place, sums)| (place, sums.to_vec()));
-        for (place, sums) in sums.chain(people) {
-            let figures = aggregation::named(&place.metric).map_or(0, |known| known.figures.len());
-            let key = place.key(&fact.workspace).map_err(|e| unreadable_key(&e))?;
-            let mut cell: Cell = get(ctx, CELL, &key)?.unwrap_or_default();
-            let closed = end_of(zone, place.day).0 <= closed_before;
-            let sums = sums.get(..figures.min(sums.len())).unwrap_or_default();
-            cell.add(sums, closed, fact.received_at).map_err(|e| {
-                Failure::Fatal(format!("{} {} {}: {e}", fact.workspace, place.metric, place.day))
-            })?;
-            put(ctx, CELL, &key, &cell)?;
+        let (moves, presences) = (std::mem::take(&mut book.moves), std::mem::take(&mut book.presences));
+        let mut people: Vec<(Vec<u8>, Day, Vec<i64>)> = Vec::new();
+        for (spot, sums) in moves.settle() {
+            let place = spot.place();
+            people.push((place.key(workspace).map_err(|e| unreadable_key(&e))?, place.day, sums));
+        }
+        let sums = deltas.moved().map_err(|e| unreadable_key(&e))?;
+        let late = |day| end_of(zone, day).0 <= closed_before;
+        // Nothing of the fact can fail any more.
+        let pending: &mut Pending = ctx.scratch();
+        for (key, day, sums) in sums {
+            pending.cell(key, &sums, late(day), fact.received_at);
+        }
+        for (key, day, sums) in people {
+            pending.cell(&key, &sums, late(day), fact.received_at);
+        }
+        for presence in presences {
+            pending.set(presence, fact.received_at);
         }
         ctx.count([Outcome::Published.as_str(), "", fact.source.as_str()]);
         Ok(())
     }
 
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
-        for key in ctx.changed(CELL) {
-            let Some(cell) = get::<Cell>(ctx, CELL, &key)? else { continue };
-            let (workspace, place) = Place::read(&key).map_err(|e| unreadable_key(&e))?;
-            let Some(known) = aggregation::named(&place.metric) else {
-                return Err(Failure::Fatal(format!(
-                    "there is no aggregation of the metric {}",
-                    place.metric
-                )));
-            };
-            let zone = self.zones.get(&workspace).cloned().unwrap_or_else(Zone::utc);
-            let metric = cell.metric(workspace, &place, known.cut, known.figures, &zone);
-            self.value.clear();
-            self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
-            ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))?;
+        let Pending { cells, sets } = std::mem::take(ctx.scratch());
+        for (key, moved) in cells {
+            let metric = moved.store(ctx, &key, &self.zones)?;
+            self.say(&metric, ctx)?;
         }
-        for key in ctx.changed(SETS) {
-            let Some(chunk) = get::<funnel::Chunk>(ctx, SETS, &key)? else { continue };
-            let metric = funnel::metric(&key, &chunk, &self.zones)?;
-            self.value.clear();
-            self.metrics.encode(&metric, &mut self.value).map_err(|e| encode_error(&e))?;
-            ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))?;
+        for (key, changed) in sets {
+            let metric = changed.store(ctx, &key, &self.zones)?;
+            self.say(&metric, ctx)?;
         }
         for (key, metric) in title::changed(ctx)? {
             self.value.clear();

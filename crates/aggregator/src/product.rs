@@ -15,7 +15,7 @@ pub(crate) const AGGREGATION: Aggregation = Aggregation {
     metric: "revenue_by_product",
     cut: &["currency", "source", "item_id"],
     figures: &["revenue", "quantity", "orders"],
-    of: Of::Order(|view, zone, deltas: &mut Deltas<'_>| {
+    of: Of::Order(|view, zone, deltas: &mut Deltas| {
         let Some((at, total)) = view.purchase() else { return };
         let mut products: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
         for line in &view.items {

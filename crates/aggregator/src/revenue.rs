@@ -25,7 +25,7 @@ pub(crate) const FIGURES: [&str; 8] =
     ["gross", "orders", "items", "discount", "shipping", "tax", "refund_amount", "refunds"];
 
 /// Adds what an order stands for, cut by the currency and `by`.
-pub(crate) fn add<'a>(view: &'a Figures, zone: &Zone, deltas: &mut Deltas<'a>, by: Option<&'a str>) {
+pub(crate) fn add<'a>(view: &'a Figures, zone: &Zone, deltas: &mut Deltas, by: Option<&'a str>) {
     let dimensions =
         |money: &'a Money| [Some(money.currency.as_str()), by].into_iter().flatten().map(Cow::Borrowed);
     if let (true, Some(at), Some(total)) = (view.counted, view.counted_at, &view.total) {

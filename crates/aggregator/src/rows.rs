@@ -5,14 +5,15 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use commerce::EventTime;
 use commerce::time::{Day, Zone};
-use commerce::{EventTime, ReceivedTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stream::{Failure, Table};
 
 use crate::aggregation::Aggregation;
 use crate::cell::{Place, end_of};
+use crate::funnel::Presence;
 
 /// Per workspace: actors with their lists, carts, and the clock. Ordered: a list is a run of keys, so that a long
 /// history isn't rewritten for each event.
@@ -103,25 +104,19 @@ pub(crate) struct Book<'a> {
     prefix: Vec<u8>,
     /// Cuts days and months.
     pub(crate) zone: &'a Zone,
-    /// When the fact came in.
-    pub(crate) received_at: ReceivedTime,
     /// Windows that end before this have closed.
     pub(crate) closed_before: i64,
     /// What moved.
     pub(crate) moves: Moves,
+    /// Who came into which set, or left it.
+    pub(crate) presences: Vec<Presence>,
 }
 
 impl<'a> Book<'a> {
     /// The rows of a workspace.
-    pub(crate) fn new(
-        rows: &'a mut dyn Rows,
-        workspace: &str,
-        zone: &'a Zone,
-        received_at: ReceivedTime,
-        closed_before: i64,
-    ) -> Self {
+    pub(crate) fn new(rows: &'a mut dyn Rows, workspace: &str, zone: &'a Zone, closed_before: i64) -> Self {
         let prefix = [workspace.as_bytes(), &[0]].concat();
-        Self { rows, prefix, zone, received_at, closed_before, moves: Moves::default() }
+        Self { rows, prefix, zone, closed_before, moves: Moves::default(), presences: Vec::new() }
     }
 
     /// True when a correction of the day is one after its end.

@@ -1,7 +1,10 @@
-//! Audiences: the people whom a rule over their orders picks out (contracts R12.4, records.md §7.3).
+//! Audiences: the people whom a rule picks out, over their orders (contracts R12.4, records.md §7.3) or, where a workspace
+//! says so, over their attributes ([`rule`]).
 //!
 //! Membership is a function of a person's counted orders and the clock of the stream, so it comes out the same in
 //! whatever order they arrive. It says until when it holds if nothing else happens: whoever keeps it asks again then.
+
+pub mod rule;
 
 use std::collections::BTreeSet;
 
@@ -37,9 +40,17 @@ pub struct Membership {
     pub audiences: BTreeSet<Audience>,
     /// When the passage of time may change that; `None`: never.
     pub until: Option<EventTime>,
+    /// Those of the workspace that they are in, by name.
+    pub own: BTreeSet<String>,
 }
 
 impl Membership {
+    /// The names of all of them.
+    pub fn names(&self) -> Vec<String> {
+        let built_in = self.audiences.iter().map(|audience| audience.as_str().to_owned());
+        built_in.chain(self.own.iter().cloned()).collect()
+    }
+
     /// The audiences of a person with these counted orders at an instant.
     pub fn of(shares: &[Share], base: Currency, now: EventTime) -> Self {
         let mut membership = Self::default();
@@ -76,9 +87,12 @@ impl Membership {
     }
 
     /// Which audiences were entered and which left since: what the signals of R12.4 are made of.
-    pub fn since<'a>(&'a self, before: &'a Self) -> (Vec<Audience>, Vec<Audience>) {
-        let entered = self.audiences.difference(&before.audiences).copied().collect();
-        (entered, before.audiences.difference(&self.audiences).copied().collect())
+    pub fn since(&self, before: &Self) -> (Vec<String>, Vec<String>) {
+        let (now, then) = (self.names(), before.names());
+        let without = |these: &[String], those: &[String]| {
+            these.iter().filter(|name| !those.contains(name)).cloned().collect()
+        };
+        (without(&now, &then), without(&then, &now))
     }
 }
 
@@ -153,9 +167,10 @@ mod tests {
     fn the_difference_says_what_was_entered_and_what_left() {
         let of = |audiences: &[Audience]| Membership {
             audiences: audiences.iter().copied().collect(),
+            own: BTreeSet::from(["gold".to_owned()]),
             until: None,
         };
         let (entered, left) = of(&[Lapsed90d]).since(&of(&[Frequent90d]));
-        assert_eq!((entered, left), (vec![Lapsed90d], vec![Frequent90d]));
+        assert_eq!((entered, left), (vec!["lapsed_90d".to_owned()], vec!["frequent_90d".to_owned()]));
     }
 }

@@ -9,6 +9,9 @@ use crate::event::{Activity, Event, Fraud, Item, Origin, Payload, Payment, SCHEM
 use crate::order::{Step, View};
 use crate::{EventName, EventTime, Mark, Money, PersonId, ReceivedTime, Source, WorkspaceId};
 
+/// Flag of an order fact: whose order it was has been erased.
+pub const PERSON_ERASED: &str = "person_erased";
+
 /// One fact. The chain of an order's facts is gapless: each `before` is the `after` of the one before it.
 ///
 /// `V` is the view, or what stands for it where it is written in some other form.
@@ -72,7 +75,7 @@ pub struct Fact<V = View> {
     /// The verdict of the fraud rules, where one matched.
     pub fraud: Option<Fraud>,
     /// Of `customer.merged`: the id under which the person was known before. What was said of it is said of `person_id`
-    /// now.
+    /// now. Of `customer.separated`: the person whose handles they were until now, who stays somebody else.
     pub from_person_id: Option<PersonId>,
 }
 

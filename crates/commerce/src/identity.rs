@@ -71,7 +71,8 @@ impl Component {
         }
         let turned = b < a;
         let key = if turned { (b.clone(), a.clone()) } else { (a.clone(), b.clone()) };
-        if self.links.len() >= MOST_LINKS && !self.links.contains_key(&key) {
+        // What somebody has said on purpose is kept all the same.
+        if said == Said::Together && self.links.len() >= MOST_LINKS && !self.links.contains_key(&key) {
             return false;
         }
         let link = self.links.entry(key).or_default();
@@ -113,6 +114,12 @@ impl Component {
     /// All handles.
     pub fn handles(&self) -> impl Iterator<Item = &Identifier> {
         self.handles.iter()
+    }
+
+    /// The smallest stamp of a delivery that named both.
+    pub fn seen(&self, a: &Identifier, b: &Identifier) -> Option<Stamp> {
+        let key = if b < a { (b.clone(), a.clone()) } else { (a.clone(), b.clone()) };
+        self.links.get(&key).and_then(|link| link.seen)
     }
 
     /// The people.

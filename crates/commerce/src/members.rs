@@ -67,7 +67,14 @@ impl Members {
 
     /// The members, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u16> {
-        (0..CHUNK as u16).filter(|place| self.0[usize::from(place / 64)] >> (place % 64) & 1 == 1)
+        (0_u16..).step_by(64).zip(self.0).flat_map(|(first, mut word)| {
+            std::iter::from_fn(move || {
+                // At most 63 while there is a bit, and 64 when there is none.
+                let bit = word.trailing_zeros() as u16;
+                word &= word.checked_sub(1)?;
+                Some(first + bit)
+            })
+        })
     }
 
     /// The written form.

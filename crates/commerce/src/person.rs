@@ -43,6 +43,11 @@ impl Kind {
         }
     }
 
+    /// True where an id is unique within one shop or system alone.
+    pub const fn has_spaces(self) -> bool {
+        matches!(self, Self::ShopifyCustomer | Self::BackendCustomer)
+    }
+
     /// Reads the word.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
@@ -75,6 +80,32 @@ impl Identifier {
     pub fn plain(kind: Kind, value: impl Into<String>) -> Self {
         Self { kind, space: String::new(), value: value.into() }
     }
+
+    /// Reads `user:5` and, where the kind has id spaces, `shopify_customer:acme.myshopify.com/7`. An e-mail is
+    /// normalised.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, rest) = text.trim().split_once(':')?;
+        let kind = Kind::parse(kind.trim())?;
+        let (space, value) = match kind {
+            kind if kind.has_spaces() => rest.split_once('/')?,
+            _ => ("", rest),
+        };
+        let (space, value) = (space.trim().to_owned(), value.trim());
+        let value = if kind == Kind::Email { email(value)? } else { value.to_owned() };
+        let fine = !value.is_empty() && (space.is_empty() == !kind.has_spaces());
+        fine.then_some(Self { kind, space, value })
+    }
+}
+
+impl fmt::Display for Identifier {
+    /// As [`Identifier::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, space, value } = self;
+        match space.as_str() {
+            "" => write!(f, "{}:{value}", kind.as_str()),
+            space => write!(f, "{}:{space}/{value}", kind.as_str()),
+        }
+    }
 }
 
 /// The published id of a person: a keyed hash of the identifier that stands for them, so that topics and addresses
@@ -83,6 +114,9 @@ impl Identifier {
 pub struct PersonId(pub u128);
 
 impl PersonId {
+    /// The secret where none is configured: fine for development.
+    pub const DEVELOPMENT_KEY: &'static str = "development";
+
     /// Derives the id of `identifier` in a workspace. `key` is the deployment's secret.
     pub fn derive(key: &str, workspace: &WorkspaceId, identifier: &Identifier) -> Self {
         let mark = Mark::of(&[
@@ -177,6 +211,21 @@ mod tests {
             assert_eq!(email(text), None, "{text}");
         }
         assert_eq!(email(&format!("{}@b.c", "a".repeat(251))), None);
+    }
+
+    #[test]
+    fn a_handle_reads_back_from_its_text() {
+        for text in
+            ["user:5", "email:jane@example.com", "shopify_customer:acme.myshopify.com/7", "cart:a:b/c"]
+        {
+            assert_eq!(Identifier::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Identifier::parse("email: Jane@Example.com").unwrap().value, "jane@example.com");
+        for text in
+            ["", "user:", "jane@example.com", "email:jane", "shopify_customer:7", "shopify_customer:/7"]
+        {
+            assert_eq!(Identifier::parse(text), None, "{text}");
+        }
     }
 
     #[test]

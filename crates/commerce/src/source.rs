@@ -22,11 +22,13 @@ pub enum Source {
     Records,
     /// Stripe webhooks.
     Stripe,
+    /// Whoever runs the product: who is whom.
+    Operator,
 }
 
 impl Source {
     /// All of them, in the default precedence.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Shopify,
         Self::Lifesight,
         Self::Sequenzy,
@@ -34,6 +36,7 @@ impl Source {
         Self::Analytics,
         Self::Records,
         Self::Stripe,
+        Self::Operator,
     ];
 
     /// The key used in topics, labels and configuration.
@@ -46,6 +49,7 @@ impl Source {
             Self::Analytics => "analytics",
             Self::Records => "records",
             Self::Stripe => "stripe",
+            Self::Operator => "operator",
         }
     }
 

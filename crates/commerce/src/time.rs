@@ -174,6 +174,13 @@ impl Day {
         let date: Date = text.parse().ok()?;
         i32::try_from(epoch_days(date)).ok().map(Self)
     }
+
+    /// The first day of its month.
+    pub fn first_of_month(self) -> Self {
+        let date = Date::constant(1970, 1, 1).checked_add(jiff::Span::new().days(self.0));
+        let into_month = date.map_or(0, |date| i32::from(date.day()) - 1);
+        Self(self.0.saturating_sub(into_month))
+    }
 }
 
 impl fmt::Display for Day {
@@ -239,6 +246,15 @@ impl Zone {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_month_begins_on_its_first_day() {
+        for (day, first) in
+            [("2024-02-29", "2024-02-01"), ("1969-12-31", "1969-12-01"), ("2026-03-01", "2026-03-01")]
+        {
+            assert_eq!(super::Day::parse(day).unwrap().first_of_month(), super::Day::parse(first).unwrap());
+        }
+    }
+
     use super::*;
     use proptest::prelude::*;
 

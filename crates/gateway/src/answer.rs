@@ -6,12 +6,15 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER,
 };
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use sources::Reply;
 
 use crate::trace::{CORRELATION, Correlation};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+
+/// This copy has answered the same key before (records.md §6.2).
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// A source's reply as a response.
 pub(crate) fn of(reply: Reply, correlation: &Correlation) -> Response {
@@ -26,6 +29,9 @@ pub(crate) fn of(reply: Reply, correlation: &Correlation) -> Response {
     }
     if let Some(seconds) = reply.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if reply.replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     if let Some(allow) = reply.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
@@ -60,4 +66,17 @@ pub(crate) fn preflight(correlation: &Correlation) -> Response {
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     share(&mut response);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repetition_that_is_known_is_marked_as_one() {
+        let reply = |replayed| Reply { replayed, ..Reply::new(200, "{}") };
+        let marked = |replayed| of(reply(replayed), &Correlation::new()).headers().get(REPLAYED).cloned();
+        assert_eq!(marked(true), Some(HeaderValue::from_static("true")));
+        assert_eq!(marked(false), None);
+    }
 }

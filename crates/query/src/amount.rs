@@ -1,5 +1,9 @@
 //! Amounts, averages and percentages as JSON numbers, printed from integers.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use commerce::Currency;
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -38,6 +42,18 @@ impl Serialize for Percent {
     }
 }
 
+/// Digits after the point of every currency that hasn't two, for pages that are given minor units.
+pub fn digits() -> &'static BTreeMap<Currency, u32> {
+    static DIGITS: OnceLock<BTreeMap<Currency, u32>> = OnceLock::new();
+    DIGITS.get_or_init(|| {
+        let letters = || 'A'..='Z';
+        let codes = letters().flat_map(|a| letters().map(move |b| (a, b)));
+        let codes = codes.flat_map(|(a, b)| letters().map(move |c| String::from_iter([a, b, c])));
+        let known = codes.filter_map(|code| Currency::parse(&code).ok());
+        known.map(|currency| (currency, currency.exponent())).filter(|(_, digits)| *digits != 2).collect()
+    })
+}
+
 /// `n / d` to the nearest integer, half away from zero; 0 for a divisor of 0.
 pub fn divide(n: i128, d: i128) -> i128 {
     if d == 0 {
@@ -71,6 +87,12 @@ fn number<S: Serializer>(value: i128, digits: u32, serializer: S) -> Result<S::O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn currencies_without_two_digits_are_named_with_theirs() {
+        let of = |code: &str| digits().get(&Currency::parse(code).unwrap()).copied();
+        assert_eq!((of("JPY"), of("KWD"), of("CLF"), of("USD")), (Some(0), Some(3), Some(4), None));
+    }
     use proptest::prelude::*;
 
     fn json(value: impl Serialize) -> String {

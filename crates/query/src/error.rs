@@ -3,9 +3,9 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
 
-use crate::range;
 use crate::reports::{attribution, cohorts, top_products};
 use crate::tenants::Refused;
+use crate::{history, range};
 
 /// Why a request isn't answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum Error {
     /// §6.4
     #[error("Invalid limit")]
     InvalidLimit,
+    /// `before` is neither an instant nor the `next_before` of an answer.
+    #[error("Invalid before")]
+    InvalidBefore,
     /// §6.11
     #[error("Invalid attribution model")]
     InvalidModel,
@@ -76,6 +79,7 @@ impl Error {
             | Self::InvalidCurrency
             | Self::InvalidSource
             | Self::InvalidLimit
+            | Self::InvalidBefore
             | Self::InvalidModel
             | Self::InvalidWindow
             | Self::InvalidMonths
@@ -145,6 +149,13 @@ impl From<cohorts::Invalid> for Error {
 impl From<top_products::InvalidLimit> for Error {
     fn from(_: top_products::InvalidLimit) -> Self {
         Self::InvalidLimit
+    }
+}
+
+impl From<history::Error> for Error {
+    fn from(error: history::Error) -> Self {
+        tracing::error!(error = crate::reading::chain(&error), "histories can't be read");
+        Self::Internal
     }
 }
 

@@ -1,5 +1,8 @@
 //! Routes, keys, parameters.
 
+mod inspection;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,14 +22,17 @@ use tokio::sync::Semaphore;
 
 use crate::error::Error;
 use crate::page::{self, unless_known};
+use crate::pipeline::services::Services;
 use crate::range::{Asked, Range};
 use crate::reports::{
     Question, Report, attribution, cohorts, outcomes, summary, top_products, usage, user_journey,
 };
 use crate::snapshot::{Published, Reading, Workspace};
 use crate::tenants::{Tenant, Tenants};
-use crate::{csv, live, orders, people};
+use crate::{amount, csv, live, orders, people};
 
+/// The secret key of `sources`' development workspace.
+const DEVELOPMENT_KEY: &str = "sk_dev_demo";
 /// How many dashboards may be watched at once.
 const STREAMS: usize = 256;
 
@@ -59,6 +65,8 @@ pub struct App {
     pub(crate) metrics: Metrics,
     /// Bounds the live streams.
     pub(crate) streams: Arc<Semaphore>,
+    /// Whose counters the pipeline's view shows.
+    services: Option<Services>,
 }
 
 impl App {
@@ -79,7 +87,14 @@ impl App {
             shutdown,
             metrics,
             streams: Arc::new(Semaphore::new(STREAMS)),
+            services: None,
         }
+    }
+
+    /// The same, with a view of the pipeline.
+    #[must_use]
+    pub fn watching(self, services: Services) -> Self {
+        Self { services: Some(services), ..self }
     }
 }
 
@@ -102,13 +117,16 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/metrics/summary", get(summary_report))
         .route("/v1/dead-letters/summary", get(dead_letters))
         .route("/v1/people/{id}", get(person))
+        .route("/v1/people/{id}/events", get(inspection::events))
         .route("/v1/orders/{id}", get(order))
+        .route("/v1/orders/{id}/history", get(inspection::versions))
+        .route("/v1/payments", get(inspection::payments))
         .route("/", get(|headers: HeaderMap| async move { page::INDEX.answer(&headers) }))
-        .route("/assets/app.js", get(|headers: HeaderMap| async move { page::SCRIPT.answer(&headers) }))
-        .route("/assets/style.css", get(|headers: HeaderMap| async move { page::STYLE.answer(&headers) }))
-        .route("/assets/icon.svg", get(|headers: HeaderMap| async move { page::ICON.answer(&headers) }))
+        .route("/assets/{name}", get(asset))
         .route("/dashboard/access", get(access))
         .route("/dashboard/stream", get(stream))
+        .route("/dashboard/pipeline", get(pipeline))
+        .route("/dashboard/reports/{report}", get(dashboard_report))
         .merge(service::docs::router())
         .fallback(|| async { Error::NotFound })
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
@@ -149,14 +167,35 @@ async fn report(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let tenant = app.tenants.authenticate(&headers)?;
-    let report = Report::parse(&name).ok_or(Error::NotFound)?;
+    report_of(&app, tenant, &name, &parameters?.0, &headers)
+}
+
+/// The same report for whoever may see the dashboard.
+async fn dashboard_report(
+    State(app): Shared,
+    Path(name): Path<String>,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     let parameters = parameters?.0;
-    let view = View::read(&parameters, tenant, (app.now)())?;
+    let tenant = watched(&app, &parameters, &headers)?;
+    report_of(&app, tenant, &name, &parameters, &headers)
+}
+
+fn report_of(
+    app: &App,
+    tenant: &Tenant,
+    name: &str,
+    parameters: &[(String, String)],
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
+    let report = Report::parse(name).ok_or(Error::NotFound)?;
+    let view = View::read(parameters, tenant, (app.now)())?;
     let limit = match report {
-        Report::TopProducts => top_products::limit(value(&parameters, "limit"))?,
+        Report::TopProducts => top_products::limit(value(parameters, "limit"))?,
         _ => 0,
     };
-    let asked = |name| value(&parameters, name);
+    let asked = |name| value(parameters, name);
     let attribution = match report {
         Report::Attribution => attribution::Asked::read(asked("model"), asked("window"))?,
         _ => attribution::Asked::default(),
@@ -173,7 +212,7 @@ async fn report(
         return Err(Error::Unsupported("ordered"));
     }
     let snapshot = app.published.snapshot();
-    loaded(&app)?;
+    loaded(app)?;
     let workspace = snapshot.workspace(tenant.id.as_str());
     let question = Question {
         cells: workspace.map(|workspace| &workspace.cells),
@@ -186,9 +225,9 @@ async fn report(
         cohorts,
     };
     let body = report.json(&question)?;
-    if wants_csv(&headers) {
+    if wants_csv(headers) {
         let mut response =
-            tagged(&headers, report.table().of(&body)?, "text/csv; charset=utf-8; header=present");
+            tagged(headers, report.table().of(&body)?, "text/csv; charset=utf-8; header=present");
         // What a table has no place for.
         for (name, member) in [
             ("x-currency", "currency"),
@@ -204,7 +243,7 @@ async fn report(
         }
         return Ok(response);
     }
-    Ok(json(&headers, body))
+    Ok(json(headers, body))
 }
 
 async fn journey(State(app): Shared, parameters: Parameters, headers: HeaderMap) -> Result<Response, Error> {
@@ -285,6 +324,11 @@ struct AccessAnswer<'a> {
     key: bool,
     /// Empty where a key is asked: names of tenants are not for strangers.
     workspaces: Vec<&'a str>,
+    /// The key of the development workspace, which is printed in the documentation; on a machine of its own alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    development_key: Option<&'static str>,
+    /// Digits after the point of the currencies that haven't two.
+    digits: &'static BTreeMap<Currency, u32>,
 }
 
 async fn access(State(app): Shared, headers: HeaderMap) -> Result<Response, Error> {
@@ -293,22 +337,45 @@ async fn access(State(app): Shared, headers: HeaderMap) -> Result<Response, Erro
         own_name(&app, &headers)?;
     }
     let workspaces = app.tenants.all().iter().filter(|_| open).map(|tenant| tenant.id.as_str()).collect();
-    answer(&headers, &AccessAnswer { key: !open, workspaces })
+    let development_key = (app.access == Access::Open { loopback: true })
+        .then_some(DEVELOPMENT_KEY)
+        .filter(|key| app.tenants.of_secret(key).is_some());
+    answer(&headers, &AccessAnswer { key: !open, workspaces, development_key, digits: amount::digits() })
+}
+
+/// A file of the page.
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Error> {
+    page::File::named(&name).map(|file| file.answer(&headers)).ok_or(Error::NotFound)
+}
+
+async fn pipeline(State(app): Shared, parameters: Parameters, headers: HeaderMap) -> Result<Response, Error> {
+    watched(&app, &parameters?.0, &headers)?;
+    let services = app.services.as_ref().ok_or(Error::NotFound)?;
+    answer(&headers, &*services.ask(app.now).await)
+}
+
+/// The workspace that is looked at, by whoever may see the dashboard.
+fn watched<'a>(
+    app: &'a App,
+    parameters: &[(String, String)],
+    headers: &HeaderMap,
+) -> Result<&'a Arc<Tenant>, Error> {
+    match app.access {
+        Access::Key => Ok(app.tenants.authenticate(headers)?),
+        Access::Open { .. } => {
+            own_name(app, headers)?;
+            match value(parameters, "workspace") {
+                Some(id) => app.tenants.get(id),
+                None => app.tenants.all().first(),
+            }
+            .ok_or(Error::NotFound)
+        }
+    }
 }
 
 async fn stream(State(app): Shared, parameters: Parameters, headers: HeaderMap) -> Result<Response, Error> {
     let parameters = parameters?.0;
-    let tenant = match app.access {
-        Access::Key => app.tenants.authenticate(&headers)?,
-        Access::Open { .. } => {
-            own_name(&app, &headers)?;
-            match value(&parameters, "workspace") {
-                Some(id) => app.tenants.get(id),
-                None => app.tenants.all().first(),
-            }
-            .ok_or(Error::NotFound)?
-        }
-    };
+    let tenant = watched(&app, &parameters, &headers)?;
     let asked = live::Asked::read(parameters, tenant, (app.now)())?;
     let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| Error::TooManyStreams)?;
     Ok(live::answer(Arc::clone(&app), Arc::clone(tenant), asked, permit))

@@ -81,6 +81,7 @@ impl Journeys {
         let who = |person: PersonId| self.now(key(workspace, person));
         match (fact.event, fact.from_person_id, fact.person_id) {
             (EventName::CustomerMerged, Some(from), Some(to)) => self.join(who(from), who(to)),
+            (EventName::CustomerSeparated, Some(_), Some(to)) => self.separate(key(workspace, to)),
             (EventName::CustomerDeleted, _, Some(person)) => drop(self.with(who(person), std::mem::take)),
             _ => {}
         }
@@ -172,6 +173,11 @@ impl Journeys {
             }
         });
         self.forwards.write().unwrap_or_else(PoisonError::into_inner).insert(from, to);
+    }
+
+    /// A person who had become another one is somebody again; what they did until now stays where it is shown.
+    fn separate(&self, person: u128) {
+        self.forwards.write().unwrap_or_else(PoisonError::into_inner).remove(&person);
     }
 
     fn now(&self, person: u128) -> u128 {

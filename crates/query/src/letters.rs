@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use commerce::letter::Status;
 use commerce::time::{Day, Zone};
-use commerce::{DeadLetter, EventTime};
+use commerce::{DeadLetter, EventTime, Reason};
 use serde::Serialize;
 
 /// How many letters are shown one by one.
@@ -76,6 +76,10 @@ pub struct Count {
     pub kind: Kind,
     /// How many.
     pub count: u64,
+    /// What the reason means and what to do; `null` for one of a newer version.
+    pub explanation: Option<&'static str>,
+    /// False where redriving can't help, whatever is mended.
+    pub redrivable: bool,
 }
 
 /// Answer of `GET /v1/dead-letters/summary`.
@@ -142,6 +146,8 @@ impl Letters {
             .map(|(kind, days)| Count {
                 kind: kind.clone(),
                 count: days.range(oldest..).map(|(_, n)| *n).sum(),
+                explanation: Reason::parse(&kind.reason).map(|reason| reason.explanation().trim_start()),
+                redrivable: !Reason::parse(&kind.reason).is_some_and(Reason::is_final),
             })
             .filter(|count| count.count > 0)
             .collect();

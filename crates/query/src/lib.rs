@@ -5,6 +5,7 @@
 //! | `commerce.metrics.v1` | [`cells`]: the maintained figures, one immutable snapshot at a time |
 //! | `commerce.dead-letters.v1` | [`letters`]: counts by reason, and the newest few without their bodies |
 //! | `commerce.facts.v1` | [`journey`]: the last 1000 events of each person |
+//! | `commerce.events.v1`, `commerce.facts.v1` | [`history`]: the versions of each order, the events of each person, payments, on disk |
 //! | `commerce.profiles.v1`, `commerce.orders.v1` | [`store`]: one compact record per person and order, by every id |
 //!
 //! | out | |
@@ -12,7 +13,8 @@
 //! | `GET /v1/api/analytics/ecommerce/{report}` | [`reports`]: `overview`, `revenue-timeseries`, `top-products`, `revenue-by-…`, `funnel`, `cart-abandonment`, `attribution`, `cohorts`, `user-journey`; [`csv`] for `Accept: text/csv` |
 //! | `GET /v1/metrics/outcomes`, `GET /v1/metrics/summary`, `GET /v1/dead-letters/summary` | what the dashboard shows |
 //! | `GET /v1/people/{id}`, `GET /v1/orders/{id}` | by any id or alias, e-mail, phone, person id |
-//! | `GET /`, `/assets/*`, `/dashboard/*` | the [`page`] and its [`live`] stream |
+//! | `GET /v1/people/{id}/events`, `GET /v1/orders/{id}/history`, `GET /v1/payments` | [`history`] |
+//! | `GET /`, `/assets/*`, `/dashboard/*` | the [`page`], its [`live`] stream, its reports, its view of the [`pipeline`] |
 //!
 //! **What an answer promises.** A report is computed from one snapshot, so its figures belong together. `as_of` is the
 //! newest arrival that is contained; `corrected` says that a day of the range changed after it had closed. Amounts are
@@ -31,6 +33,7 @@ pub mod amount;
 pub mod cells;
 pub mod csv;
 pub mod error;
+pub mod history;
 pub mod http;
 pub mod journey;
 pub mod letters;
@@ -39,6 +42,7 @@ pub mod operations;
 pub mod orders;
 pub mod page;
 pub mod people;
+pub mod pipeline;
 pub mod range;
 mod reading;
 pub mod reports;

@@ -17,6 +17,8 @@ const CURRENCY: Parameter =
     Parameter::query("currency", "Asks for the figures in this currency by itself, in ISO 4217.", "EUR");
 const RANGE: &[Parameter] = &[DAYS, START, END, CURRENCY];
 const SOURCE: Parameter = Parameter::query("source", "Only what came from this source.", "shopify");
+const WORKSPACE: Parameter =
+    Parameter::query("workspace", "Which, where the dashboard is open; the first unless given.", "demo");
 const LIMIT: Parameter = Parameter::query("limit", "How many are listed, at most 100; 20 unless given.", "5");
 const OF_REPORT: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE];
 const MODEL: Parameter =
@@ -30,6 +32,13 @@ const MONTHS: Parameter =
     Parameter::query("months", "The last so many months, 1 to 24; 6 unless given.", "12");
 const USER: Parameter =
     Parameter::query("user_id", "Any identifier of the person.", "june@example.com").required();
+const ROWS: Parameter =
+    Parameter::query("limit", "How many are listed, at most 1000; 50 unless given.", "100");
+const BEFORE: Parameter = Parameter::query(
+    "before",
+    "Only what arrived before this instant (RFC 3339), or what comes after an answer: its `next_before`.",
+    "2026-03-15T12:00:00Z",
+);
 const ATTRIBUTED: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, MODEL, WINDOW];
 const OF_COHORTS: &[Parameter] = &[MONTHS, START, END, CURRENCY];
 const OF_PERSON: &[Parameter] = &[USER, DAYS, START, END];
@@ -49,6 +58,7 @@ const LOADING: Answer = Answer::again(
     r#"{"error":"Figures are being loaded"}"#,
 );
 const UNKNOWN: Answer = Answer::new(404, "The workspace has none of this id.", r#"{"error":"Not found"}"#);
+const NO_WORKSPACE: Answer = Answer::new(404, "There is no such workspace.", r#"{"error":"Not found"}"#);
 const BAD_RANGE: Answer = Answer::new(
     400,
     "The days are no range, end before they start, or are too many.",
@@ -76,6 +86,11 @@ const BAD_WINDOW: Answer =
     Answer::new(400, "`window` is none of the five.", r#"{"error":"Invalid attribution window"}"#);
 const BAD_MONTHS: Answer = Answer::new(400, "`months` isn't 1 to 24.", r#"{"error":"Invalid months"}"#);
 const NO_USER: Answer = Answer::new(400, "`user_id` is missing.", r#"{"error":"user_id is required"}"#);
+const BAD_BEFORE: Answer = Answer::new(
+    400,
+    "`before` is neither an instant nor the `next_before` of an answer.",
+    r#"{"error":"Invalid before"}"#,
+);
 const UNCHANGED: Answer = Answer::new(304, "It is what `If-None-Match` names.", "");
 
 /// An answer, kept in a file that is named by the operation's id.
@@ -300,6 +315,77 @@ pub const OPERATIONS: &[Operation] = &[
         ..BASE
     },
     Operation {
+        id: "personEvents",
+        path: "/v1/people/{id}/events",
+        summary: "What was said of one person, newest arrival first",
+        description: "Every event once, under its canonical name, with flags, times and the person that it attached to: \
+                      nothing is left out, not tests, backfills or what another source owns. What a person did under a \
+                      former id is theirs. An erasure removes all of it. `next_before` is null at the end of the list.",
+        parameters: &[
+            Parameter::path(
+                "id",
+                "Any identifier: a person id, also a former one, a user id, an e-mail address, a device.",
+                "jane+1@example.com",
+            ),
+            ROWS,
+            BEFORE,
+        ],
+        answers: &[
+            shown!("personEvents.json", "The events."),
+            UNCHANGED,
+            BAD_LIMIT,
+            BAD_BEFORE,
+            BAD_QUERY,
+            DENIED,
+            PUBLISHABLE,
+            UNKNOWN,
+            LOADING,
+        ],
+        ..BASE
+    },
+    Operation {
+        id: "orderHistory",
+        path: "/v1/orders/{id}/history",
+        summary: "Every accepted version of one order, by arrival",
+        description: "A row is what one delivery of one source said; no later one changes it. A delivery that came again is \
+                      counted in `deliveries` of its row; `stale` is a version that is older than one that its source had \
+                      sent before. `customer_email` is shown while the order has a person who has that address.",
+        parameters: &[Parameter::path("id", "Its id, its number, or any other name of it.", "450789469")],
+        answers: &[
+            shown!("orderHistory.json", "The versions."),
+            UNCHANGED,
+            DENIED,
+            PUBLISHABLE,
+            UNKNOWN,
+            LOADING,
+        ],
+        ..BASE
+    },
+    Operation {
+        id: "payments",
+        path: "/v1/payments",
+        summary: "Payments that succeeded, newest arrival first",
+        description: "One row per invoice. Without `person`: all of the workspace, also those of nobody. `next_before` is \
+                      null at the end of the list.",
+        parameters: &[
+            Parameter::query("person", "Any identifier of a person.", "jane+1@example.com"),
+            ROWS,
+            BEFORE,
+        ],
+        answers: &[
+            shown!("payments.json", "The payments."),
+            UNCHANGED,
+            BAD_LIMIT,
+            BAD_BEFORE,
+            BAD_QUERY,
+            DENIED,
+            PUBLISHABLE,
+            UNKNOWN,
+            LOADING,
+        ],
+        ..BASE
+    },
+    Operation {
         id: "dashboard",
         path: "/",
         summary: "The dashboard",
@@ -311,9 +397,47 @@ pub const OPERATIONS: &[Operation] = &[
         id: "dashboardAccess",
         path: "/dashboard/access",
         summary: "Says whether the dashboard needs a key",
-        description: "The workspaces are named only where no key is needed.",
+        description: "The workspaces are named only where no key is needed. `development_key` is there where the \
+                      development workspace is, on this machine alone. `digits` are those after the point of currencies \
+                      that haven't two.",
         credentials: &[],
         answers: &[shown!("dashboardAccess.json", "Whether it does."), FOREIGN],
+        ..BASE
+    },
+    Operation {
+        id: "dashboardPipeline",
+        path: "/dashboard/pipeline",
+        summary: "What the stages have done since their processes began",
+        description: "From the counters of all services that `query.services` names; those that don't answer are named. \
+                      Asked at most once a second. A key is asked for unless the dashboard is open.",
+        parameters: &[WORKSPACE],
+        answers: &[
+            shown!("dashboardPipeline.json", "The stages, in the direction of the flow."),
+            UNCHANGED,
+            BAD_QUERY,
+            DENIED,
+            PUBLISHABLE,
+            FOREIGN,
+            NO_WORKSPACE,
+        ],
+        ..BASE
+    },
+    Operation {
+        id: "dashboardReport",
+        path: "/dashboard/reports/{report}",
+        summary: "A report, for whoever may see the dashboard",
+        description: "The reports of /v1/api/analytics/ecommerce with their parameters, but the journey. A key is asked \
+                      for unless the dashboard is open.",
+        parameters: &[
+            Parameter::path("report", "Its name there.", "overview"),
+            WORKSPACE,
+            DAYS,
+            START,
+            END,
+            CURRENCY,
+            SOURCE,
+        ],
+        answers: of_range!("dashboardReport.json", BAD_SOURCE, FOREIGN, NO_WORKSPACE),
         ..BASE
     },
     Operation {
@@ -322,17 +446,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The summary, live, as server-sent events",
         description: "Events are `reading` (`loading`, `live` or `interrupted`), `summary`, at most four a second, and \
                       `beat` after ten quiet seconds. A key is asked for unless the dashboard is open.",
-        parameters: &[
-            Parameter::query(
-                "workspace",
-                "Which, where the dashboard is open; the first unless given.",
-                "demo",
-            ),
-            DAYS,
-            START,
-            END,
-            CURRENCY,
-        ],
+        parameters: &[WORKSPACE, DAYS, START, END, CURRENCY],
         answers: &[
             Answer::new(200, "A stream without end.", ""),
             BAD_RANGE,
@@ -344,7 +458,7 @@ pub const OPERATIONS: &[Operation] = &[
             DENIED,
             PUBLISHABLE,
             FOREIGN,
-            Answer::new(404, "There is no such workspace.", r#"{"error":"Not found"}"#),
+            NO_WORKSPACE,
             Answer::again(503, "As many streams as there may be.", r#"{"error":"Too many live streams"}"#),
         ],
         ..BASE

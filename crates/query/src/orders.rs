@@ -75,6 +75,8 @@ pub(crate) mod samples {
             id: id.to_owned(),
             aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
             source: Some(commerce::Source::Shopify),
+            sources: vec![commerce::Source::Shopify],
+            person_id: Some(commerce::PersonId(7)),
             placed_at: Some(EventTime(1_000_000)),
             counted: true,
             total: usd(3049),

@@ -12,6 +12,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'";
 
+/// A module of the page's script.
+macro_rules! script {
+    ($name:literal) => {
+        ($name, File { kind: "text/javascript; charset=utf-8", text: include_str!(concat!("page/", $name)) })
+    };
+}
+
 /// One embedded file.
 #[derive(Clone, Copy, Debug)]
 pub struct File {
@@ -21,14 +28,28 @@ pub struct File {
 
 /// The page.
 pub const INDEX: File = File { kind: "text/html; charset=utf-8", text: include_str!("page/index.html") };
-/// Its script.
-pub const SCRIPT: File = File { kind: "text/javascript; charset=utf-8", text: include_str!("page/app.js") };
-/// Its style.
-pub const STYLE: File = File { kind: "text/css; charset=utf-8", text: include_str!("page/style.css") };
-/// Its sign.
-pub const ICON: File = File { kind: "image/svg+xml", text: include_str!("page/icon.svg") };
+
+/// What the page loads, by name under `/assets/`.
+const ASSETS: &[(&str, File)] = &[
+    script!("app.js"),
+    script!("dom.js"),
+    script!("line.js"),
+    script!("lookup.js"),
+    script!("pipeline.js"),
+    script!("rates.js"),
+    script!("reports.js"),
+    script!("revenue.js"),
+    script!("text.js"),
+    ("style.css", File { kind: "text/css; charset=utf-8", text: include_str!("page/style.css") }),
+    ("icon.svg", File { kind: "image/svg+xml", text: include_str!("page/icon.svg") }),
+];
 
 impl File {
+    /// An asset.
+    pub fn named(name: &str) -> Option<Self> {
+        ASSETS.iter().find(|(known, _)| *known == name).map(|(_, file)| *file)
+    }
+
     /// The answer: the file, or that it hasn't changed.
     pub fn answer(self, headers: &HeaderMap) -> Response {
         let mut response = unless_known(headers, self.text.as_bytes(), || self.text.into_response());
@@ -39,6 +60,12 @@ impl File {
         known.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
         response
     }
+}
+
+/// The names of all assets.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    ASSETS.iter().map(|(name, _)| *name)
 }
 
 /// 304 when the client has this very `content`, else `full`; both with the entity tag.

@@ -18,9 +18,9 @@ use crate::snapshot::{Published, Reading, Trouble, Unreadable, Working};
 /// The longest wait between two publications while records come without a pause.
 const PUBLISH_AT_LEAST: Duration = Duration::from_millis(100);
 /// Before a new attempt after a failure.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 /// How long one question to the registry may be tried.
-const REGISTRY_BUDGET: Duration = Duration::from_secs(5);
+pub(crate) const REGISTRY_BUDGET: Duration = Duration::from_secs(5);
 /// How often the cluster is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(5);
 /// How long it may take to answer.
@@ -161,21 +161,28 @@ impl Pass<'_> {
             _ => Err("a topic that wasn't asked for".to_owned()),
         }
     }
-
-    /// Reads a value. A registry that can't answer now is waited for: the record may be fine.
     fn decode<T: commerce::avro::Read + commerce::avro::Record + serde::de::DeserializeOwned>(
         &mut self,
         value: Option<&[u8]>,
     ) -> Result<Option<T>, String> {
-        let Some(value) = value else { return Ok(None) };
-        loop {
-            match self.decoder.decode(value) {
-                Ok(value) => return Ok(Some(value)),
-                Err(error) if waits(&error) && !self.reader.shutdown.sleep(PAUSE) => {
-                    tracing::warn!(error = chain(&error), "waiting for the schema registry");
-                }
-                Err(error) => return Err(chain(&error)),
+        decode(&mut self.decoder, &self.reader.shutdown, value)
+    }
+}
+
+/// Reads a value. A registry that can't answer now is waited for: the record may be fine.
+pub(crate) fn decode<T: commerce::avro::Read + commerce::avro::Record + serde::de::DeserializeOwned>(
+    decoder: &mut Decoder,
+    shutdown: &Shutdown,
+    value: Option<&[u8]>,
+) -> Result<Option<T>, String> {
+    let Some(value) = value else { return Ok(None) };
+    loop {
+        match decoder.decode(value) {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) if waits(&error) && !shutdown.sleep(PAUSE) => {
+                tracing::warn!(error = chain(&error), "waiting for the schema registry");
             }
+            Err(error) => return Err(chain(&error)),
         }
     }
 }
@@ -208,7 +215,7 @@ pub(crate) fn probe(client: &ClientConfig, published: &Published, shutdown: &Shu
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

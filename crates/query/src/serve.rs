@@ -13,7 +13,9 @@ use service::http::{BindError, Limits};
 use service::{Metrics, Readiness, Shutdown};
 use tokio::net::TcpListener;
 
+use crate::history::{self, History, Place};
 use crate::http::{Access, App, router};
+use crate::pipeline::services::Services;
 use crate::reading::{Reader, probe};
 use crate::snapshot::Published;
 use crate::tenants::{KeyKind, Tenant, Tenants};
@@ -26,6 +28,7 @@ pub struct Query {
     router: Router,
     client: ClientConfig,
     registry: String,
+    place: Place,
     published: Arc<Published>,
     readiness: Readiness,
     unreadable: IntCounter,
@@ -41,6 +44,9 @@ pub enum StartError {
     /// The address is taken.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The client that asks the other services can't be made.
+    #[error("the other services can't be asked")]
+    Client(#[source] reqwest::Error),
     /// A thread couldn't be started, or the address not be learnt.
     #[error("the system refused")]
     System(#[from] std::io::Error),
@@ -61,14 +67,32 @@ impl Query {
             Dashboard::Open => Access::Open { loopback: address.ip().is_loopback() },
             Dashboard::Key => Access::Key,
         };
-        let published = Arc::new(Published::default());
+        let history = History::new(config.state.person_id_key.clone());
+        let published = Arc::new(Published::with_history(history));
+        let instance = config.instance.as_deref().unwrap_or("query");
+        let place = match &config.query.folder {
+            Some(folder) => Place::Folder(folder.join("query").join(instance)),
+            None => Place::Temporary,
+        };
         let unreadable = unreadable(&metrics);
         let clock: fn() -> EventTime = || service::clock::now().as_event();
         let app = App::new(tenants, Arc::clone(&published), access, clock, shutdown.clone(), metrics.clone());
+        let app = app.watching(Services::of(config, metrics.clone()).map_err(StartError::Client)?);
         let router = router(Arc::new(app)).merge(service::health::ops_router(readiness.clone(), metrics));
         let client = service::kafka::client_config(config);
         let registry = config.registry.url.clone();
-        Ok(Self { listener, address, router, client, registry, published, readiness, unreadable, shutdown })
+        Ok(Self {
+            listener,
+            address,
+            router,
+            client,
+            registry,
+            place,
+            published,
+            readiness,
+            unreadable,
+            shutdown,
+        })
     }
 
     /// The address that was bound; the port is a real one also where 0 was configured.
@@ -78,6 +102,14 @@ impl Query {
 
     /// Reads and answers until the shutdown; then ends the live streams and lets what has begun end.
     pub async fn run(self) -> Result<(), StartError> {
+        let histories = history::Reader {
+            client: self.client.clone(),
+            registry: self.registry.clone(),
+            published: Arc::clone(&self.published),
+            place: self.place,
+            unreadable: self.unreadable.clone(),
+            shutdown: self.shutdown.clone(),
+        };
         let reader = Reader {
             client: self.client.clone(),
             registry: self.registry,
@@ -89,6 +121,7 @@ impl Query {
         let (client, published, shutdown) = (self.client, self.published, self.shutdown.clone());
         let threads = [
             thread::Builder::new().name("query-read".to_owned()).spawn(move || reader.run())?,
+            thread::Builder::new().name("query-history".to_owned()).spawn(move || histories.run())?,
             thread::Builder::new()
                 .name("query-probe".to_owned())
                 .spawn(move || probe(&client, &published, &shutdown))?,

@@ -15,6 +15,7 @@ use hashbrown::HashMap;
 use tokio::sync::watch;
 
 use crate::cells::{Cells, Names, Place};
+use crate::history::History;
 use crate::journey::Journeys;
 use crate::letters::Letters;
 use crate::store::Store;
@@ -80,6 +81,7 @@ pub enum Trouble {
 pub struct Published {
     snapshot: ArcSwap<Snapshot>,
     stores: ArcSwap<Stores>,
+    history: History,
     /// True from the first complete reading on.
     loaded: AtomicBool,
     stopped: AtomicBool,
@@ -92,6 +94,7 @@ impl Default for Published {
         Self {
             snapshot: ArcSwap::default(),
             stores: ArcSwap::default(),
+            history: History::default(),
             loaded: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             unreachable: AtomicBool::new(false),
@@ -101,6 +104,16 @@ impl Default for Published {
 }
 
 impl Published {
+    /// Nothing yet, with a history of its own.
+    pub fn with_history(history: History) -> Self {
+        Self { history, ..Self::default() }
+    }
+
+    /// What was said of people, orders and payments.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
     /// The newest snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()

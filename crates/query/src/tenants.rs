@@ -74,6 +74,11 @@ impl Tenants {
         &self.all
     }
 
+    /// The workspace of a secret key.
+    pub fn of_secret(&self, key: &str) -> Option<&Arc<Tenant>> {
+        self.keys.get(&digest(key)).filter(|(_, kind)| *kind == KeyKind::Secret).map(|(tenant, _)| tenant)
+    }
+
     /// The workspace of a secret key: `X-API-Key`, then `Authorization: Bearer`; the first that is there decides.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<&Arc<Tenant>, Refused> {
         let key = presented(headers).ok_or(Refused::Unknown)?;

@@ -6,6 +6,7 @@
 mod check;
 mod error;
 mod load;
+mod schema;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sources::{WorkspaceConfig, Workspaces};
 
@@ -28,7 +30,7 @@ use crate::unit::{ByteSize, Share, Span};
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
 /// Everything that can be set.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The name of this copy; `None` until the caller has checked that its command can do without.
@@ -76,18 +78,19 @@ impl Config {
 }
 
 /// `[kafka]`
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kafka {
     /// Addresses of brokers, comma-separated.
     pub bootstrap: String,
     /// For librdkafka; none of [`crate::kafka::RESERVED`].
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub properties: BTreeMap<String, String>,
 }
 
 /// `[registry]`
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
     /// Up to the path that is followed by `/subjects`; no slash at its end.
@@ -95,7 +98,7 @@ pub struct Registry {
 }
 
 /// `[gateway]`
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gateway {
     /// Ingestion, health and metrics.
@@ -142,7 +145,7 @@ pub struct Stage {
 macro_rules! stages {
     ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })+) => {$(
         $(#[$meta])*
-        #[derive(Clone, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
             /// [`Stage::listen`]
@@ -229,7 +232,7 @@ stages! {
 }
 
 /// Where a stage keeps its state between transactions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Store {
     /// In memory.
@@ -239,17 +242,23 @@ pub enum Store {
 }
 
 /// `[query]`
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
     /// Reports, dashboard, docs, health and metrics.
     pub listen: SocketAddr,
     /// Who may see the dashboard.
     pub dashboard: Dashboard,
+    /// Where histories are kept while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// The other services, whose counters the dashboard shows; empty: those of this configuration on this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
 }
 
 /// Who may see the dashboard.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dashboard {
     /// Everybody who reaches the address.
@@ -259,7 +268,7 @@ pub enum Dashboard {
 }
 
 /// `[fx]`
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fx {
     /// Who is asked for rates of exchange every hour.
@@ -295,7 +304,7 @@ impl Fx {
 }
 
 /// Who gives rates of exchange.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FxProvider {
     /// Nobody is asked.
@@ -309,7 +318,7 @@ pub enum FxProvider {
 }
 
 /// `[log]`
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// How a line looks.
@@ -319,7 +328,7 @@ pub struct Log {
 }
 
 /// How a log line looks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text on a terminal, JSON otherwise.

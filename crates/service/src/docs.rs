@@ -1,7 +1,7 @@
-//! The documentation of the HTTP API: `/openapi.json` and, for people, `/docs`.
+//! The documentation of the HTTP API: `/openapi.json` and, for people, `/docs`; of the events: `/taxonomy.json`.
 //!
-//! The document is the checked-in one, which `tillstream openapi --check` holds against the code. The page is one file
-//! of our own: it loads the document from where it came from itself, and nothing else.
+//! The documents are the checked-in ones, which `tillstream openapi --check` and `tillstream taxonomy --check` hold
+//! against the code. The page is one file of our own: it loads the document from where it came from itself, and nothing else.
 
 use std::sync::LazyLock;
 
@@ -17,6 +17,9 @@ use sources::operation::{Answer, Operation};
 
 /// The OpenAPI document.
 pub const OPENAPI: &str = include_str!("../../../schemas/openapi.json");
+
+/// The taxonomy of events.
+pub const TAXONOMY: &str = include_str!("../../../schemas/taxonomy.json");
 
 const PAGE: &str = include_str!("docs.html");
 
@@ -37,6 +40,10 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route(
             "/openapi.json",
             get(async |headers: HeaderMap| answer(&headers, OPENAPI, "application/json", &[])),
+        )
+        .route(
+            "/taxonomy.json",
+            get(async |headers: HeaderMap| answer(&headers, TAXONOMY, "application/json", &[])),
         )
         .route(
             "/docs",
@@ -139,6 +146,12 @@ pub const OPERATIONS: &[Operation] = &[
         )],
     ),
     read("openapi", "/openapi.json", "This document", &[Answer::new(200, "OpenAPI 3.1.", "")]),
+    read(
+        "taxonomy",
+        "/taxonomy.json",
+        "All names of events, with who says them, the fields they need and a sample of each",
+        &[Answer::new(200, "As `tillstream taxonomy` prints it.", "")],
+    ),
     read("docs", "/docs", "This document as a page for people", &[Answer::new(200, "HTML.", "")]),
 ];
 

@@ -1,11 +1,11 @@
 //! Whether a service lives, whether it can work, and what it does: `/livez`, `/readyz`, `/metrics`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
@@ -121,6 +121,15 @@ impl Part {
     }
 }
 
+/// The header of `/metrics` that names the process: addresses of one process have the same counters.
+pub const PROCESS: &str = "tillstream-process";
+
+/// A name of this process that no other has.
+pub fn process() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| format!("{}-{}", std::process::id(), crate::clock::now().0))
+}
+
 /// The three addresses, to be served alone or merged into a service's own router.
 pub fn ops_router(readiness: Readiness, metrics: Metrics) -> Router {
     Router::new()
@@ -137,7 +146,13 @@ async fn readyz(State((readiness, _)): State<(Readiness, Metrics)>) -> Response 
 
 async fn scrape(State((_, metrics)): State<(Readiness, Metrics)>) -> Response {
     match metrics.to_text() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Ok(text) => {
+            let head = [
+                (header::CONTENT_TYPE, "text/plain; version=0.0.4"),
+                (HeaderName::from_static(PROCESS), process()),
+            ];
+            (head, text).into_response()
+        }
         Err(error) => {
             tracing::error!(error, "metrics couldn't be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

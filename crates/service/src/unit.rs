@@ -1,8 +1,10 @@
 //! Spans of time and sizes, as they are written in the configuration.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A span of time, written with its unit: `"250ms"`, `"30s"`, `"5m"`, `"1h"`, `"1d"`.
@@ -113,11 +115,31 @@ impl fmt::Display for ByteSize {
     }
 }
 
+impl JsonSchema for Share {
+    fn schema_name() -> Cow<'static, str> {
+        "Share".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "number", "minimum": 0, "maximum": 1})
+    }
+}
+
 macro_rules! as_text {
-    ($type:ident) => {
+    ($type:ident, $pattern:literal) => {
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "pattern": $pattern})
             }
         }
 
@@ -135,8 +157,8 @@ macro_rules! as_text {
     };
 }
 
-as_text!(Span);
-as_text!(ByteSize);
+as_text!(Span, r"^\s*[0-9]+\s*(ms|s|m|h|d)\s*$");
+as_text!(ByteSize, r"^\s*[0-9]+\s*(B|KiB|MiB|GiB)\s*$");
 
 #[cfg(test)]
 mod tests {

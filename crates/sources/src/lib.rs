@@ -27,6 +27,7 @@ mod json;
 mod lifesight;
 pub mod meter;
 pub mod operation;
+mod operator;
 mod order;
 mod phone;
 mod read;
@@ -34,6 +35,7 @@ pub mod records;
 mod sequenzy;
 mod shopify;
 mod stripe;
+pub mod taxonomy;
 pub mod workspace;
 
 use commerce::event::Fraud;
@@ -73,6 +75,7 @@ static FAMILIES: &[Family] = &[
     customerio::FAMILY,
     analytics::FAMILY,
     records::FAMILY,
+    operator::FAMILY,
 ];
 
 /// 5 MiB, the limit of webhooks (R8.6).

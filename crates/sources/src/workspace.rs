@@ -1,15 +1,18 @@
 //! Tenants: what is configured, checked once, and looked up by id or credential.
 
+mod audiences;
 mod config;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
+use commerce::audience::rule::Rule;
 use commerce::time::Zone;
 use commerce::{Currency, EventName, Source, WorkspaceId, person};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
+pub use audiences::{AudienceConfig, ConditionConfig};
 pub use config::{
     AnalyticsConfig, CustomerioConfig, CustomerioCredential, FraudConfig, KeysConfig, Plan, RecordsConfig,
     ReplenishmentConfig, Secret, SequenzyConfig, ShopConfig, StripeConfig, WorkspaceConfig,
@@ -54,6 +57,8 @@ pub struct Workspace {
     pub fraud: FraudConfig,
     /// Products that are bought again.
     pub replenishment: Vec<ReplenishmentConfig>,
+    /// Audiences of its own (R12.4).
+    pub audiences: Vec<Rule>,
 }
 
 impl Workspace {
@@ -88,6 +93,7 @@ impl Workspace {
         let source_precedence = precedence(&config.source_precedence, &mut wrong);
         let test_accounts = TestAccounts::read(&config.test_accounts, &mut wrong);
         check_shops(&config.shopify, &mut wrong);
+        let audiences = audiences::rules(&config.audiences, &mut wrong);
         let lifesight = match config.lifesight {
             Some(lifesight) => {
                 check_secrets("lifesight.keys", &lifesight.keys, &mut wrong);
@@ -124,6 +130,7 @@ impl Workspace {
                 ownership,
                 fraud: config.fraud,
                 replenishment: config.replenishment,
+                audiences,
             }),
             _ => Err(mistakes),
         }
@@ -452,6 +459,7 @@ impl Workspaces {
             keep("source_precedence", next.source_precedence == old.source_precedence);
             keep("ownership", next.ownership == old.ownership);
             keep("replenishment", next.replenishment == old.replenishment);
+            keep("audiences", next.audiences == old.audiences);
             next.environment.clone_from(&old.environment);
             next.base_currency = old.base_currency;
             next.zone.clone_from(&old.zone);
@@ -460,6 +468,7 @@ impl Workspaces {
             next.source_precedence.clone_from(&old.source_precedence);
             next.ownership.clone_from(&old.ownership);
             next.replenishment.clone_from(&old.replenishment);
+            next.audiences.clone_from(&old.audiences);
             all.push(next);
         }
         for new in new.iter().filter(|new| self.get(new.id.as_str()).is_none()) {

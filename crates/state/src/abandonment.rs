@@ -167,7 +167,7 @@ impl StateStage {
     pub(crate) fn kill(
         &mut self,
         workspace: &WorkspaceId,
-        buyer: PersonId,
+        (buyer, circle): (PersonId, &Circle),
         cause: &Cause,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
@@ -176,7 +176,6 @@ impl StateStage {
         if paid_at < Some(cause.at) {
             put(ctx, PAID, &handle, &cause.at, &mut self.stored)?;
         }
-        let circle = self.circle(ctx, workspace, buyer)?;
         for (key, open) in automations::open_of(ctx, &circle.keys, Kind::Abandonment)? {
             if open.opened_at <= cause.at {
                 self.call_off(workspace, (&key, &open), cause, ctx)?;
@@ -214,8 +213,12 @@ impl StateStage {
     ) -> Result<(), Failure> {
         let workspace = &event.workspace;
         let circle: Circle = self.circle(ctx, workspace, handle)?;
+        let open = automations::open_of(ctx, &circle.keys, Kind::Abandonment)?;
+        if open.is_empty() {
+            return Ok(());
+        }
         let paid_at = circle.paid_at(ctx)?;
-        for (key, mut open) in automations::open_of(ctx, &circle.keys, Kind::Abandonment)? {
+        for (key, mut open) in open {
             if let Some(paid_at) = paid_at.filter(|paid_at| *paid_at >= open.opened_at) {
                 self.call_off(workspace, (&key, &open), &found_paid(paid_at), ctx)?;
             } else if open.stage == Stage::Held && circle.reachable {

@@ -2,12 +2,14 @@
 //!
 //! The clock is the stage's own ([`crate::timers`]), in whole minutes.
 
-use commerce::audience::Membership;
+use std::collections::BTreeSet;
+
+use commerce::audience::{Audience, Membership};
 use commerce::{Event, EventTime, PersonId, WorkspaceId, time};
 use stream::{Context, Failure};
 
 use crate::processor::StateStage;
-use crate::tables::{self, DUE, MEMBER, get, put};
+use crate::tables::{self, DUE, MEMBER, put};
 use crate::timers;
 
 const MINUTE: i64 = 60 * time::SECOND;
@@ -27,7 +29,7 @@ impl StateStage {
             };
             ctx.remove(DUE, &entry)?;
             // The change has them published anew, and what they are in is worked out then.
-            let mut membership: Membership = get(ctx, MEMBER, person)?.unwrap_or_default();
+            let mut membership = kept(ctx, person)?.unwrap_or_default();
             membership.until = None;
             put(ctx, MEMBER, person, &membership, &mut self.stored)?;
         }
@@ -44,7 +46,7 @@ impl StateStage {
         now: Option<&Membership>,
     ) -> Result<(), Failure> {
         let key = tables::person(workspace.as_str(), person);
-        let before: Option<Membership> = get(ctx, MEMBER, &key)?;
+        let before = kept(ctx, &key)?;
         if before.as_ref() == now {
             return Ok(());
         }
@@ -57,6 +59,20 @@ impl StateStage {
         }
         put(ctx, MEMBER, &key, now, &mut self.stored)
     }
+}
+
+/// Which audiences a person was in when they were last asked about. What was kept before workspaces had audiences of their
+/// own ends without them.
+fn kept(ctx: &Context<'_>, person: &[u8]) -> Result<Option<Membership>, Failure> {
+    let read = |stored: &[u8]| {
+        let (built_in, rest) = postcard::take_from_bytes::<(BTreeSet<Audience>, _)>(stored)?;
+        let own = if rest.is_empty() { BTreeSet::new() } else { postcard::from_bytes(rest)? };
+        Ok(Membership { audiences: built_in.0, until: built_in.1, own })
+    };
+    let stored = ctx.get(MEMBER, person);
+    stored.map(|stored| read(&stored)).transpose().map_err(|error: postcard::Error| {
+        Failure::Fatal(format!("stored state of table {} can't be read: {error}", MEMBER.name))
+    })
 }
 
 /// The clock of a workspace.

@@ -6,7 +6,7 @@
 //! and currency of the rate, and published again when that comes.
 
 use commerce::fx::{self, Hour, Rate, Rates};
-use commerce::order::{State, Step, View};
+use commerce::order::{Step, View};
 use commerce::{Currency, DuplicateLevel, Event, EventName, Fact, Mark, Outcome, Source, WorkspaceId};
 use service::stage::encode_error;
 use stream::{Context, Failure, Record};
@@ -14,7 +14,8 @@ use topics::Topic;
 
 use crate::people::People;
 use crate::processor::{StateStage, Tenant, published};
-use crate::tables::{FX_RATE, FX_WAITING, ORDER, get, put};
+use crate::shelf::{Stored, order_key};
+use crate::tables::{FX_RATE, FX_WAITING};
 use crate::{EVENTS, ORDERS};
 
 /// So many orders are published again for one record of rates; the others when it comes round again.
@@ -61,7 +62,7 @@ impl StateStage {
     pub(crate) fn in_base(
         view: &mut View,
         tenant: &Tenant,
-        key: &[u8],
+        workspace: &WorkspaceId,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let Some(currency) = view.foreign_to(tenant.base) else { return Ok(()) };
@@ -73,7 +74,8 @@ impl StateStage {
         let rate = row.and_then(|row| find(&row, currency));
         view.settle_base(tenant.base, rate);
         if rate.is_none() {
-            ctx.put(FX_WAITING, &waiting_key(tenant.base, hour, currency, key), &[])?;
+            let key = order_key(workspace, &view.id);
+            ctx.put(FX_WAITING, &waiting_key(tenant.base, hour, currency, &key), &[])?;
         }
         Ok(())
     }
@@ -85,19 +87,21 @@ impl StateStage {
         let tenant = workspace.and_then(|id| Some((self.tenants.get(&id)?.clone(), id)));
         // Of a tenant that isn't configured any more nothing is said.
         let Some((tenant, workspace)) = tenant else { return Ok(()) };
-        let Some(mut state) = get::<State>(ctx, ORDER, key)? else { return Ok(()) };
+        let Some(mut stored) = Stored::find(ctx, key, &mut self.stored)? else { return Ok(()) };
+        let state = stored.state();
         let Some(before) = state.published.take() else { return Ok(()) };
         let mut after = before.clone();
-        Self::in_base(&mut after, &tenant, key, ctx)?;
+        Self::in_base(&mut after, &tenant, &workspace, ctx)?;
         if after == before {
             return Ok(());
         }
         let source = after.source.unwrap_or(Source::Records);
         let event = Event { workspace, source, occurred_at: event.received_at.as_event(), ..event.clone() };
         let buyer = state.buyer();
-        let now = buyer.as_ref().zip(state.attached);
+        let attached = state.attached;
+        let now = buyer.as_ref().zip(attached);
         let mut people = People::default();
-        people.roll_up(ctx, &event, key, (state.attached, Some(&before)), (now, &after))?;
+        people.roll_up(ctx, &event, key, (attached, Some(&before)), (now, &after))?;
         people.store(ctx, &mut self.stored)?;
         let step = Step { name: EventName::OrderUpdated, at: None, refund: None };
         let mut fact = Fact::of_step(&event, &step, &after, (Some(before), after.clone()));
@@ -107,8 +111,8 @@ impl StateStage {
         self.value.clear();
         self.orders.encode(&after, &mut self.value).map_err(|e| encode_error(&e))?;
         published(ctx.emit(ORDERS, Some(ctx.partition()), key, Some(&self.value)), Topic::Orders, key)?;
-        state.published = Some(after);
-        put(ctx, ORDER, key, &state, &mut self.stored)
+        stored.state().published = Some(after);
+        stored.store(ctx, &mut self.stored)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Who a delivery is about: its handles are linked with all that is known, and whoever becomes somebody else by that is
 //! moved, with what was said of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use commerce::event::Event;
+use commerce::id::Stamp;
 use commerce::identity::{Component, Group, Said};
-use commerce::order::{State, Step};
+use commerce::order::Step;
 use commerce::person::{Identifier, Kind};
 use commerce::{EventName, Fact, Mark, PersonId, WorkspaceId};
 use serde::{Deserialize, Serialize};
@@ -14,8 +16,9 @@ use stream::{Context, Failure};
 
 use crate::people;
 use crate::processor::StateStage;
-use crate::tables::{self, COMPONENT, LINK, MEMBER, ORDER, ORDER_OF, get, put};
-use crate::{FACTS, ORDERS};
+use crate::shelf::Stored;
+use crate::tables::{self, COMPONENT, GROUP, LINK, MEMBER, ORDER_OF, get, put};
+use crate::{FACTS, ORDERS, PROFILES};
 
 /// As many handles of one delivery are linked; nobody has more, and each pair costs.
 const MOST_HANDLES: usize = 20;
@@ -29,6 +32,16 @@ struct Link {
     person: PersonId,
     /// Kept here so that whoever gets into a conflict is published anew, though nothing else of theirs changed.
     conflict: bool,
+    /// The handle that it was named with in a delivery, and the smallest stamp of such a one: a delivery that names
+    /// both again, later, says nothing new, and the component need not be read.
+    met: Option<(PersonId, Stamp)>,
+}
+
+/// One person of a component, kept under the id of the handle that stands for them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Kept {
+    handles: Vec<(Identifier, PersonId)>,
+    conflict: bool,
 }
 
 /// Who a delivery is about.
@@ -40,6 +53,36 @@ pub(crate) struct Who {
     pub(crate) id: PersonId,
     /// The person, as they are known now.
     pub(crate) person: PersonId,
+    /// True when the delivery made somebody of it somebody else: orders may have been published again.
+    pub(crate) joined: bool,
+}
+
+/// The ids of the handles that were asked about last: one event asks about each of its own several times.
+#[derive(Default)]
+pub(crate) struct Ids {
+    workspace: Option<WorkspaceId>,
+    known: Vec<(Identifier, PersonId)>,
+}
+
+impl Ids {
+    /// As many are remembered.
+    const MOST: usize = 16;
+
+    fn get(&mut self, key: &str, workspace: &WorkspaceId, handle: &Identifier) -> PersonId {
+        if self.workspace.as_ref() != Some(workspace) {
+            self.known.clear();
+            self.workspace = Some(workspace.clone());
+        }
+        if let Some((_, id)) = self.known.iter().rev().find(|(known, _)| known == handle) {
+            return *id;
+        }
+        let id = PersonId::derive(key, workspace, handle);
+        if self.known.len() == Self::MOST {
+            self.known.clear();
+        }
+        self.known.push((handle.clone(), id));
+        id
+    }
 }
 
 /// A handle that has become somebody else's.
@@ -59,17 +102,18 @@ impl StateStage {
         handles.truncate(MOST_HANDLES);
         let Some(handle) = handles.first().map(|handle| (*handle).clone()) else { return Ok(None) };
         let id = self.id_of(&event.workspace, &handle);
+        let mut moved = Vec::new();
         if handles.len() > 1 || !said.absorbed.is_empty() {
-            let moved = self.link(event, &handles, &said.absorbed, ctx)?;
+            moved = self.link(event, &handles, &said.absorbed, ctx)?;
             self.move_all(event, &moved, ctx)?;
         }
         let person = self.person_of(ctx, &event.workspace, id)?;
-        Ok(Some(Who { handle, id, person }))
+        Ok(Some(Who { handle, id, person, joined: !moved.is_empty() }))
     }
 
     /// The id of a handle: that of the person whom it stands for while it is linked with no better one.
     pub(crate) fn id_of(&self, workspace: &WorkspaceId, handle: &Identifier) -> PersonId {
-        PersonId::derive(&self.person_key, workspace, handle)
+        self.ids.borrow_mut().get(&self.person_key, workspace, handle)
     }
 
     /// The person whom a handle belongs to now.
@@ -91,41 +135,54 @@ impl StateStage {
         ctx: &mut Context<'_>,
     ) -> Result<Vec<Moved>, Failure> {
         let workspace = &event.workspace;
-        let all: Vec<&Identifier> =
-            handles.iter().copied().chain(absorbed.iter().take(MOST_HANDLES)).collect();
+        let (Some(first), stamp) = (handles.first(), event.stamp()) else { return Ok(vec![]) };
+        let first_id = self.id_of(workspace, first);
         let mut known: BTreeSet<u128> = BTreeSet::new();
-        let mut unlinked = false;
-        for handle in &all {
-            let key = tables::person(workspace.as_str(), self.id_of(workspace, handle));
-            match get::<Link>(ctx, LINK, &key)? {
+        let (mut unlinked, mut repeated) = (false, absorbed.is_empty());
+        for handle in handles.iter().copied().chain(absorbed.iter().take(MOST_HANDLES)) {
+            let id = self.id_of(workspace, handle);
+            match get::<Link>(ctx, LINK, &tables::person(workspace.as_str(), id))? {
                 Some(link) => {
                     known.insert(link.component);
+                    let met = link.met.is_some_and(|(with, when)| with == first_id && when <= stamp);
+                    repeated &= met || id == first_id;
                 }
                 None => unlinked = true,
             }
+        }
+        if repeated && !unlinked && known.len() == 1 {
+            return Ok(vec![]);
         }
         let mut component = Component::default();
         for number in &known {
             let key = component_key(workspace, *number);
             component.absorb(get(ctx, COMPONENT, &key)?.unwrap_or_default());
         }
-        let (Some(first), stamp) = (handles.first(), event.stamp()) else { return Ok(vec![]) };
         let mut news = unlinked || known.len() > 1;
         for other in handles.iter().skip(1) {
             news |= component.link(first, other, Said::Together, stamp);
         }
         for other in absorbed.iter().take(MOST_HANDLES) {
-            let said = if event.event == EventName::CustomerMerged { Said::Merge } else { Said::Together };
+            let said = match event.event {
+                EventName::CustomerMerged => Said::Merge,
+                EventName::CustomerSeparated => Said::Veto,
+                _ => Said::Together,
+            };
             news |= component.link(first, other, said, stamp);
         }
         if !news {
             return Ok(vec![]);
         }
-        let number = known.first().copied().unwrap_or_else(|| self.id_of(workspace, first).0);
+        let number = known.first().copied().unwrap_or(first_id.0);
         for other in known.iter().filter(|other| **other != number) {
             ctx.remove(COMPONENT, &component_key(workspace, *other))?;
         }
-        self.regroup(workspace, number, &component, ctx)
+        let met = |handle: &Identifier| {
+            let named = handles.iter().skip(1).any(|other| *other == handle);
+            let seen = if named { component.seen(first, handle) } else { None };
+            seen.map(|stamp| (first_id, stamp))
+        };
+        self.regroup(workspace, number, &component, met, ctx)
     }
 
     /// Stores a component, and where each of its handles belongs now. Says who has become somebody else.
@@ -134,17 +191,24 @@ impl StateStage {
         workspace: &WorkspaceId,
         number: u128,
         component: &Component,
+        met: impl Fn(&Identifier) -> Option<(PersonId, Stamp)>,
         ctx: &mut Context<'_>,
     ) -> Result<Vec<Moved>, Failure> {
         put(ctx, COMPONENT, &component_key(workspace, number), component, &mut self.stored)?;
         let mut moved = Vec::new();
-        for group in component.groups() {
-            let person = self.id_of(workspace, &group.representative);
-            for handle in &group.handles {
-                let id = self.id_of(workspace, handle);
+        let (mut were, mut are) = (BTreeSet::new(), BTreeSet::new());
+        for Group { handles, representative, conflict } in component.groups() {
+            let person = self.id_of(workspace, &representative);
+            are.insert(person);
+            let mut kept = Kept { handles: Vec::with_capacity(handles.len()), conflict };
+            for handle in handles {
+                let id = self.id_of(workspace, &handle);
                 let key = tables::person(workspace.as_str(), id);
                 let before: Option<Link> = get(ctx, LINK, &key)?;
-                let link = Link { component: number, person, conflict: group.conflict };
+                were.extend(before.map(|before| before.person));
+                let met = met(&handle).or(before.and_then(|before| before.met));
+                kept.handles.push((handle, id));
+                let link = Link { component: number, person, conflict, met };
                 if before == Some(link) {
                     continue;
                 }
@@ -154,6 +218,13 @@ impl StateStage {
                     moved.push(Moved { handle: id, from, to: person });
                 }
             }
+            let key = tables::person(workspace.as_str(), person);
+            if get::<Kept>(ctx, GROUP, &key)?.as_ref() != Some(&kept) {
+                put(ctx, GROUP, &key, &kept, &mut self.stored)?;
+            }
+        }
+        for gone in were.difference(&are) {
+            ctx.remove(GROUP, &tables::person(workspace.as_str(), *gone))?;
         }
         Ok(moved)
     }
@@ -172,6 +243,7 @@ impl StateStage {
             if let Some(link) = get::<Link>(ctx, LINK, key)? {
                 number = Some(link.component);
                 ctx.remove(LINK, key)?;
+                ctx.remove(GROUP, &tables::person(workspace.as_str(), link.person))?;
             }
         }
         let Some(number) = number else { return Ok(()) };
@@ -183,7 +255,7 @@ impl StateStage {
         let Some(number) = component.handles().next().map(|handle| self.id_of(workspace, handle).0) else {
             return Ok(());
         };
-        let moved = self.regroup(workspace, number, &component, ctx)?;
+        let moved = self.regroup(workspace, number, &component, |_| None, ctx)?;
         self.move_all(event, &moved, ctx)
     }
 
@@ -193,14 +265,25 @@ impl StateStage {
         for Moved { handle, from, to } in moved {
             let handle_key = tables::person(event.workspace.as_str(), *handle);
             let is_known = people::is_known(ctx, &handle_key);
+            if is_known && handle == to {
+                // Until now a forwarding record may stand under this id: what is published of the person comes after.
+                let profile = format!("{}:{to}", event.workspace);
+                ctx.emit(PROFILES, Some(ctx.partition()), profile.as_bytes(), None)?;
+            }
             if is_known && told.insert((*from, *to)) {
-                let mut fact = Fact::<commerce::order::View>::about(event, EventName::CustomerMerged, *to);
-                fact.from_person_id = Some(*from);
-                let mark = [b"merged".as_slice(), &from.0.to_be_bytes(), &to.0.to_be_bytes()];
-                let stamp = event.stamp();
-                let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
-                fact.event_id = Mark::of(&[mark[0], mark[1], mark[2], &when]).to_uuid();
-                self.tell(format!("{}:{to}", event.workspace).as_bytes(), &fact, ctx)?;
+                let between = |moved: &&Moved| moved.from == *from && moved.to == *to;
+                let both: Vec<&Moved> = moved.iter().filter(between).collect();
+                // Who leaves with the handle that stood for the person takes the person along.
+                let whole = both.iter().any(|moved| moved.handle == *from);
+                if !whole || both.iter().any(|moved| moved.handle == *to) {
+                    self.tell_moved(event, EventName::CustomerSeparated, (*from, *to), ctx)?;
+                }
+                if whole {
+                    self.tell_moved(event, EventName::CustomerMerged, (*from, *to), ctx)?;
+                }
+            }
+            if handle != from {
+                self.touch(&event.workspace, *from, ctx)?;
             }
             let mut after: Option<Vec<u8>> = None;
             loop {
@@ -218,6 +301,37 @@ impl StateStage {
         joined.into_iter().try_for_each(|person| self.rejoin(event, person, ctx))
     }
 
+    fn tell_moved(
+        &mut self,
+        event: &Event,
+        name: EventName,
+        (from, to): (PersonId, PersonId),
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let mut fact = Fact::<commerce::order::View>::about(event, name, to);
+        fact.from_person_id = Some(from);
+        let word: &[u8] = if name == EventName::CustomerMerged { b"merged" } else { b"separated" };
+        let stamp = event.stamp();
+        let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
+        let mark = Mark::of(&[word, &from.0.to_be_bytes(), &to.0.to_be_bytes(), &when]);
+        fact.event_id = mark.to_uuid();
+        self.tell(format!("{}:{to}", event.workspace).as_bytes(), &fact, ctx)
+    }
+
+    /// Has the record of a person written anew who has lost a handle, though nothing that is kept of them changed.
+    fn touch(
+        &mut self,
+        workspace: &WorkspaceId,
+        person: PersonId,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let key = tables::person(workspace.as_str(), person);
+        match get::<Link>(ctx, LINK, &key)? {
+            Some(link) => put(ctx, LINK, &key, &link, &mut self.stored),
+            None => Ok(()),
+        }
+    }
+
     /// Publishes an order again under the person it belongs to now.
     fn move_order(
         &mut self,
@@ -226,7 +340,8 @@ impl StateStage {
         person: PersonId,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let Some(mut state) = get::<State>(ctx, ORDER, key)? else { return Ok(()) };
+        let Some(mut stored) = Stored::find(ctx, key, &mut self.stored)? else { return Ok(()) };
+        let state = stored.state();
         let Some(before) = state.published.take() else { return Ok(()) };
         if before.person_id == Some(person) {
             return Ok(());
@@ -243,8 +358,8 @@ impl StateStage {
         self.value.clear();
         self.orders.encode(&after, &mut self.value).map_err(|e| encode_error(&e))?;
         ctx.emit(ORDERS, Some(ctx.partition()), key, Some(&self.value))?;
-        state.published = Some(after);
-        put(ctx, ORDER, key, &state, &mut self.stored)
+        stored.state().published = Some(after);
+        stored.store(ctx, &mut self.stored)
     }
 
     /// Says a fact.
@@ -263,20 +378,18 @@ impl StateStage {
         alone: impl FnOnce() -> Result<Option<Identifier>, Failure>,
     ) -> Result<Option<Handles>, Failure> {
         let own = tables::person(workspace.as_str(), person);
-        let Some(link) = get::<Link>(ctx, LINK, &own)? else {
-            let Some(handle) = alone()? else { return Ok(None) };
-            let group = Group { handles: vec![handle.clone()], representative: handle, conflict: false };
-            return Ok(Some((group, vec![own])));
-        };
-        let component: Component =
-            get(ctx, COMPONENT, &component_key(workspace, link.component))?.unwrap_or_default();
-        let groups = component.groups();
-        let found = groups.into_iter().find(|group| self.id_of(workspace, &group.representative) == person);
-        Ok(found.map(|group| {
-            let key = |handle: &Identifier| tables::person(workspace.as_str(), self.id_of(workspace, handle));
-            let keys = group.handles.iter().map(key).collect();
-            (group, keys)
-        }))
+        if let Some(Kept { handles, conflict }) = get(ctx, GROUP, &own)? {
+            let keys = handles.iter().map(|(_, id)| tables::person(workspace.as_str(), *id)).collect();
+            let stands = handles.iter().find(|(_, id)| *id == person).map(|(handle, _)| handle.clone());
+            let handles = handles.into_iter().map(|(handle, _)| handle).collect();
+            return Ok(stands.map(|representative| (Group { handles, representative, conflict }, keys)));
+        }
+        if get::<Link>(ctx, LINK, &own)?.is_some() {
+            return Ok(None);
+        }
+        let Some(handle) = alone()? else { return Ok(None) };
+        let group = Group { handles: vec![handle.clone()], representative: handle, conflict: false };
+        Ok(Some((group, vec![own])))
     }
 
     /// Whom the handles that changed since belong to: those whose profile is to be published, and those who are found
@@ -295,6 +408,14 @@ impl StateStage {
             }
         }
         Ok(changed)
+    }
+}
+
+/// Counts a handle's link as changed, where it has one.
+pub(crate) fn again(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), Failure> {
+    match ctx.get(LINK, key).map(Cow::into_owned) {
+        Some(link) => ctx.put(LINK, key, &link),
+        None => Ok(()),
     }
 }
 

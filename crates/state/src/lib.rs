@@ -5,6 +5,7 @@
 //! | `commerce.events.v1` | `commerce.facts.v1`: each fact once, with the order before and after |
 //! | | `commerce.orders.v1`, `commerce.profiles.v1`: compacted, one record per order and per person |
 //! | | `commerce.signals.v1`: what a sender of messages should start or stop, each once |
+//! | | `commerce.reconciliation.v1`: where sources disagree about one order, once per change of it |
 //! | | `commerce.metrics.v1`: `outcomes`, how many items ended how, kept with the state |
 //! | | `commerce.dead-letters.v1`: events that can't be read |
 //! | | `commerce.events.v1`: rates of exchange once more, while orders are left that waited for them |
@@ -19,21 +20,24 @@ mod automations;
 mod baskets;
 mod fx;
 mod identity;
+mod linked;
 mod moment;
 mod order;
 mod outcomes;
 mod people;
 mod privacy;
 mod processor;
+mod reconciliation;
 mod replenishment;
 mod seen;
+mod shelf;
 mod signals;
 mod tables;
 mod timers;
 
 pub use processor::StateStage;
 
-use service::stage::Plan;
+use service::stage::{Parts, Plan};
 use service::{Config, Metrics, Readiness, Shutdown};
 use topics::Topic;
 
@@ -44,7 +48,8 @@ pub(crate) const PROFILES: usize = 2;
 pub(crate) const METRICS: usize = 3;
 pub(crate) const LETTERS: usize = 4;
 pub(crate) const SIGNALS: usize = 5;
-pub(crate) const EVENTS: usize = 6;
+pub(crate) const RECONCILIATION: usize = 6;
+pub(crate) const EVENTS: usize = 7;
 
 /// What the stage reads, keeps and writes.
 pub const PLAN: Plan = Plan {
@@ -58,6 +63,7 @@ pub const PLAN: Plan = Plan {
         Topic::Metrics,
         Topic::DeadLetters,
         Topic::Signals,
+        Topic::Reconciliation,
         Topic::Events,
     ],
     tables: &tables::ALL,
@@ -68,9 +74,6 @@ pub const PLAN: Plan = Plan {
     lane_per_second: |_| None,
 };
 
-/// The key of person ids where none is configured: fine for development, said at start.
-const DEVELOPMENT_KEY: &str = "development";
-
 /// Runs the service until the shutdown. Blocks.
 pub fn run(
     config: &Config,
@@ -78,14 +81,21 @@ pub fn run(
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let person_key = config.state.person_id_key.clone().unwrap_or_else(|| {
+    if config.state.person_id_key.is_none() {
         tracing::warn!(
             "state.person_id_key isn't set: person ids can be guessed from e-mails, fine for development only"
         );
-        DEVELOPMENT_KEY.to_owned()
-    });
+    }
     let settings = config.state.stage();
     service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {
-        Ok(Box::new(StateStage::new(parts, &person_key)?))
+        Ok(Box::new(processor(config, parts)?))
     })
+}
+
+/// The stage's logic as the service runs it.
+pub fn processor(config: &Config, parts: &Parts) -> anyhow::Result<StateStage> {
+    StateStage::new(
+        parts,
+        config.state.person_id_key.as_deref().unwrap_or(commerce::PersonId::DEVELOPMENT_KEY),
+    )
 }

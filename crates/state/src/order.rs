@@ -3,23 +3,37 @@
 use std::ops::Range;
 
 use commerce::avro::{Encoded, Write as _};
+use commerce::order::links::{Cluster, Joined};
 use commerce::order::{State, View, steps};
+use commerce::person::Identifier;
 use commerce::{DuplicateLevel, Event, EventName, Fact, Outcome, PersonId, Reason, Source, time};
 use service::stage::encode_error;
 use stream::{Context, Failure};
 use topics::Topic;
 
+use crate::linked::LINKED;
 use crate::people::People;
 use crate::processor::{StateStage, Tenant, poison, published};
 use crate::replenishment::{Order as Followed, Said};
-use crate::tables::{self, ORDER, ORDER_OF, get, put};
+use crate::shelf::{Orders, order_key};
+use crate::tables::{self, ORDER_OF};
 use crate::{FACTS, ORDERS, identity};
 
 /// More refunds than any order has; each is a fact of its own with the order before and after.
 const MOST_REFUNDS: usize = 250;
+
+/// An order as it is now, and the handle of its buyer.
+pub(crate) type Seen = (View, Option<(Identifier, PersonId)>);
+
 impl StateStage {
+    /// The orders that an event may be about.
+    fn cluster_of(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Cluster, Failure> {
+        let shelf = Orders { ctx, buffer: &mut self.stored };
+        Cluster::find(&shelf, &event.workspace, &event.entity.id)
+    }
+
     /// Lists an order under the handle of its buyer.
-    fn attach(
+    pub(crate) fn attach(
         &self,
         event: &Event,
         order: &[u8],
@@ -42,21 +56,21 @@ impl StateStage {
 const SAME_PURCHASE: i64 = time::DAY;
 
 impl StateStage {
-    /// Loads the state of an event's order and the key it is stored under.
-    ///
-    /// Ids of two spaces of one source are different orders, even when they are equal: the later one gets the space
-    /// into its key. Ids of two sources that are equal are one order (contracts R4.5).
-    fn load(ctx: &Context<'_>, event: &Event) -> Result<(Vec<u8>, State), Failure> {
-        let plain = format!("{}:{}", event.workspace, event.entity.id).into_bytes();
-        let state: State = get(ctx, ORDER, &plain)?.unwrap_or_default();
-        let foreign = state.sources.keys().any(|s| s.source == event.source && s.space != event.source_space);
-        let own = state.sources.keys().any(|s| s.source == event.source && s.space == event.source_space);
-        if !foreign || own {
-            return Ok((plain, state));
+    /// The order as it is now, with its person, and the handle under which it counts among theirs.
+    pub(crate) fn see(
+        &self,
+        state: &State,
+        event: &Event,
+        tenant: &Tenant,
+        ctx: &mut Context<'_>,
+    ) -> Result<Option<Seen>, Failure> {
+        let Some(mut view) = state.view(&tenant.policy) else { return Ok(None) };
+        let buyer = state.buyer().map(|handle| (self.id_of(&event.workspace, &handle), handle));
+        if let Some((id, _)) = &buyer {
+            view.person_id = Some(self.person_of(ctx, &event.workspace, *id)?);
         }
-        let apart = format!("{}:{}@{}", event.workspace, event.entity.id, event.source_space).into_bytes();
-        let state = get(ctx, ORDER, &apart)?.unwrap_or_default();
-        Ok((apart, state))
+        Self::in_base(&mut view, tenant, &event.workspace, ctx)?;
+        Ok(Some((view, buyer.map(|(id, handle)| (handle, id)))))
     }
 
     /// Joins an order event. Everything that it says is taken in before anything is left out: what another source owns
@@ -69,15 +83,29 @@ impl StateStage {
     ) -> Result<Outcome, Failure> {
         let policy = &tenant.policy;
         self.encoded.0.clear();
-        let (key, state) = Self::load(ctx, event)?;
-        if is_same_purchase(&state, event) {
+        let cluster = self.cluster_of(event, ctx)?;
+        if cluster.order_of(event).is_some_and(|state| is_same_purchase(state, event)) {
             return Ok(Outcome::Duplicate(DuplicateLevel::Semantic));
         }
-        // Joining people may publish this very order again: it is loaded once more then.
         let who = self.identify(event, ctx)?;
-        let mut state = if who.is_some() { get(ctx, ORDER, &key)?.unwrap_or_default() } else { state };
-        let observed = state.observe(event);
-        let Some(mut view) = state.view(policy) else {
+        let joined = who.as_ref().is_some_and(|who| who.joined);
+        // Joining people may have published this very order again.
+        let mut cluster = if joined { self.cluster_of(event, ctx)? } else { cluster };
+        let shelf = &mut Orders { ctx, buffer: &mut self.stored };
+        let Joined { observed, at, change } = cluster.join(shelf, event)?;
+        let mut people = People::default();
+        if let Some(who) = who.filter(|who| identity::can_buy(&who.handle)) {
+            people.learn(ctx, event, (&who.handle, who.id))?;
+        }
+        for former in &change.former {
+            self.retire((event, LINKED), former, &cluster, &mut people, ctx)?;
+        }
+        for other in change.changed.iter().copied().filter(|other| *other != at) {
+            self.retell((event, LINKED), tenant, (&mut cluster, other), &mut people, ctx)?;
+        }
+        let moved = change.former.iter().any(|former| former.moved == Some(at));
+        let state = &mut cluster.orders[at];
+        let Some((mut view, buyer)) = self.see(state, event, tenant, ctx)? else {
             return Err(poison(Reason::MissingOrderId, "an order event without an order".to_owned()));
         };
         if view.refunds.len() > MOST_REFUNDS {
@@ -86,22 +114,14 @@ impl StateStage {
                 format!("the order would have {} refunds", view.refunds.len()),
             ));
         }
-        let mut people = People::default();
-        if let Some(who) = who.filter(|who| identity::can_buy(&who.handle)) {
-            people.learn(ctx, event, (&who.handle, who.id))?;
-        }
-        let buyer = state.buyer().map(|handle| (self.id_of(&event.workspace, &handle), handle));
+        let key = order_key(&event.workspace, &view.id);
         let before = state.published.take();
-        let attached = std::mem::replace(&mut state.attached, buyer.as_ref().map(|(id, _)| *id));
+        let attached = std::mem::replace(&mut state.attached, buyer.as_ref().map(|(_, id)| *id));
         if attached != state.attached {
             self.attach(event, &key, attached, state.attached, ctx)?;
         }
-        if let Some((id, _)) = &buyer {
-            view.person_id = Some(self.person_of(ctx, &event.workspace, *id)?);
-        }
-        Self::in_base(&mut view, tenant, &key, ctx)?;
         let outcome = observed.settle(before.as_ref(), &mut view);
-        let now = buyer.as_ref().map(|(id, handle)| (handle, *id));
+        let now = buyer.as_ref().map(|(handle, id)| (handle, *id));
         people.roll_up(ctx, event, &key, (attached, before.as_ref()), (now, &view))?;
         people.store(ctx, &mut self.stored)?;
         let update = observed.new_version && event.event == EventName::OrderUpdated;
@@ -124,7 +144,7 @@ impl StateStage {
             last = Some(range);
             Ok::<_, Failure>(())
         })?;
-        if let (1.., Some(range)) = (facts, last) {
+        if let (true, Some(range)) = (facts > 0 || moved, last) {
             self.value.clear();
             self.orders
                 .encode(&Encoded(&self.encoded.0[range]), &mut self.value)
@@ -139,10 +159,14 @@ impl StateStage {
             known: before.is_some(),
         };
         self.follow(event, tenant, &order, &said, ctx)?;
+        let disagreements = state.disagreements(policy);
+        self.reconcile(event, &view, &state.disagreements, &disagreements, ctx)?;
+        let disagrees_anew = state.disagreements != disagreements;
+        state.disagreements = disagreements;
         state.published = Some(view);
         // A delivery that was known to the last byte leaves the order as it is; facts come of a changed policy, too.
-        if observed.changed || facts > 0 {
-            put(ctx, ORDER, &key, &state, &mut self.stored)?;
+        if observed.changed || facts > 0 || disagrees_anew {
+            cluster.store(&mut Orders { ctx, buffer: &mut self.stored })?;
         }
         let shadow = !policy.owns(event.source, event.event) && !matches!(outcome, Outcome::Duplicate(_));
         Ok(if shadow { Outcome::Shadow } else { outcome })

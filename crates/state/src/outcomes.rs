@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use commerce::time::Zone;
-use commerce::{Event, Metric, Outcome, ReceivedTime, Source, WorkspaceId};
+use commerce::{Event, Metric, Outcome, ReceivedTime, Reconciliation, Source, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure};
 
 use crate::STAGE;
-use crate::tables::{OUTCOME, USAGE, get, put};
+use crate::tables::{DISAGREED, OUTCOME, USAGE, get, put};
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Count {
@@ -57,6 +57,21 @@ pub(crate) fn use_up(
     put(ctx, USAGE, &key, &count, buffer)
 }
 
+/// Counts a change of a disagreement, by what it is about and who isn't followed.
+pub(crate) fn disagree(
+    ctx: &mut Context<'_>,
+    record: &Reconciliation,
+    buffer: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let (source, matter) = (record.other.source.as_str(), record.matter.as_str());
+    let parts = [record.workspace.as_str(), source, matter, record.standing.as_str()];
+    let key = parts.join("\0").into_bytes();
+    let mut count: Count = get(ctx, DISAGREED, &key)?.unwrap_or_default();
+    count.count += 1;
+    count.as_of = count.as_of.max(record.received_at.0);
+    put(ctx, DISAGREED, &key, &count, buffer)
+}
+
 /// The published form of a stored outcome; `None` for a key that isn't one.
 pub(crate) fn metric(key: &[u8], count: Count) -> Option<Metric> {
     let (workspace, mut dimensions) = dimensions(key, &["source", "outcome", "detail"])?;
@@ -68,6 +83,12 @@ pub(crate) fn metric(key: &[u8], count: Count) -> Option<Metric> {
 pub(crate) fn usage(key: &[u8], count: Count) -> Option<Metric> {
     let (workspace, dimensions) = dimensions(key, &["source", "month"])?;
     Some(cell(workspace, "usage", dimensions, "events", count))
+}
+
+/// The published form of stored disagreements; `None` for a key that isn't of any.
+pub(crate) fn disagreements(key: &[u8], count: Count) -> Option<Metric> {
+    let (workspace, dimensions) = dimensions(key, &["source", "matter", "standing"])?;
+    Some(cell(workspace, "disagreements", dimensions, "count", count))
 }
 
 fn dimensions(key: &[u8], names: &[&str]) -> Option<(WorkspaceId, BTreeMap<String, String>)> {

@@ -15,6 +15,7 @@ use commerce::{Event, EventTime, Money, PersonId, ReceivedTime, WorkspaceId, tim
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure, Poison};
 
+use crate::identity;
 use crate::tables::{self, PERSON, PERSON_ORDER, get, put};
 
 /// The longest contact text that is kept, in characters.
@@ -180,6 +181,8 @@ pub(crate) struct People(Vec<Touched>);
 struct Touched {
     key: Vec<u8>,
     person: Person,
+    /// Nothing was kept under the key so far.
+    is_new: bool,
     changed: bool,
 }
 
@@ -195,7 +198,8 @@ impl People {
             Some(at) => at,
             None => {
                 let person: Option<Person> = get(ctx, PERSON, &key)?;
-                self.0.push(Touched { key, person: person.unwrap_or_default(), changed: false });
+                let is_new = person.is_none();
+                self.0.push(Touched { key, person: person.unwrap_or_default(), is_new, changed: false });
                 self.0.len() - 1
             }
         };
@@ -262,10 +266,15 @@ impl People {
 
     /// Stores what was changed.
     pub(crate) fn store(self, ctx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure> {
-        self.0
-            .iter()
-            .filter(|touched| touched.changed)
-            .try_for_each(|touched| put(ctx, PERSON, &touched.key, &touched.person, buffer))
+        for touched in self.0.iter().filter(|touched| touched.changed) {
+            put(ctx, PERSON, &touched.key, &touched.person, buffer)?;
+            if touched.is_new {
+                // Known from now on: who was linked with a better handle before that is found under its id, whether or
+                // not both came in one transaction.
+                identity::again(ctx, &touched.key)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -6,22 +6,28 @@
 
 use std::collections::BTreeMap;
 
+use commerce::fact::PERSON_ERASED;
 use commerce::id::Stamp;
 use commerce::identity::is_anchor;
-use commerce::order::{State, Step, View};
+use commerce::order::links::Change;
 use commerce::person::Identifier;
-use commerce::{Event, EventName, Fact, Mark, Outcome, PersonId, Reason, Source};
+use commerce::{Event, EventName, Fact, Outcome, PersonId, Reason, Source};
 use serde::{Deserialize, Serialize};
-use service::stage::encode_error;
 use stream::{Context, Failure};
 
 use crate::identity::Who;
-use crate::processor::{StateStage, Tenant, published};
-use crate::tables::{self, NOTICE, ORDER, ORDER_OF, get, put};
-use crate::{ORDERS, PROFILES, people};
+use crate::linked::Why;
+use crate::people::People;
+use crate::processor::{StateStage, Tenant};
+use crate::shelf::Stored;
+use crate::tables::{self, NOTICE, ORDER_OF, get, put};
+use crate::{PROFILES, people};
 
 /// More changes of mind of one person aren't kept: the oldest ones go.
 const MOST_CHANGES: usize = 50;
+
+/// The person of an order is forgotten.
+const ERASED: Why = Why { flag: PERSON_ERASED, mark: b"erased" };
 
 /// What was asked for under one handle.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -156,7 +162,7 @@ impl StateStage {
             }
             let id = self.id_of(&event.workspace, handle);
             let person = self.person_of(ctx, &event.workspace, id)?;
-            let who = Who { handle: handle.clone(), id, person };
+            let who = Who { handle: handle.clone(), id, person, joined: false };
             self.erase(event, tenant, &who, erased, ctx)?;
         }
         Ok(())
@@ -233,37 +239,25 @@ impl StateStage {
         key: &[u8],
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let Some(mut state) = get::<State>(ctx, ORDER, key)? else { return Ok(()) };
-        let before = state.published.take();
+        let Some(mut stored) = Stored::find(ctx, key, &mut self.stored)? else { return Ok(()) };
+        let state = stored.state();
         state.attached = None;
         state.sources.retain(|space, _| space.source != Source::Analytics);
         state.sources.values_mut().for_each(commerce::order::SourceOrder::forget_buyer);
-        let mut left = if state.sources.is_empty() { None } else { state.view(&tenant.policy) };
-        if let Some(view) = &mut left {
-            Self::in_base(view, tenant, key, ctx)?;
+        let id = state.published.as_ref().map(|view| view.id.clone()).unwrap_or_default();
+        // What the analytics API said may have been what linked the others.
+        let Change { former, mut changed } = stored.cluster.regroup();
+        changed.extend(stored.cluster.place_of_id(&id));
+        changed.sort_unstable();
+        changed.dedup();
+        let (cluster, mut people) = (&mut stored.cluster, People::default());
+        for former in &former {
+            self.retire((event, ERASED), former, cluster, &mut people, ctx)?;
         }
-        if let Some(before) = before {
-            let gone = View { id: before.id.clone(), qa: before.qa, ..View::default() };
-            let after = left.clone().unwrap_or(gone);
-            let step = Step { name: EventName::OrderUpdated, at: None, refund: None };
-            let mut fact = Fact::of_step(event, &step, &after, (Some(before), after.clone()));
-            fact.event_id = Mark::of(&[b"erased", key, fact.event_id.as_bytes()]).to_uuid();
-            fact.flags.push("person_erased".to_owned());
-            fact.trigger_eligible = false;
-            self.tell(key, &fact, ctx)?;
+        for at in changed {
+            self.retell((event, ERASED), tenant, (&mut *cluster, at), &mut people, ctx)?;
         }
-        let Some(view) = left else {
-            ctx.emit(ORDERS, Some(ctx.partition()), key, None)?;
-            return ctx.remove(ORDER, key);
-        };
-        self.value.clear();
-        self.orders.encode(&view, &mut self.value).map_err(|e| encode_error(&e))?;
-        published(
-            ctx.emit(ORDERS, Some(ctx.partition()), key, Some(&self.value)),
-            topics::Topic::Orders,
-            key,
-        )?;
-        state.published = Some(view);
-        put(ctx, ORDER, key, &state, &mut self.stored)
+        people.store(ctx, &mut self.stored)?;
+        stored.store(ctx, &mut self.stored)
     }
 }

@@ -1,9 +1,11 @@
 //! One event: join, compare, say what is new.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use commerce::audience::Membership;
+use commerce::audience::rule::Rule;
 use commerce::letter::WHOLE;
 use commerce::order::Policy;
 use commerce::{
@@ -13,23 +15,26 @@ use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
+use crate::identity::Ids;
 use crate::order::Views;
 use crate::privacy::Leave;
 use crate::replenishment::Replenished;
 use crate::seen::{self, Seen};
-use crate::tables::{self, OUTCOME, USAGE, get};
+use crate::tables::{self, DISAGREED, OUTCOME, USAGE, get};
 use crate::{LETTERS, METRICS, PROFILES, STAGE, audience, outcomes, people};
 
 /// The stage's logic.
 pub struct StateStage {
     pub(crate) tenants: HashMap<WorkspaceId, Arc<Tenant>>,
     pub(crate) person_key: String,
+    pub(crate) ids: RefCell<Ids>,
     decoder: Decoder,
     pub(crate) facts: Encoder,
     pub(crate) orders: Encoder,
     profiles: Encoder,
     metrics: Encoder,
     pub(crate) signals: Encoder,
+    pub(crate) reconciliation: Encoder,
     letters: Letters,
     pub(crate) value: Vec<u8>,
     pub(crate) stored: Vec<u8>,
@@ -42,6 +47,8 @@ pub(crate) struct Tenant {
     pub(crate) base: Currency,
     /// Products that are bought again.
     pub(crate) replenished: Vec<Replenished>,
+    /// Audiences of its own.
+    pub(crate) audiences: Vec<Rule>,
 }
 
 impl StateStage {
@@ -59,18 +66,21 @@ impl StateStage {
                 days: product.days,
             });
             let replenished = replenished.collect();
-            let tenant = Tenant { policy, base: workspace.base_currency, replenished };
+            let audiences = workspace.audiences.clone();
+            let tenant = Tenant { policy, base: workspace.base_currency, replenished, audiences };
             (workspace.id.clone(), Arc::new(tenant))
         });
         Ok(Self {
             tenants: tenants.collect(),
             person_key: person_key.to_owned(),
+            ids: RefCell::default(),
             decoder: parts.schemas.decoder(),
             facts: parts.schemas.encoder(Topic::Facts)?,
             orders: parts.schemas.encoder(Topic::Orders)?,
             profiles: parts.schemas.encoder(Topic::Profiles)?,
             metrics: parts.schemas.encoder(Topic::Metrics)?,
             signals: parts.schemas.encoder(Topic::Signals)?,
+            reconciliation: parts.schemas.encoder(Topic::Reconciliation)?,
             letters: Letters::new(parts, STAGE, LETTERS)?,
             value: Vec::new(),
             stored: Vec::new(),
@@ -137,9 +147,13 @@ impl StateStage {
         let alone = || people::handle(ctx, &tables::person(workspace.as_str(), person));
         let Some((group, keys)) = self.group_of(ctx, &workspace, person, alone)? else { return Ok(None) };
         let Some((mut known, as_of)) = people::known(ctx, &group, &keys)? else { return Ok(None) };
-        let base = self.tenants.get(&workspace).map_or(Currency::USD, |tenant| tenant.base);
-        let membership = Membership::of(&known.shares, base, audience::clock(ctx, &workspace)?);
-        known.audiences = membership.audiences.iter().map(|audience| audience.as_str().to_owned()).collect();
+        let tenant = self.tenants.get(&workspace);
+        let base = tenant.map_or(Currency::USD, |tenant| tenant.base);
+        let mut membership = Membership::of(&known.shares, base, audience::clock(ctx, &workspace)?);
+        let own = tenant.iter().flat_map(|tenant| &tenant.audiences);
+        let own = own.filter(|rule| rule.holds(&known, &membership.audiences));
+        membership.own = own.map(|rule| rule.name.clone()).collect();
+        known.audiences = membership.names();
         Ok(Some((Profile::new(workspace, person, known, base, as_of), membership)))
     }
 
@@ -195,7 +209,12 @@ impl Processor for StateStage {
             let profile = Profile::forwarding(workspace, from, to, base, ReceivedTime(0));
             self.publish_profile(ctx, &profile)?;
         }
-        for (table, metric) in [(OUTCOME, outcomes::metric as fn(&[u8], _) -> _), (USAGE, outcomes::usage)] {
+        let counted = [
+            (OUTCOME, outcomes::metric as fn(&[u8], _) -> _),
+            (USAGE, outcomes::usage),
+            (DISAGREED, outcomes::disagreements),
+        ];
+        for (table, metric) in counted {
             for key in ctx.changed(table) {
                 let Some(count) = get(ctx, table, &key)? else { continue };
                 let Some(metric) = metric(&key, count) else { continue };

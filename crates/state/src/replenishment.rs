@@ -6,10 +6,11 @@ use commerce::signal::{Automation as Kind, SignalName};
 use commerce::{Event, EventTime, Mark, PersonId, ReceivedTime, WorkspaceId, time};
 use stream::{Context, Failure};
 
-use crate::automations::{self, Open};
+use crate::automations::{self, Circle, Open};
 use crate::baskets;
 use crate::identity::{self, Who};
 use crate::processor::{StateStage, Tenant};
+use crate::shelf::order_key;
 use crate::signals::Cause;
 use crate::tables;
 
@@ -66,8 +67,9 @@ impl StateStage {
             let cause = cause(event, order, "order_paid", paid);
             self.close_named(&event.workspace, &baskets::of_order(event), &cause, ctx)?;
             if let Some(buyer) = order.buyer {
-                self.kill(&event.workspace, buyer, &cause, ctx)?;
-                self.plan(event, tenant, order, paid, ctx)?;
+                let circle = self.circle(ctx, &event.workspace, buyer)?;
+                self.kill(&event.workspace, (buyer, &circle), &cause, ctx)?;
+                self.plan(event, tenant, (order, &circle), paid, ctx)?;
             }
         } else if let Some(placed) = find(EventName::OrderPlaced) {
             let cause = cause(event, order, "order_placed", placed);
@@ -78,12 +80,9 @@ impl StateStage {
             // It has become somebody's only now.
             let at = paid_at.for_window(event.received_at);
             let order_id = Some(order.view.id.clone());
-            self.kill(
-                &event.workspace,
-                buyer,
-                &Cause { reason: "order_paid", at, order_id, trigger: None },
-                ctx,
-            )?;
+            let cause = Cause { reason: "order_paid", at, order_id, trigger: None };
+            let circle = self.circle(ctx, &event.workspace, buyer)?;
+            self.kill(&event.workspace, (buyer, &circle), &cause, ctx)?;
         }
         let ended = find(EventName::OrderCancelled).map(|said| ("order_cancelled", said)).or_else(|| {
             let refunded = find(EventName::OrderRefunded).filter(|_| is_refunded(order.view));
@@ -102,14 +101,13 @@ impl StateStage {
         &mut self,
         event: &Event,
         tenant: &Tenant,
-        order: &Order<'_>,
+        (order, circle): (&Order<'_>, &Circle),
         paid: &Said,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let (workspace, Some(buyer)) = (&event.workspace, order.buyer) else { return Ok(()) };
         let bought_at = order.view.placed_at.unwrap_or(paid.at).for_window(event.received_at);
         let cause = Cause { at: bought_at, ..cause(event, order, "bought", paid) };
-        let circle = self.circle(ctx, workspace, buyer)?;
         let mut newer = Vec::new();
         for kind in [Kind::Replenishment, Kind::BackInStock] {
             for (key, open) in automations::open_of(ctx, &circle.keys, kind)? {
@@ -152,7 +150,7 @@ impl StateStage {
             };
             open.fill(vec![item.clone()]);
             let what = (SignalName::ReplenishmentScheduled, "bought", bought_at);
-            let mut signal = Self::signal_of(ctx, workspace, what, &open, &circle)?;
+            let mut signal = Self::signal_of(ctx, workspace, what, &open, circle)?;
             signal.due_at = Some(open.due.as_event());
             self.emit_signal(&signal, ctx)?;
             automations::store(ctx, workspace, &key, &open, &mut self.stored)?;
@@ -168,10 +166,13 @@ impl StateStage {
         cause: &Cause,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
+        // It may have been planned under another id of the order.
+        let keys: Vec<Vec<u8>> = order.view.aliases.iter().map(|id| order_key(workspace, id)).collect();
+        let is_own = |key: &Vec<u8>| key == order.key || keys.contains(key);
         for handle in [order.buyer, order.before].into_iter().flatten() {
             let circle = self.circle(ctx, workspace, handle)?;
             for (key, open) in automations::open_of(ctx, &circle.keys, Kind::Replenishment)? {
-                if open.order.as_ref().is_some_and(|(planned_by, _)| planned_by == order.key) {
+                if open.order.as_ref().is_some_and(|(planned_by, _)| is_own(planned_by)) {
                     self.call_off(workspace, (&key, &open), cause, ctx)?;
                 }
             }

@@ -30,7 +30,7 @@ const fn kept(source: Source) -> i64 {
     match source {
         Source::Shopify => 2 * time::DAY,
         Source::Lifesight => 7 * time::DAY,
-        Source::Stripe | Source::Customerio | Source::Sequenzy => 30 * time::DAY,
+        Source::Stripe | Source::Customerio | Source::Sequenzy | Source::Operator => 30 * time::DAY,
         Source::Analytics | Source::Records => time::DAY,
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stream::{Context, Failure, Table};
 
-/// `workspace:order` to the joined [`commerce::order::State`].
+/// `workspace:` and an id of an order to its [`commerce::order::links::Entry`]; likewise other names of orders.
 pub(crate) const ORDER: Table = Table { number: 0, name: "orders", ordered: false };
 /// `workspace:` and the 16 bytes of a handle's id to [`crate::people::Person`].
 pub(crate) const PERSON: Table = Table { number: 1, name: "people", ordered: false };
@@ -40,9 +40,9 @@ pub(crate) const MEMBER: Table = Table { number: 18, name: "members", ordered: f
 pub(crate) const DUE: Table = Table { number: 19, name: "due", ordered: true };
 
 /// A base currency and an hour to the rates of it: [`crate::fx`].
-pub(crate) const FX_RATE: Table = Table { number: 20, name: "fx_rates", ordered: false };
+pub(crate) const FX_RATE: Table = Table { number: 26, name: "fx_rates", ordered: false };
 /// A base currency, an hour, a currency and the key of an order that waits for the rate. No value.
-pub(crate) const FX_WAITING: Table = Table { number: 21, name: "fx_waiting", ordered: true };
+pub(crate) const FX_WAITING: Table = Table { number: 27, name: "fx_waiting", ordered: true };
 
 /// A handle's key, the kind and the id of an automation to [`crate::automations::Open`].
 pub(crate) const AUTOMATION: Table = Table { number: 12, name: "automations", ordered: true };
@@ -54,8 +54,13 @@ pub(crate) const NAME: Table = Table { number: 14, name: "basket_names", ordered
 pub(crate) const PAID: Table = Table { number: 15, name: "paid", ordered: false };
 /// `workspace` to the stream's time of it.
 pub(crate) const CLOCK: Table = Table { number: 16, name: "clocks", ordered: false };
+/// The key of a handle that stands for a person to all their handles: [`crate::identity`]'s group.
+pub(crate) const GROUP: Table = Table { number: 20, name: "groups", ordered: false };
 
-pub(crate) const ALL: [Table; 22] = [
+/// `workspace\0source\0matter\0standing` of disagreements to their number: [`crate::outcomes::Count`].
+pub(crate) const DISAGREED: Table = Table { number: 23, name: "disagreements", ordered: false };
+
+pub(crate) const ALL: [Table; 24] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -76,6 +81,8 @@ pub(crate) const ALL: [Table; 22] = [
     NOTICE,
     MEMBER,
     DUE,
+    GROUP,
+    DISAGREED,
     FX_RATE,
     FX_WAITING,
 ];

@@ -98,6 +98,13 @@ impl Context<'_> {
         self.overlay.changed(table.number)
     }
 
+    /// What the processor keeps of this task's part of the open transaction, empty at its start: changes that it adds up
+    /// and stores once, in [`Processor::publish`]. It goes with the transaction, committed or not. Unlike the tables it
+    /// knows no savepoint: write to it last, when nothing of the record can fail any more.
+    pub fn scratch<T: std::any::Any + Send + Default>(&mut self) -> &mut T {
+        self.overlay.scratch()
+    }
+
     /// Emits a record, or with `None` a tombstone. `partition` `None` partitions by key.
     pub fn emit(
         &mut self,
@@ -161,6 +168,7 @@ pub struct Harness<P> {
     overlay: Overlay,
     outbox: Outbox,
     counts: Counts,
+    changelog_limit: usize,
 }
 
 impl<P: Processor> Harness<P> {
@@ -173,7 +181,15 @@ impl<P: Processor> Harness<P> {
             overlay: Overlay::new(tables),
             outbox: Outbox::default(),
             counts: Counts::default(),
+            changelog_limit: usize::MAX,
         }
+    }
+
+    /// The same with the largest record that the stage's changelog takes: what is beyond it is poison here as well.
+    #[must_use]
+    pub fn with_changelog_limit(mut self, bytes: usize) -> Self {
+        self.changelog_limit = bytes;
+        self
     }
 
     /// Processes one record as the worker would, and gives what it emitted.
@@ -211,7 +227,7 @@ impl<P: Processor> Harness<P> {
             outbox: &mut self.outbox,
             counts: &mut self.counts,
             outputs: &self.outputs,
-            changelog_limit: usize::MAX,
+            changelog_limit: self.changelog_limit,
             partition,
             timestamp_millis,
         };

@@ -31,6 +31,14 @@ pub enum Error {
         /// What the broker said.
         detail: String,
     },
+    /// A group that is waited for finishes nothing.
+    #[error("{group} has records of {topic} before it and finishes none: is the service running?")]
+    Standstill {
+        /// The group.
+        group: String,
+        /// Its input.
+        topic: String,
+    },
     /// A topic that the stage needs isn't there.
     #[error("topic {topic} is missing: run `tillstream topics apply`")]
     MissingTopic {

@@ -106,15 +106,17 @@ pub fn read_decided(
     on: &mut dyn FnMut(Followed<'_>) -> Result<(), Error>,
 ) -> Result<bool, Error> {
     let patience = Patience { stop, observer: None };
-    match decided(client, topic, &patience, on) {
+    match decided(client, topic, &|_| Offset::Beginning, &patience, on) {
         Err(Error::Stopped) => Ok(false),
         other => other.map(|()| true),
     }
 }
 
-fn decided(
+/// [`read_decided`] from the given place of each partition on.
+pub(crate) fn decided(
     client: &ClientConfig,
     topic: &str,
+    from: &dyn Fn(i32) -> Offset,
     patience: &Patience<'_>,
     on: &mut dyn FnMut(Followed<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
@@ -133,7 +135,7 @@ fn decided(
         while watermarks(&committed, topic, partition, patience)?.1 < end {
             patience.sleep(Duration::from_millis(50))?;
         }
-        list.add_partition_offset(topic, partition, Offset::Beginning)
+        list.add_partition_offset(topic, partition, from(partition))
             .map_err(|source| Error::Kafka { what: format!("follow {topic}-{partition}"), source })?;
         behind.insert(partition);
     }

@@ -1,11 +1,12 @@
 //! The changes of the open transaction: read before the store, merged into it after the commit, dropped on abort.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use hashbrown::HashMap;
 
-use crate::store::{Change, Reached};
+use crate::store::{Change, Reached, Sorted};
 use crate::{Store, StoreError, Table};
 
 type Bytes = Box<[u8]>;
@@ -14,7 +15,7 @@ type Slot = Option<Bytes>;
 #[derive(Debug)]
 enum Entries {
     Hashed(HashMap<Bytes, Slot>),
-    Ordered(BTreeMap<Bytes, Slot>),
+    Ordered(BTreeMap<Sorted, Slot>),
 }
 
 impl Entries {
@@ -25,10 +26,13 @@ impl Entries {
         }
     }
 
-    fn set(&mut self, key: Bytes, slot: Slot) -> Option<Slot> {
+    fn set(&mut self, key: &[u8], slot: Slot) -> Option<Slot> {
         match self {
-            Self::Hashed(map) => map.insert(key, slot),
-            Self::Ordered(map) => map.insert(key, slot),
+            Self::Hashed(map) => match map.get_mut(key) {
+                Some(known) => Some(std::mem::replace(known, slot)),
+                None => map.insert(key.into(), slot),
+            },
+            Self::Ordered(map) => map.insert(Sorted::from_slice(key), slot),
         }
     }
 
@@ -52,12 +56,13 @@ impl Entries {
 }
 
 /// Uncommitted changes over a store, with an undo log back to the last savepoint.
-#[derive(Debug)]
 pub(crate) struct Overlay {
     tables: Vec<Option<Entries>>,
     /// What the current record replaced: table, key, and the slot before (`None`: no slot).
     undo: Vec<(u8, Bytes, Option<Slot>)>,
     changes: usize,
+    /// What the processor keeps of the open transaction; it goes when the changes go, whichever way.
+    scratch: Option<Box<dyn Any + Send>>,
 }
 
 impl Overlay {
@@ -75,7 +80,7 @@ impl Overlay {
             };
             all[index] = Some(empty);
         }
-        Self { tables: all, undo: Vec::new(), changes: 0 }
+        Self { tables: all, undo: Vec::new(), changes: 0, scratch: None }
     }
 
     pub(crate) fn get(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
@@ -86,12 +91,20 @@ impl Overlay {
     /// Writes a value, or a removal; false when the table isn't declared.
     pub(crate) fn set(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) -> bool {
         let Some(Some(entries)) = self.tables.get_mut(usize::from(table)) else { return false };
-        let before = entries.set(key.into(), value.map(Into::into));
+        let before = entries.set(key, value.map(Into::into));
         if before.is_none() {
             self.changes += 1;
         }
         self.undo.push((table, key.into(), before));
         true
+    }
+
+    /// The scratch of the open transaction, empty at its start.
+    pub(crate) fn scratch<T: Any + Send + Default>(&mut self) -> &mut T {
+        let scratch = self.scratch.take().filter(|known| known.is::<T>());
+        let scratch = self.scratch.insert(scratch.unwrap_or_else(|| Box::<T>::default()));
+        #[expect(clippy::expect_used, reason = "another type was replaced in the line above")]
+        scratch.downcast_mut().expect("a scratch of this type")
     }
 
     /// The record counts: its changes stay.
@@ -105,7 +118,7 @@ impl Overlay {
             if let Some(Some(entries)) = self.tables.get_mut(usize::from(table)) {
                 match before {
                     Some(slot) => {
-                        entries.set(key, slot);
+                        entries.set(&key, slot);
                     }
                     None => {
                         entries.unset(&key);
@@ -119,6 +132,7 @@ impl Overlay {
     pub(crate) fn clear(&mut self) {
         self.undo.clear();
         self.changes = 0;
+        self.scratch = None;
         self.tables.iter_mut().flatten().for_each(Entries::clear);
     }
 
@@ -135,7 +149,7 @@ impl Overlay {
                         Box::new(map.iter().map(move |(k, v)| (number, &**k, v.as_deref())))
                     }
                     Entries::Ordered(map) => {
-                        Box::new(map.iter().map(move |(k, v)| (number, &**k, v.as_deref())))
+                        Box::new(map.iter().map(move |(k, v)| (number, k.as_slice(), v.as_deref())))
                     }
                 }
             },
@@ -199,7 +213,7 @@ impl Overlay {
                 (None, None) => return None,
                 (Some(_), None) => true,
                 (None, Some(_)) => false,
-                (Some((a, _)), Some((b, _))) => match (***a).cmp(b) {
+                (Some((a, _)), Some((b, _))) => match a.as_slice().cmp(b) {
                     std::cmp::Ordering::Equal => true,
                     std::cmp::Ordering::Less => !reverse,
                     std::cmp::Ordering::Greater => reverse,
@@ -239,6 +253,21 @@ mod tests {
         assert_eq!(overlay.get(0, b"a"), Some(Some(&b"1"[..])));
         assert_eq!(overlay.get(0, b"b"), None);
         assert_eq!(overlay.changes().count(), 1);
+    }
+
+    #[test]
+    fn the_scratch_goes_with_the_transaction_whichever_way_it_ends() {
+        let mut store = Memory::new(&[HASHED]);
+        let mut overlay = Overlay::new(&[HASHED]);
+        *overlay.scratch::<u64>() += 3;
+        overlay.keep();
+        overlay.undo();
+        assert_eq!(*overlay.scratch::<u64>(), 3);
+        overlay.clear();
+        assert_eq!(*overlay.scratch::<u64>(), 0);
+        *overlay.scratch::<u64>() += 4;
+        overlay.merge_into(&mut store, 1).unwrap();
+        assert_eq!(*overlay.scratch::<u64>(), 0);
     }
 
     #[test]

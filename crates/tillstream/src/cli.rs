@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, bench, dlq, explain, features, fx, home::Home, measure, openapi, serve, tail, topic,
-    trigger, up,
+    Output, Stop, audit, bench, dlq, doctor, explain, features, fx, home::Home, identity, import, lag,
+    measure, openapi, recompute, serve, tail, taxonomy, topic, trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -52,11 +52,16 @@ enum Command {
     /// Sends the demo shop's deliveries to a running gateway and compares the figures.
     #[command(after_help = "Example:\n  tillstream demo --orders 500 --seed 7")]
     Demo(measure::Args),
-    /// Sends one signed webhook, made from an example body.
+    /// Sends one signed webhook or call of any source, made from an example body.
     #[command(
-        after_help = "Example:\n  tillstream trigger shopify orders/create --set total_price=99.00 --set financial_status=paid"
+        after_help = "Examples:\n  tillstream trigger --list\n  tillstream trigger shopify orders/create --set total_price=99.00 --set financial_status=paid\n  tillstream trigger stripe invoice.payment_succeeded --set amount_paid=4900 --set customer_email=ada@example.com\n  tillstream trigger customerio order_paid --set identifier=ada@example.com --set total=49.00"
     )]
     Trigger(TriggerArgs),
+    /// Loads profiles from a file.
+    Import {
+        #[command(subcommand)]
+        command: import::Command,
+    },
     /// Prints records of a topic as they come.
     #[command(after_help = "Example:\n  tillstream tail facts -o json --from-beginning")]
     Tail(tail::Args),
@@ -87,15 +92,52 @@ enum Command {
         #[command(subcommand)]
         command: fx::Command,
     },
+    /// Who is whom: shows why, and says that two are one person or never are.
+    #[command(
+        after_help = "Examples:\n  tillstream identity show demo email:jane@example.com\n  tillstream identity unmerge demo user:5 user:6"
+    )]
+    Identity {
+        #[command(subcommand)]
+        command: identity::Command,
+    },
+    /// Computes every order, person and figure anew from the events, and compares with what is published.
+    #[command(after_help = "Example:\n  tillstream audit -o json | jq .equal")]
+    Audit(audit::Args),
+    /// Looks at everything that is needed, and says what to type next.
+    #[command(after_help = "Example:\n  tillstream doctor\nExit code 1 when something is wrong.")]
+    Doctor(doctor::Args),
+    /// How far each stage is behind, by partition.
+    #[command(after_help = "Example:\n  tillstream lag -o json | jq -s 'map(.lag) | add'")]
+    Lag(lag::Args),
+    /// Works out the totals of all people from their orders, and compares them with the live ones.
+    #[command(after_help = "Examples:
+  tillstream recompute
+  tillstream recompute --csv totals.csv && tillstream import profiles totals.csv --as-of TIME --gateway URL --key KEY
+Exit code 1 when a total differs.")]
+    Recompute(recompute::Args),
     /// Which tests show which capability, and how they ended.
     #[command(after_help = "Example:\n  ./tests/run.sh; tillstream features")]
     Features(features::Args),
     /// Prints the description of the HTTP API, OpenAPI 3.1.
     #[command(after_help = "Example:\n  tillstream openapi | jq '.paths | keys'")]
     Openapi(openapi::Args),
+    /// Prints all names of events: what they mean, who says them, the fields they need, a sample of each.
+    #[command(
+        after_help = "Example:\n  tillstream taxonomy | jq '.events[] | select(.name == \"order.paid\")'"
+    )]
+    Taxonomy(openapi::Args),
     /// Says what a reason means (of a dead letter, a refusal, a metric) and what to do.
     #[command(after_help = "Example:\n  tillstream explain unknown_workspace")]
     Explain(explain::Args),
+    /// Prints the completions of a shell.
+    #[command(
+        after_help = "Example:\n  tillstream completions bash > ~/.local/share/bash-completion/completions/tillstream"
+    )]
+    Completions {
+        /// Whose.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// Measures this build on this machine, with the totals checked.
     #[command(after_help = "Example:\n  tillstream bench pipeline --n 300000")]
     Bench {
@@ -109,15 +151,26 @@ enum ConfigCommand {
     /// Prints the configuration in use, secrets hidden.
     #[command(after_help = "Example:\n  tillstream config show --config tillstream.toml")]
     Show,
+    /// Says every mistake of the configuration. Exit code 64 when there is one.
+    #[command(after_help = "Example:\n  tillstream config check --config tillstream.toml")]
+    Check,
+    /// Prints the JSON Schema of a configuration file, for editors.
+    #[command(after_help = "Example:\n  tillstream config schema > tillstream.schema.json")]
+    Schema,
 }
 
 /// What to trigger.
 #[derive(Args, Debug)]
 struct TriggerArgs {
-    /// shopify or lifesight.
-    source: String,
-    /// The source's own name: orders/create, orders_paid, …
+    /// shopify, stripe, lifesight, customerio, sequenzy, analytics or records.
+    #[arg(required_unless_present = "list")]
+    source: Option<String>,
+    /// The source's own name of the event: orders/create, invoice.payment_failed, purchase, …
+    #[arg(default_value = "")]
     event: String,
+    /// Lists the sources, their events, and what is worth setting.
+    #[arg(long)]
+    list: bool,
     /// A field of the body: `path=value`, `line_items[0].price=5.00`. Repeatable.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
@@ -166,17 +219,23 @@ impl Cli {
             Command::Serve(args) => serve::run(&common, &args),
             Command::Demo(args) => measure::run(&common, &args),
             Command::Trigger(args) => run_trigger(&common, &args),
+            Command::Import { command } => import::run(&common, &command),
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
             Command::Fx { command } => fx::run(&common.load(vec![])?, &command),
+            Command::Identity { command } => identity::run(&common, &command),
+            Command::Audit(args) => audit::run(&common.load(vec![])?, &args),
+            Command::Doctor(args) => doctor::run(&common, &args),
+            Command::Lag(args) => lag::run(&common.load(vec![])?, &args),
+            Command::Recompute(args) => recompute::run(&common.load(vec![])?, &args),
+            Command::Completions { shell } => completions(shell),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
+            Command::Taxonomy(args) => taxonomy::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Bench { command } => bench::run(&common, &command),
-            Command::Config { command: ConfigCommand::Show } => {
-                crate::data(common.load(vec![])?.to_toml_redacted().trim_end())
-            }
+            Command::Config { command } => configuration(&common, &command),
         }
     }
 }
@@ -187,21 +246,74 @@ impl Common {
         Home::new(self.data_dir.as_deref()).map_err(Stop::Usage)
     }
 
-    /// The configuration: the file that was named, else that of the running `up`, else the defaults.
+    /// The gateway that was given, else that of the running `up`, else that of the configuration.
+    pub fn gateway(&self, given: Option<&str>, config: &Config) -> Result<String, Stop> {
+        if let Some(url) = given {
+            return Ok(url.to_owned());
+        }
+        let running = self.home()?.endpoints();
+        Ok(running.map_or_else(|_| format!("http://{}", config.gateway.listen), |running| running.gateway))
+    }
+
+    /// The configuration file: the one that was named, else that of the running `up`.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| {
+            let set = std::env::var_os("TILLSTREAM_CONFIG").filter(|value| !value.is_empty());
+            set.map(PathBuf::from)
+                .or_else(|| self.home().ok().map(|home| home.config_file()).filter(|file| file.exists()))
+        })
+    }
+
+    /// The configuration: that of [`Common::file`], else the defaults.
     pub fn load(&self, overrides: Overrides) -> Result<Config, Stop> {
-        let named = self.config.clone().or_else(|| {
-            let set = std::env::var_os("TILLSTREAM_CONFIG").is_some_and(|value| !value.is_empty());
-            let running = (!set).then(|| self.home().ok().map(|home| home.config_file()))??;
-            running.exists().then_some(running)
-        });
-        Config::load(named.as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
+        Config::load(self.file().as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
     }
 }
 
+fn configuration(common: &Common, command: &ConfigCommand) -> Result<(), Stop> {
+    match command {
+        ConfigCommand::Show => crate::data(common.load(vec![])?.to_toml_redacted().trim_end()),
+        ConfigCommand::Check => {
+            let config = common.load(vec![])?;
+            let file =
+                common.file().map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
+            crate::data(&format!("{file}: no mistake, {} workspaces", config.workspaces.len()))
+        }
+        ConfigCommand::Schema => crate::data(&serde_json::to_string_pretty(&Config::schema())?),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Stop> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tillstream", &mut script);
+    crate::data(String::from_utf8_lossy(&script).trim_end())
+}
+
+/// What there is to trigger: one source a line, in JSON one object a line.
+fn list_triggers(output: Output) -> Result<(), Stop> {
+    for kind in &trigger::KINDS {
+        let (source, events) = (kind.source.as_str(), kind.events);
+        match output {
+            Output::Table => {
+                crate::data(&format!("{source:<10} {}\n{:<10}   --set {}", events.join(" "), "", kind.hint))?;
+            }
+            Output::Json => {
+                crate::data(
+                    &serde_json::json!({"source": source, "events": events, "set": kind.hint}).to_string(),
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
+    let Some(source) = args.source.as_deref().filter(|_| !args.list) else {
+        return list_triggers(args.output);
+    };
     let config = common.load(vec![])?;
     let request = trigger::Request {
-        source: &args.source,
+        source,
         event: &args.event,
         set: &args.set,
         count: args.count as usize,
@@ -216,13 +328,7 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
         }
         return Ok(());
     }
-    let gateway = match &args.gateway {
-        Some(url) => url.clone(),
-        None => common
-            .home()?
-            .endpoints()
-            .map_or_else(|_| format!("http://{}", config.gateway.listen), |e| e.gateway),
-    };
+    let gateway = common.gateway(args.gateway.as_deref(), &config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client =
@@ -230,9 +336,10 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
         let mut refused = 0;
         for delivery in deliveries {
             let url = format!("{gateway}{}", delivery.path_and_query);
-            let mut request = client.post(&url).body(delivery.body.clone());
-            for (name, value) in &delivery.headers {
-                request = request.header(name, value);
+            let method = reqwest::Method::from_bytes(delivery.method.as_bytes())?;
+            let mut request = client.request(method, &url).body(delivery.body.clone());
+            for (name, value) in delivery.headers_at(service::clock::now()) {
+                request = request.header(name, value.as_ref());
             }
             let answer = request.send().await.map_err(|error| {
                 let error = error.without_url();
@@ -243,11 +350,9 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
             refused += u32::from(!status.is_success());
             let id = delivery_id(&delivery.body);
             match args.output {
-                Output::Table => {
-                    crate::data(&format!("{} {} {} → {status} {body}", args.source, args.event, id))?
-                }
+                Output::Table => crate::data(&format!("{source} {} {id} → {status} {body}", args.event))?,
                 Output::Json => crate::data(
-                    &serde_json::json!({"source": args.source, "event": args.event, "id": id,
+                    &serde_json::json!({"source": source, "event": args.event, "id": id,
                         "status": status.as_u16(), "body": body})
                     .to_string(),
                 )?,
@@ -260,11 +365,23 @@ fn run_trigger(common: &Common, args: &TriggerArgs) -> Result<(), Stop> {
     })
 }
 
-/// The id in a body, for the answer's line.
+/// The id in a body, for the answer's line: that of what it is about.
 fn delivery_id(body: &[u8]) -> String {
     let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    match &value["id"] {
-        serde_json::Value::String(id) => id.clone(),
-        other => other.to_string(),
+    let places = [
+        "/data/object/id",
+        "/data/order_id",
+        "/record/order_id",
+        "/record/payment_id",
+        "/orderId",
+        "/checkoutId",
+        "/transaction_id",
+        "/event_id",
+        "/id",
+    ];
+    match places.iter().find_map(|place| value.pointer(place)) {
+        Some(serde_json::Value::String(id)) => id.clone(),
+        Some(other) => other.to_string(),
+        None => "-".to_owned(),
     }
 }

@@ -128,9 +128,14 @@ fn is_row(text: &str) -> bool {
 }
 
 /// The lines `test <name> ... ok|FAILED|ignored` of all runners. A name that ran twice has passed only if it did twice.
+/// A crate's unit tests have its name before them, too.
 fn results(log: &str) -> HashMap<String, bool> {
     let mut results = HashMap::new();
+    let mut unit = None;
     for line in log.lines() {
+        if let Some(runner) = line.trim_start().strip_prefix("Running ") {
+            unit = of_unit_tests(runner);
+        }
         let Some((name, end)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ")) else {
             continue;
         };
@@ -140,10 +145,20 @@ fn results(log: &str) -> HashMap<String, bool> {
             "FAILED" => false,
             _ => continue,
         };
-        let known = results.entry(name.to_owned()).or_insert(true);
-        *known &= passed;
+        let with_crate = unit.map(|unit| format!("{unit}::{name}"));
+        for name in with_crate.into_iter().chain([name.to_owned()]) {
+            let known = results.entry(name).or_insert(true);
+            *known &= passed;
+        }
     }
     results
+}
+
+/// The crate in `unittests src/lib.rs (target/debug/deps/sources-0a1b2c)`.
+fn of_unit_tests(runner: &str) -> Option<&str> {
+    let (_, path) = runner.strip_prefix("unittests ")?.split_once('(')?;
+    let (name, _) = path.rsplit('/').next()?.rsplit_once('-')?;
+    Some(name)
 }
 
 fn rows(map: &Map, results: &HashMap<String, bool>) -> Vec<Row> {
@@ -182,6 +197,17 @@ mod tests {
         assert_eq!(of("SHOP-01"), Outcome::Pass);
         assert_eq!(of("SHOP-02"), Outcome::Fail);
         assert_eq!(["SHOP-03", "SHOP-04", "ANA-32"].map(of), [Outcome::Missing; 3]);
+    }
+
+    #[test]
+    fn unit_tests_are_known_by_their_crate() {
+        let log = "     Running unittests src/lib.rs (target/debug/deps/sources-0a1b)\ntest a::tests::one ... ok\n     \
+                   Running tests/it/main.rs (target/debug/deps/it-0c)\ntest a::two ... ok\n";
+        let results = results(log);
+        for name in ["sources::a::tests::one", "a::tests::one", "a::two"] {
+            assert_eq!(results.get(name), Some(&true), "{name}");
+        }
+        assert_eq!(results.len(), 3);
     }
 
     #[test]

@@ -9,23 +9,33 @@
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
 //! | [`fx`] | rates of exchange: fetched, published, listed |
-//! | [`trigger`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
-//! | [`openapi`] | the description of the HTTP API |
+//! | [`import`] | profiles from a file |
+//! | [`doctor`], [`lag`] | what is wrong, and how far behind the stages are |
+//! | [`recompute`], [`audit`] | the totals of people from the books; everything computed anew from the events |
+//! | [`trigger`], [`identity`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
+//! | [`openapi`], [`taxonomy`] | the description of the HTTP API, and that of the events |
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or unequal, 64 usage or configuration.
 
+pub mod audit;
 pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod dlq;
+pub mod doctor;
 pub mod explain;
 pub mod features;
 pub mod fx;
 pub mod home;
+pub mod identity;
+pub mod import;
+pub mod lag;
 pub mod measure;
 pub mod openapi;
+pub mod recompute;
 pub mod serve;
 pub mod tail;
+pub mod taxonomy;
 pub mod topic;
 pub mod trigger;
 pub mod up;

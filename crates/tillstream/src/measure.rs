@@ -1,27 +1,30 @@
 //! What the product made of the demo: read from its topics and reports, compared with what must be.
 
+pub mod found;
+
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use commerce::order::View;
 use commerce::time::Day;
-use commerce::{Currency, DuplicateLevel, EventTime, Metric, Money, Profile, Reason};
+use commerce::{Currency, EventTime, Money};
 use serde_json::value::RawValue;
 use service::Config;
 use stream::{Follow, Followed, follow};
 use topics::Topic;
 
 use crate::cli::Common;
-use crate::demo::expected::{Customer, DayTotals, Format, Totals};
+use crate::demo::expected::{DayTotals, Part, Totals};
 use crate::demo::send::{self, Plan, Progress};
 use crate::demo::shop::{DEFAULT_ORDERS, DEFAULT_SEED, Options};
+use crate::demo::table::Format;
 use crate::demo::{Expected, Measured, Shop, Table};
 use crate::tail::Reader;
 use crate::{Output, Stop};
+pub use found::Found;
 
 /// How long the figures may take to become equal after the last delivery.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -135,6 +138,7 @@ pub async fn demo(
         config,
         query,
         workspace: credentials.workspace,
+        base,
         currencies: expected.by_currency.keys().copied().collect(),
         days: expected.by_day.keys().map(|(day, _)| *day).min(),
     });
@@ -156,13 +160,15 @@ struct Target {
     config: Arc<Config>,
     query: String,
     workspace: String,
+    base: Currency,
     currencies: Vec<Currency>,
     days: Option<Day>,
 }
 
 /// Reads every figure from where a user would: reports for revenue, topics for the rest.
 fn measure(target: &Target) -> anyhow::Result<Measured> {
-    let topics = read_topics(target)?;
+    let found = read_topics(target)?;
+    let (cancelled_paid, refunds_by_day) = (found.cancelled_paid(), found.refunds_by_day());
     let (mut by_currency, mut by_day) = (BTreeMap::new(), BTreeMap::new());
     let today = commerce::time::Zone::utc().day_of(service::clock::now().as_event());
     let reports = Reports::new(target)?;
@@ -176,14 +182,13 @@ fn measure(target: &Target) -> anyhow::Result<Measured> {
             refunds: overview.total_refunds,
             refunded: minor(&overview.refund_amount, *currency)?,
             items: overview.total_items_sold,
-            cancelled: topics.cancelled_paid.get(currency).copied().unwrap_or(0),
+            cancelled: cancelled_paid.get(currency).copied().unwrap_or(0),
         };
         by_currency.insert(*currency, totals);
         let timeseries: Timeseries = reports.get("revenue-timeseries", &range)?;
         for entry in timeseries.series {
             let day = Day::parse(&entry.date).ok_or_else(|| anyhow!("a series entry without date"))?;
-            let mut totals: DayTotals =
-                topics.refunds_by_day.get(&(day, *currency)).copied().unwrap_or_default();
+            let mut totals: DayTotals = refunds_by_day.get(&(day, *currency)).copied().unwrap_or_default();
             totals.orders = entry.orders;
             totals.gross = minor(&entry.revenue, *currency)?;
             if totals != DayTotals::default() {
@@ -191,18 +196,46 @@ fn measure(target: &Target) -> anyhow::Result<Measured> {
             }
         }
     }
+    let whole = format!(
+        "currency={0}&start={1}&end={2}",
+        target.base,
+        target.days.unwrap_or(today),
+        Day(today.0 + 1)
+    );
+    let devices: Devices = reports.get("revenue-by-device", &whole)?;
+    let coupons: Coupons = reports.get("revenue-by-coupon", &whole)?;
     Ok(Measured {
         by_currency: Some(by_currency),
         by_day: Some(by_day),
-        cancelled: Some(topics.cancelled),
-        customers: Some(topics.customers),
-        profiles: Some(topics.profiles),
-        duplicates: Some(topics.duplicates),
-        dead_letters: Some(topics.dead_letters),
-        accepted: Some(topics.accepted),
-        rejected: None,
-        customers_by_email: Some(topics.customers_by_email),
+        by_device: Some(parts(devices.devices, target.base)?),
+        by_coupon: Some(parts(coupons.coupons, target.base)?),
+        ..found.measured()
     })
+}
+
+fn parts(rows: Vec<Row>, base: Currency) -> anyhow::Result<BTreeMap<String, Part>> {
+    let part = |row: Row| Ok((row.of, Part { orders: row.orders, gross: minor(&row.revenue, base)? }));
+    rows.into_iter().map(part).collect()
+}
+
+/// The report `revenue-by-device`.
+#[derive(serde::Deserialize)]
+struct Devices {
+    devices: Vec<Row>,
+}
+
+/// The report `revenue-by-coupon`.
+#[derive(serde::Deserialize)]
+struct Coupons {
+    coupons: Vec<Row>,
+}
+
+#[derive(serde::Deserialize)]
+struct Row {
+    #[serde(alias = "device_type", alias = "coupon_code")]
+    of: String,
+    orders: i64,
+    revenue: Box<RawValue>,
 }
 
 /// What is compared of the report `overview`; amounts as they are printed, never through a float.
@@ -266,27 +299,11 @@ impl Reports {
     }
 }
 
-#[derive(Default)]
-struct FromTopics {
-    accepted: i64,
-    cancelled: i64,
-    cancelled_paid: BTreeMap<Currency, i64>,
-    customers: i64,
-    profiles: i64,
-    customers_by_email: BTreeMap<String, Customer>,
-    duplicates: BTreeMap<DuplicateLevel, i64>,
-    dead_letters: BTreeMap<Reason, i64>,
-    refunds_by_day: BTreeMap<(Day, Currency), DayTotals>,
-}
-
-fn read_topics(target: &Target) -> anyhow::Result<FromTopics> {
-    let mut found = FromTopics::default();
+/// Reads the topics as they are now.
+fn read_topics(target: &Target) -> anyhow::Result<Found> {
+    let mut found = Found::default();
     let mut reader = Reader::new(&target.config)?;
-    let mut orders: BTreeMap<Vec<u8>, View> = BTreeMap::new();
-    let mut profiles: BTreeMap<Vec<u8>, Profile> = BTreeMap::new();
-    let mut metrics: BTreeMap<Vec<u8>, Metric> = BTreeMap::new();
-    let mut letters = BTreeSet::new();
-    let read = [Topic::Orders, Topic::Profiles, Topic::Metrics, Topic::DeadLetters, Topic::Raw];
+    let read = [Topic::Orders, Topic::Profiles, Topic::Metrics, Topic::DeadLetters, Topic::Facts, Topic::Raw];
     let what = Follow {
         client: service::kafka::client_config(&target.config),
         topics: read.iter().map(|topic| topic.name().to_owned()).collect(),
@@ -299,13 +316,11 @@ fn read_topics(target: &Target) -> anyhow::Result<FromTopics> {
                 let mut take = || -> anyhow::Result<()> {
                     match Topic::parse(topic) {
                         Some(Topic::Raw) => found.accepted += 1,
-                        Some(Topic::Orders) => drop(orders.insert(key.to_vec(), reader.decode(value)?)),
-                        Some(Topic::Profiles) => drop(profiles.insert(key.to_vec(), reader.decode(value)?)),
-                        Some(Topic::Metrics) => drop(metrics.insert(key.to_vec(), reader.decode(value)?)),
-                        Some(Topic::DeadLetters) => {
-                            let letter = reader.letter(value)?;
-                            letters.insert((letter.id, letter.reason));
-                        }
+                        Some(Topic::Orders) => found.order(key, reader.decode(value)?),
+                        Some(Topic::Profiles) => found.profile(key, reader.decode(value)?),
+                        Some(Topic::Metrics) => found.metric(key, reader.decode(value)?),
+                        Some(Topic::Facts) => found.fact(&reader.decode(value)?),
+                        Some(Topic::DeadLetters) => found.letter(reader.letter(value)?),
                         _ => {}
                     }
                     Ok(())
@@ -318,61 +333,8 @@ fn read_topics(target: &Target) -> anyhow::Result<FromTopics> {
         }
         Ok(())
     })?;
-    if let Some(error) = failed {
-        return Err(error.context("a record of the demo can't be read"));
+    match failed {
+        Some(error) => Err(error.context("a record of the demo can't be read")),
+        None => Ok(found),
     }
-    for view in orders.values() {
-        if view.cancelled_at.is_some() && !view.qa {
-            found.cancelled += 1;
-            if let (true, Some(total)) = (view.counted, view.total) {
-                *found.cancelled_paid.entry(total.currency).or_default() += 1;
-            }
-        }
-    }
-    found.profiles = count(profiles.len());
-    for profile in profiles.into_values() {
-        found.customers += i64::from(profile.orders_count > 0);
-        let customer = Customer {
-            orders_count: profile.orders_count,
-            total_spent: profile.total_spent.minor,
-            lifetime_value: profile.lifetime_value.minor,
-            first_order_at: profile.first_order_at,
-            last_order_at: profile.last_order_at,
-        };
-        if let Some(email) = profile.contact.email.as_deref().and_then(commerce::person::email) {
-            found.customers_by_email.insert(email, customer);
-        }
-    }
-    for metric in metrics.values() {
-        read_metric(metric, &mut found);
-    }
-    for (_, reason) in letters {
-        if let Some(reason) = Reason::parse(&reason) {
-            *found.dead_letters.entry(reason).or_default() += 1;
-        }
-    }
-    Ok(found)
-}
-
-fn read_metric(metric: &Metric, found: &mut FromTopics) {
-    let value = |name: &str| metric.values.get(name).copied().unwrap_or(0);
-    let dimension = |name: &str| metric.dimensions.get(name).map_or("", String::as_str);
-    if metric.metric == "outcomes" && dimension("outcome") == "duplicate" {
-        if let Some(level) =
-            DuplicateLevel::ALL.into_iter().find(|level| level.as_str() == dimension("detail"))
-        {
-            *found.duplicates.entry(level).or_default() += value("count");
-        }
-    } else if metric.metric == "revenue"
-        && let (Some(day), Ok(currency)) =
-            (Day::parse(&metric.window_start), Currency::parse(dimension("currency")))
-    {
-        let totals = found.refunds_by_day.entry((day, currency)).or_default();
-        totals.refunds += value("refunds");
-        totals.refunded += value("refund_amount");
-    }
-}
-
-fn count(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }

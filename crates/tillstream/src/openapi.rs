@@ -35,39 +35,43 @@ use crate::Stop;
 /// Where the document is kept, from the root of the repository.
 const FILE: &str = "schemas/openapi.json";
 
-/// `openapi`
+/// What becomes of a document that is made of the code.
 #[derive(clap::Args, Debug)]
 #[group(multiple = false)]
 pub struct Args {
-    /// Writes schemas/openapi.json, from the root of the repository.
+    /// Writes the file that is kept in schemas/, from the root of the repository.
     #[arg(long)]
     write: bool,
-    /// Fails when schemas/openapi.json is another one.
+    /// Fails when the file is another one.
     #[arg(long)]
     check: bool,
 }
 
 /// Prints, writes or checks the document.
 pub fn run(args: &Args) -> Result<(), Stop> {
-    let text = text()?;
+    keep(args, FILE, "tillstream openapi --write", &text()?)
+}
+
+/// Prints a document, or writes or checks the file that is kept of it; `command` writes it.
+pub(crate) fn keep(args: &Args, file: &str, command: &str, text: &str) -> Result<(), Stop> {
     if args.write {
-        let root = Path::new(FILE).parent().is_some_and(Path::is_dir);
+        let root = Path::new(file).parent().is_some_and(Path::is_dir);
         if !root {
             return Err(Stop::Usage(anyhow!(
                 "there is no folder schemas/ here: run it at the root of the repository"
             )));
         }
-        std::fs::write(FILE, text).with_context(|| format!("{FILE} can't be written"))?;
-        eprintln!("tillstream: wrote {FILE}");
+        std::fs::write(file, text).with_context(|| format!("{file} can't be written"))?;
+        eprintln!("tillstream: wrote {file}");
         return Ok(());
     }
     if args.check {
-        let kept = std::fs::read_to_string(FILE)
-            .with_context(|| format!("{FILE} can't be read; run it at the root of the repository"))?;
-        return match first_difference(&kept, &text) {
+        let kept = std::fs::read_to_string(file)
+            .with_context(|| format!("{file} can't be read; run it at the root of the repository"))?;
+        return match first_difference(&kept, text) {
             None => Ok(()),
             Some(line) => Err(Stop::Failed(anyhow!(
-                "{FILE} isn't what the code says, from line {line} on; run `tillstream openapi --write` and commit the file"
+                "{file} isn't what the code says, from line {line} on; run `{command}` and commit the file"
             ))),
         };
     }
@@ -170,6 +174,7 @@ const fn title(source: commerce::Source) -> (&'static str, &'static str) {
         Source::Sequenzy => ("Pushed orders", "Orders and checkouts, one call for each state."),
         Source::Customerio => ("Track", "People and their events, as Customer.io's clients send them."),
         Source::Analytics => ("Analytics", "E-commerce events of pages and servers."),
+        Source::Operator => ("Identity", "Who is whom, said by whoever runs the product."),
         Source::Records => ("Records", "Rows that are appended and profiles that are merged."),
     }
 }

@@ -8,6 +8,8 @@ use anyhow::{Context as _, anyhow};
 use service::health::ops_router;
 use service::http::Limits;
 use service::{Config, Metrics, Readiness, Shutdown};
+use sources::Workspace;
+use sources::workspace::Secret;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Stop;
@@ -272,20 +274,42 @@ impl Services {
 
 /// Credentials of the first workspace that has what the demo and `trigger` need.
 pub fn credentials(config: &Config) -> Result<Credentials, Stop> {
-    let defaults = Credentials::default();
     let workspaces = config.workspaces().map_err(|mistakes| Stop::Usage(anyhow!(mistakes.join("; "))))?;
-    let Some(workspace) = workspaces.iter().find(|w| !w.shopify.is_empty() && !w.lifesight.is_empty()) else {
-        // Nothing configured: the development workspace of an `up` somewhere else.
-        return Ok(defaults);
+    let shops = |workspace: &&Workspace| !workspace.shopify.is_empty() && !workspace.lifesight.is_empty();
+    let whole = |workspace: &&Workspace| {
+        let rest = workspace.stripe.is_some() && workspace.customerio.is_some();
+        shops(workspace) && rest && workspace.sequenzy.is_some() && workspace.records.is_some()
     };
-    let shop = workspace.shopify.first();
-    Ok(Credentials {
-        shop: shop.map_or(defaults.shop, |shop| shop.shop.clone()),
-        shopify_secret: shop
-            .and_then(|shop| shop.secrets.first())
-            .map_or(defaults.shopify_secret, |secret| secret.expose().to_owned()),
-        backend_key: workspace.lifesight.first().map_or(defaults.backend_key, |key| key.expose().to_owned()),
-        workspace: workspace.id.to_string(),
-        backend_source: defaults.backend_source,
-    })
+    let Some(workspace) = workspaces.iter().find(whole).or_else(|| workspaces.iter().find(shops)) else {
+        // Nothing configured: the development workspace of an `up` somewhere else.
+        return Ok(Credentials::default());
+    };
+    let mut found = Credentials { workspace: workspace.id.to_string(), ..Credentials::default() };
+    // What the workspace doesn't have stays that of the development workspace, which the gateway then refuses.
+    let first = |secrets: &[Secret], known: &mut String| {
+        if let Some(secret) = secrets.first() {
+            secret.expose().clone_into(known);
+        }
+    };
+    if let Some(shop) = workspace.shopify.first() {
+        found.shop.clone_from(&shop.shop);
+        first(&shop.secrets, &mut found.shopify_secret);
+    }
+    first(&workspace.lifesight, &mut found.backend_key);
+    first(&workspace.analytics.publishable_keys, &mut found.publishable_key);
+    first(&workspace.analytics.secret_keys, &mut found.secret_key);
+    if let Some(stripe) = &workspace.stripe {
+        first(&stripe.secrets, &mut found.stripe_secret);
+    }
+    if let Some(site) = workspace.customerio.iter().flat_map(|of| &of.credentials).next() {
+        found.track_site.clone_from(&site.site_id);
+        site.api_key.expose().clone_into(&mut found.track_key);
+    }
+    if let Some(sequenzy) = &workspace.sequenzy {
+        first(&sequenzy.keys, &mut found.orders_key);
+    }
+    if let Some(records) = &workspace.records {
+        first(&records.keys, &mut found.records_key);
+    }
+    Ok(found)
 }

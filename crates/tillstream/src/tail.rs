@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use commerce::avro::Datum;
 use commerce::order::View;
-use commerce::{DeadLetter, Event, Fact, Metric, Profile, Signal};
+use commerce::{DeadLetter, Event, Fact, Metric, Profile, Reconciliation, Signal};
 use serde::Serialize;
 use serde_json::{Value, json};
 use service::Config;
@@ -103,6 +103,7 @@ impl Reader {
             Topic::Profiles => self.typed::<Profile>(bytes),
             Topic::Metrics => self.typed::<Metric>(bytes),
             Topic::Signals => self.typed::<Signal>(bytes),
+            Topic::Reconciliation => self.typed::<Reconciliation>(bytes),
             Topic::DeadLetters => self.letter(bytes).map(|letter| shown(&letter)),
             _ => return text(key, bytes),
         };
@@ -195,6 +196,15 @@ fn line(topic: Topic, key: &[u8], value: &Value) -> String {
             word(&value["target_type"]),
             word(&value["target"]),
             word(&value["reason"]),
+        ),
+        Topic::Reconciliation => format!(
+            "{key}  {} {}  {} {}  {} {}",
+            word(&value["matter"]),
+            word(&value["standing"]),
+            word(&value["taken"]["source"]),
+            word(&value["taken"]["value"]),
+            word(&value["other"]["source"]),
+            word(&value["other"]["value"]),
         ),
         Topic::Metrics => format!("{key}  {}", value["values"]),
         Topic::DeadLetters => format!(

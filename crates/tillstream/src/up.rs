@@ -93,7 +93,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
     };
     // Not before Kafka has the folder's lock: another `up` may be running here.
     home.forget_endpoints();
-    choose_ports(&mut config, &mut ports);
+    choose_ports(&mut config, &mut ports, args.no_services);
     apply_topics(&config, cluster.as_ref(), args.brokers)?;
     // Without the name: a service that is started with this file needs one of its own.
     let instance = config.instance.take();
@@ -268,7 +268,7 @@ fn apply_topics(config: &Config, cluster: Option<&Cluster>, brokers: u8) -> Resu
     Ok(admin.apply(&plan, Some(&registry))?)
 }
 
-fn choose_ports(config: &mut Config, ports: &mut Ports) {
+fn choose_ports(config: &mut Config, ports: &mut Ports, no_services: bool) {
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     config.gateway.listen = loopback(ports.next("the gateway", config.gateway.listen.port()));
     config.query.listen = loopback(ports.next("the query service", config.query.listen.port()));
@@ -279,6 +279,10 @@ fn choose_ports(config: &mut Config, ports: &mut Ports) {
     config.aggregator.listen = loopback(ports.free_after(config.state.listen.port()));
     if config.gateway.reports_url.is_none() {
         config.gateway.reports_url = Some(format!("http://{}", config.query.listen));
+    }
+    // All stages answer at one address here; the other two may be somebody else's.
+    if !no_services && config.query.services.is_empty() {
+        config.query.services = [config.gateway.listen, ops].map(|listen| format!("http://{listen}")).into();
     }
 }
 

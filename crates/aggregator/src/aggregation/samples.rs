@@ -2,10 +2,11 @@
 
 use commerce::event::Origin;
 use commerce::order::{Figures, Line};
-use commerce::time::{DAY, Zone};
+use commerce::time::{DAY, Day, Zone};
 use commerce::{Currency, EventName, EventTime, Fact, Money, ReceivedTime, Source, WorkspaceId};
 
-use super::{deltas, in_base, named};
+use super::{add_up, named};
+use crate::cell::{Deltas, Place};
 
 /// A fact about nothing.
 pub(crate) fn fact<V>() -> Fact<V> {
@@ -55,7 +56,7 @@ pub(crate) fn paid(minor: i64, day: i64) -> Figures {
 }
 
 /// A cell that moves.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moved {
     pub(crate) metric: String,
     pub(crate) day: i32,
@@ -66,7 +67,8 @@ pub(crate) struct Moved {
 /// What the step from one view to the next moves.
 pub(crate) fn moved(before: Option<&Figures>, after: Option<&Figures>) -> Vec<Moved> {
     let fact = Fact { before: before.cloned(), after: after.cloned(), ..fact() };
-    let cell = |(place, sums): (crate::cell::Place<'_>, crate::cell::Sums)| {
+    let cell = |(key, _, sums): (&[u8], Day, crate::cell::Sums)| {
+        let (_, place) = Place::read(key).unwrap();
         let aggregation = named(&place.metric).unwrap();
         assert_eq!(place.dimensions.len(), aggregation.cut.len(), "{}", place.metric);
         assert!(sums[aggregation.figures.len()..].iter().all(|sum| *sum == 0), "{}", place.metric);
@@ -77,7 +79,11 @@ pub(crate) fn moved(before: Option<&Figures>, after: Option<&Figures>) -> Vec<Mo
             sums: sums[..aggregation.figures.len()].to_vec(),
         }
     };
-    deltas(&fact, &in_base(&fact), &Zone::utc()).moved().map(cell).collect()
+    let mut deltas = Deltas::new(&fact.workspace).unwrap();
+    add_up(&fact, &Zone::utc(), &mut deltas);
+    let mut moved: Vec<Moved> = deltas.moved().unwrap().map(cell).collect();
+    moved.sort();
+    moved
 }
 
 /// What the step moves in one metric, a line per cell: day, dimensions, figures.

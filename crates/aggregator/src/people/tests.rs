@@ -9,8 +9,9 @@ use commerce::{Currency, EventName, EventTime, Fact, Money, PersonId, ReceivedTi
 use super::*;
 use crate::aggregation::samples::{fact, paid};
 use crate::funnel::{Chunk, ChunkPlace, metric};
+use crate::pending::News;
 use crate::rows::memory::Memory;
-use crate::rows::{SETS, Spot};
+use crate::rows::{Rows, SETS, Spot, write};
 
 mod shuffled;
 
@@ -33,9 +34,17 @@ impl World {
 
     fn say(&mut self, fact: &Fact<Figures>) {
         let zone = Zone::utc();
-        let mut book = Book::new(&mut self.rows, "demo", &zone, fact.received_at, i64::MIN);
+        let mut book = Book::new(&mut self.rows, "demo", &zone, i64::MIN);
         apply(&mut book, fact, QUIET).unwrap();
-        for (spot, sums) in std::mem::take(&mut book.moves).settle() {
+        let (moves, presences) = (std::mem::take(&mut book.moves), std::mem::take(&mut book.presences));
+        for presence in presences {
+            let stored = self.rows.get(SETS, &presence.key);
+            let mut chunk: Chunk = stored.map_or_else(Chunk::default, |bytes| read(&bytes).unwrap());
+            let news = News { late: i32::from(presence.late), as_of: fact.received_at.0 };
+            chunk.change(&[(presence.place, presence.inside)], news).unwrap();
+            self.rows.set(SETS, &presence.key, Some(&write(&chunk).unwrap())).unwrap();
+        }
+        for (spot, sums) in moves.settle() {
             let cell = self.cells.entry(spot).or_insert_with(|| vec![0; sums.len()]);
             cell.iter_mut().zip(&sums).for_each(|(value, sum)| *value += sum);
         }

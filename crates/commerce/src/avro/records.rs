@@ -10,13 +10,14 @@ use crate::fact::RefundFact;
 use crate::fx::Rate;
 use crate::letter::Status;
 use crate::members::Written;
-use crate::order::{Base, Figures, Line, View};
+use crate::order::{Base, Figures, Line, Matter, View};
 use crate::person::{Identifier, Kind};
 use crate::profile::{Contact, Reported};
+use crate::reconciliation::{Figure, Standing};
 use crate::signal::Automation;
 use crate::{
     Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Profile,
-    ReceivedTime, Signal, SignalName, Source, WorkspaceId,
+    ReceivedTime, Reconciliation, Signal, SignalName, Source, WorkspaceId,
 };
 
 /// Writes and reads the fields one after the other.
@@ -72,6 +73,7 @@ roots! {
     DeadLetter = "DeadLetter",
     Signal = "Signal",
     FxRate = "FxRate",
+    Reconciliation = "Reconciliation",
 }
 
 impl<V> Record for Fact<V> {
@@ -90,6 +92,8 @@ words! {
     ConsentState, "no state of consent that is known here", ConsentState::parse;
     SignalName, "no signal that is known here", SignalName::parse;
     Automation, "no automation that is known here", Automation::parse;
+    Matter, "no matter of a disagreement that is known here", Matter::parse;
+    Standing, "no standing of a disagreement that is known here", Standing::parse;
     Status, "no state of a dead letter that is known here", Status::parse;
 }
 
@@ -158,6 +162,10 @@ fields! {
         target variant_id reason cart_id checkout_id order_id items value recovery_url consent qa trigger_event
         trigger_event_id trigger_source properties
     }
+    Reconciliation {
+        disagreement_id schema_version workspace environment order_id matter standing taken other event_id received_at qa
+    }
+    Figure { source source_space value amount }
 }
 
 impl<V: Write> Write for Fact<V> {

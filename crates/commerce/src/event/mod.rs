@@ -46,6 +46,11 @@ macro_rules! words {
                 match self { $(Self::$variant => $word,)+ }
             }
 
+            /// What it means, in sentences.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($vdoc),+).trim_ascii(),)+ }
+            }
+
             /// Reads the word.
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $($word => Some(Self::$variant),)+ _ => None }

@@ -71,6 +71,8 @@ words! {
         CustomerUpdated = "customer.updated",
         /// Two identities were found to be one person.
         CustomerMerged = "customer.merged",
+        /// Handles left one person for another: they were told apart, or an earlier sighting came to light.
+        CustomerSeparated = "customer.separated",
         /// Erasure of a person was requested.
         CustomerDeleted = "customer.deleted",
         /// The identifier is barred from processing.

@@ -46,7 +46,8 @@ pub struct Person {
     pub consent: Vec<Consent>,
     /// Tags.
     pub tags: Option<Vec<String>>,
-    /// Of `customer.merged`: the identifiers of the person that becomes one with this one.
+    /// Of `customer.merged`: the identifiers of the person that becomes one with this one. Of `customer.separated`: of
+    /// the one who is told apart from this one.
     #[serde(default)]
     pub absorbed: Vec<Identifier>,
 }

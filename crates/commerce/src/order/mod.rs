@@ -5,10 +5,15 @@
 //! Event ─▶ State::observe ─▶ State ─▶ view(policy) ─▶ View ─▶ facts(before, after)
 //! ```
 //!
+//! Which deliveries are about one order is [`links`]' affair: an order that two sources tell of is one (contracts R4.5).
+//!
 //! [`State::merge`] is commutative, associative and idempotent: any permutation and any repetition of the same
 //! deliveries ends in the same state, and so in the same view.
 
 mod base;
+mod disagreement;
+pub mod links;
+mod name;
 mod refund;
 mod register;
 mod state;
@@ -16,6 +21,7 @@ mod steps;
 mod view;
 
 pub use base::{Base, FX_MISSING};
+pub use disagreement::{Disagreement, Matter, Said};
 pub use register::{Register, Version};
 pub use state::{Observed, SourceOrder, Space, State};
 pub use steps::{Step, steps};

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::disagreement::Disagreement;
+use super::name::{Name, Standing};
 use super::refund;
 use super::register::{Join, Register, Version, Versions, prune};
 use super::view::View;
@@ -14,7 +16,7 @@ use crate::{DuplicateLevel, EventName, EventTime, Mark, Money, Outcome, PersonId
 
 /// How many deliveries an order remembers, to say at which level a repetition was caught. Repetitions older than
 /// that are still without effect: the join itself has nothing to learn from them.
-const REMEMBERED: usize = 16;
+pub(super) const REMEMBERED: usize = 16;
 
 /// An id space: one shop of one source. Orders of one source never link with each other.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -23,6 +25,13 @@ pub struct Space {
     pub source: Source,
     /// The shop or system.
     pub space: String,
+}
+
+impl Space {
+    /// Where an event comes from.
+    pub fn of(event: &Event) -> Self {
+        Self { source: event.source, space: event.source_space.clone() }
+    }
 }
 
 /// What one source knows of the order.
@@ -60,8 +69,12 @@ pub struct SourceOrder {
     pub(super) rest_at: Option<EventTime>,
     /// Test traffic, as soon as one delivery says so.
     pub(super) qa: bool,
+    /// The smallest stamp of its deliveries, and the id that the source has for it.
+    pub(super) first: Option<(Stamp, String)>,
     /// Other ids and display numbers.
     pub(super) aliases: BTreeSet<String>,
+    /// The names by which another source may know it, and whether it stands under them: see [`super::links`].
+    pub(super) names: BTreeMap<Name, Standing>,
     /// Carts that it came of.
     pub(super) carts: BTreeSet<String>,
     /// Arrival of the last purchase that the analytics API brought: see [`SourceOrder::purchased_at`].
@@ -106,7 +119,9 @@ impl SourceOrder {
             cancelled_at: order.cancelled_at,
             rest_at: (order.refunded_rest == Some(true)).then(|| order.version.for_window(event.received_at)),
             qa: event.qa,
+            first: Some((event.stamp(), event.entity.id.clone())),
             aliases: event.entity.aliases.iter().cloned().collect(),
+            names: Name::stated(event, order).into_iter().map(|name| (name, Standing::Open)).collect(),
             carts: order
                 .links
                 .iter()
@@ -148,7 +163,9 @@ impl SourceOrder {
             cancelled_at: earliest(self.cancelled_at, other.cancelled_at),
             rest_at: earliest(self.rest_at, other.rest_at),
             qa: self.qa || other.qa,
+            first: self.first.iter().chain(&other.first).min().cloned(),
             aliases: self.aliases.union(&other.aliases).cloned().collect(),
+            names: joined(&self.names, &other.names),
             carts: self.carts.union(&other.carts).cloned().collect(),
             purchased_at: self.purchased_at.max(other.purchased_at),
             versions: Versions::default(),
@@ -191,6 +208,11 @@ impl SourceOrder {
         self.versions = versions;
     }
 
+    /// The id that its source has for it.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.first.as_ref().map(|(_, id)| id.as_str())
+    }
+
     /// The greatest version that was seen.
     pub(super) fn version(&self) -> Option<Version> {
         self.versions.greatest()
@@ -220,6 +242,16 @@ impl SourceOrder {
     }
 }
 
+/// The union; of a name that was settled it stays so.
+fn joined(a: &BTreeMap<Name, Standing>, b: &BTreeMap<Name, Standing>) -> BTreeMap<Name, Standing> {
+    let mut all = a.clone();
+    for (name, standing) in b {
+        let known = all.entry(name.clone()).or_default();
+        *known = (*known).max(*standing);
+    }
+    all
+}
+
 fn earliest(a: Option<EventTime>, b: Option<EventTime>) -> Option<EventTime> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -232,15 +264,18 @@ fn earliest(a: Option<EventTime>, b: Option<EventTime>) -> Option<EventTime> {
 pub struct State {
     /// What each source knows.
     pub sources: BTreeMap<Space, SourceOrder>,
-    /// The smallest stamp of all deliveries, and the id that it used.
-    pub first: Option<(Stamp, String)>,
+    /// The id under which it is published where another order has come by the id of its first delivery before it: two
+    /// shops of one source may use the same ids.
+    pub(super) apart: Option<String>,
     /// Transport and semantic marks of the last deliveries. History, outside the claim.
-    remembered: Vec<(u64, u64)>,
+    pub(super) remembered: Vec<(u64, u64)>,
     /// The handle under which the order counts among its buyer's.
     pub attached: Option<PersonId>,
     /// The view that was published last. Facts are the difference to it, never to something recomputed, so that a
     /// changed policy can't make totals drift.
     pub published: Option<View>,
+    /// In what its sources disagree, as published last.
+    pub disagreements: Vec<Disagreement>,
 }
 
 /// What a delivery did to the state.
@@ -272,6 +307,22 @@ impl Observed {
 }
 
 impl State {
+    /// What the source of an event has said.
+    pub(super) fn source(&self, event: &Event) -> Option<&SourceOrder> {
+        self.sources.get(&Space::of(event))
+    }
+
+    pub(super) fn source_mut(&mut self, event: &Event) -> Option<&mut SourceOrder> {
+        self.sources.get_mut(&Space::of(event))
+    }
+
+    /// The id under which it is published: that of the smallest stamp, unless another order has it. `None` before any
+    /// delivery.
+    pub fn id(&self) -> Option<&str> {
+        let first = || self.sources.values().filter_map(|order| order.first.as_ref()).min();
+        self.apart.as_deref().or_else(|| first().map(|(_, id)| id.as_str()))
+    }
+
     /// Joins one delivery in. An event without an order part changes nothing.
     pub fn observe(&mut self, event: &Event) -> Observed {
         let Some(order) = &event.payload.order else {
@@ -284,9 +335,8 @@ impl State {
             rank: order.financial_status.map_or(0, FinancialStatus::rank),
             hash: content(order),
         };
-        let space = Space { source: event.source, space: event.source_space.clone() };
+        let space = Space::of(event);
         let said = SourceOrder::from_event(event, order, version);
-        let first = (event.stamp(), event.entity.id.clone());
 
         let seen_transport = self.remembered.iter().any(|(transport, _)| *transport == marks.0);
         let seen_semantic = self.remembered.iter().any(|(_, semantic)| *semantic == marks.1);
@@ -296,13 +346,18 @@ impl State {
             None => Some(said),
             Some(known) => Some(known.merge(&said)).filter(|merged| merged != known),
         };
-        let learned = merged.is_some();
+        // An earlier stamp alone says nothing of the order.
+        let bare = |order: &SourceOrder| SourceOrder { first: None, ..order.clone() };
+        let earlier = match (known, &merged) {
+            (Some(known), Some(merged)) => known.first != merged.first,
+            _ => false,
+        };
+        let learned = match (known, &merged) {
+            (Some(known), Some(merged)) if earlier => bare(known) != bare(merged),
+            (_, merged) => merged.is_some(),
+        };
         if let Some(merged) = merged {
             self.sources.insert(space, merged);
-        }
-        let earlier = self.first.as_ref().is_none_or(|known| first < *known);
-        if earlier {
-            self.first = Some(first);
         }
         let remembered = seen_transport && seen_semantic;
         if !remembered {
@@ -340,16 +395,12 @@ impl State {
             let merged = sources.get(space).map_or_else(|| theirs.clone(), |ours| ours.merge(theirs));
             sources.insert(space.clone(), merged);
         }
-        let first = match (&self.first, &other.first) {
-            (Some(a), Some(b)) => Some(a.min(b).clone()),
-            (a, b) => a.as_ref().or(b.as_ref()).cloned(),
-        };
-        Self { sources, first, remembered: Vec::new(), attached: None, published: None }
+        Self { sources, ..Self::default() }
     }
 
     /// True when both are joined from the same set of deliveries.
     pub fn same_as(&self, other: &Self) -> bool {
-        self.sources == other.sources && self.first == other.first
+        self.sources == other.sources
     }
 }
 

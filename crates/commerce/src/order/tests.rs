@@ -15,7 +15,7 @@ fn usd(minor: i64) -> Money {
 }
 
 /// A delivery of version `t` seconds with a payment state and refunds.
-fn delivery(t: i64, status: FinancialStatus, refunds: &[(&str, i64)]) -> Event {
+pub(super) fn delivery(t: i64, status: FinancialStatus, refunds: &[(&str, i64)]) -> Event {
     let at = EventTime(BASE + t * SECOND);
     let order = OrderObservation {
         currency: Some(Currency::USD),
@@ -61,7 +61,7 @@ fn delivery(t: i64, status: FinancialStatus, refunds: &[(&str, i64)]) -> Event {
     }
 }
 
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     Policy {
         workspace: WorkspaceId::try_new("demo").unwrap(),
         precedence: Source::ALL.to_vec(),

@@ -195,16 +195,22 @@ impl State {
         representative(&identifiers).cloned()
     }
 
-    /// The order as everybody sees it, but for the person: who [`State::buyer`] is depends on more than the order.
-    /// `None` before any delivery.
-    pub fn view(&self, policy: &Policy) -> Option<View> {
-        let (_, id) = self.first.as_ref()?;
+    /// What each source says, best first.
+    pub(super) fn ranked(&self, policy: &Policy) -> Vec<(&Space, &SourceOrder)> {
         let mut ranked: Vec<(&Space, &SourceOrder)> = self.sources.iter().collect();
         let rank = |source: Source| {
             policy.precedence.iter().position(|s| *s == source).unwrap_or(policy.precedence.len())
         };
         // The map is sorted, so equal ranks keep a fixed order.
         ranked.sort_by_key(|(space, _)| (rank(space.source), space.source));
+        ranked
+    }
+
+    /// The order as everybody sees it, but for the person: who [`State::buyer`] is depends on more than the order.
+    /// `None` before any delivery.
+    pub fn view(&self, policy: &Policy) -> Option<View> {
+        let id = self.id()?;
+        let ranked = self.ranked(policy);
         let orders: Vec<&SourceOrder> = ranked.iter().map(|(_, order)| *order).collect();
         let leader = *orders.first()?;
 
@@ -234,12 +240,15 @@ impl State {
         let counted_at = instant(EventName::OrderPaid, |o| o.counted_at);
         let mut sources: Vec<Source> = ranked.iter().map(|(space, _)| space.source).collect();
         sources.dedup();
-        let mut aliases: Vec<String> = orders.iter().flat_map(|o| o.aliases.iter().cloned()).collect();
+        let others = orders.iter().filter_map(|o| o.id()).filter(|other| *other != id).map(str::to_owned);
+        let mut aliases: Vec<String> =
+            orders.iter().flat_map(|o| o.aliases.iter().cloned()).chain(others).collect();
+        aliases.retain(|alias| alias != id);
         aliases.sort_unstable();
         aliases.dedup();
         let items = pick(&orders, |o| &o.items).unwrap_or_default();
         Some(View {
-            id: id.clone(),
+            id: id.to_owned(),
             aliases,
             source: sources.first().copied(),
             sources,

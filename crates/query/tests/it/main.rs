@@ -6,7 +6,9 @@
     reason = "a step that fails is a test that fails"
 )]
 
+mod browser;
 mod figures;
+mod histories;
 mod shoppers;
 
 use std::collections::BTreeMap;
@@ -38,7 +40,8 @@ struct Stages {
 }
 
 impl Stages {
-    fn new() -> Self {
+    /// `name` is that of the producer, which no other test may have.
+    fn new(name: &str) -> Self {
         let cluster = localkafka::shared();
         let registry = SchemaRegistry::new(cluster.registry_url(), PATIENCE).unwrap();
         let admin = Admin::new(cluster.bootstrap(), &BTreeMap::new(), Layout::new(1)).unwrap();
@@ -46,7 +49,7 @@ impl Stages {
         admin.apply(&plan, Some(&registry)).unwrap();
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", cluster.bootstrap())
-            .set("transactional.id", "stages")
+            .set("transactional.id", name)
             .create()
             .unwrap();
         producer.init_transactions(PATIENCE).unwrap();
@@ -179,7 +182,7 @@ const OVERVIEW: &str = "/v1/api/analytics/ecommerce/overview";
 
 #[test]
 fn what_the_stages_commit_is_answered_and_outlives_kafka() {
-    let stages = Stages::new();
+    let stages = Stages::new("figures");
     let key = revenue(0, 0).key();
     stages.committed(|stages| {
         for n in 1..=500 {
@@ -225,4 +228,68 @@ fn what_the_stages_commit_is_answered_and_outlives_kafka() {
 
     service.stop();
     assert!(lines.all(|line| !line.contains("error")), "the stream ends with the service");
+}
+
+/// Somebody wished for something, `n` seconds after 1970.
+fn wish(n: i64) -> commerce::Fact {
+    commerce::Fact {
+        event_id: format!("wish-{n}"),
+        event: commerce::EventName::WishlistItemAdded,
+        schema_version: 1,
+        workspace: WorkspaceId::try_new("demo").unwrap(),
+        environment: "production".to_owned(),
+        source: commerce::Source::Customerio,
+        source_space: String::new(),
+        source_event: "wished".to_owned(),
+        occurred_at: commerce::EventTime(n * 1_000_000),
+        received_at: ReceivedTime(n * 1_000_000),
+        entity_type: "event".to_owned(),
+        entity_id: format!("wish-{n}"),
+        order_id: None,
+        person_id: Some(PersonId(77)),
+        before: None,
+        after: None,
+        refund: None,
+        activity: None,
+        group: None,
+        payment: None,
+        subscription: None,
+        properties: BTreeMap::new(),
+        flags: vec!["shadow".to_owned()],
+        origin: commerce::event::Origin::live(),
+        trigger_eligible: false,
+        qa: false,
+        fraud: None,
+        from_person_id: None,
+    }
+}
+
+#[test]
+fn a_history_is_seen_within_seconds_by_every_copy_and_again_after_a_restart() {
+    let stages = Stages::new("histories");
+    stages.committed(|stages| stages.put(Topic::Facts, "demo:wish", &wish(1)));
+    stages.producer.begin_transaction().unwrap();
+    stages.put(Topic::Facts, "demo:wish", &wish(9));
+    stages.producer.flush(PATIENCE).unwrap();
+    stages.producer.abort_transaction(PATIENCE).unwrap();
+    let (one, other) = (Service::start(), Service::start());
+    let path = format!("/v1/people/{}/events", PersonId(77));
+    for copy in [&one, &other] {
+        copy.until(&path, |status, _| status == 200);
+    }
+    stages.committed(|stages| stages.put(Topic::Facts, "demo:wish", &wish(2)));
+    for copy in [&one, &other] {
+        copy.until(&path, |_, body| body.contains("wish-2"));
+    }
+    let told = one.json(&path);
+    let ids: Vec<_> =
+        told["events"].as_array().unwrap().iter().map(|event| event["event_id"].clone()).collect();
+    assert_eq!(ids, ["wish-2", "wish-1"], "newest first, and nothing that was aborted");
+    assert_eq!(told["events"][0]["flags"], serde_json::json!(["shadow"]));
+    one.stop();
+    let again = Service::start();
+    again.until(&path, |status, _| status == 200);
+    assert_eq!((again.json(&path), other.json(&path)), (told.clone(), told));
+    again.stop();
+    other.stop();
 }

@@ -13,6 +13,7 @@ use commerce::time::{SECOND, parse_iso};
 use commerce::{Currency, EventName, EventTime, Fact, Money, PersonId, ReceivedTime, Source, WorkspaceId};
 use http::Request;
 use query::http::{Access, App, router};
+use query::pipeline::services::Services;
 use query::snapshot::{Published, Working};
 use query::tenants::{KeyKind, Tenant, Tenants};
 use serde_json::{Value, json};
@@ -100,7 +101,7 @@ fn bought(person: u128, order: &str, minor: i64, minutes: i64, carts: &[&str]) -
 }
 
 /// The routes of a service that has read what the facts made.
-fn service(facts: &[Fact]) -> axum::Router {
+pub(crate) fn service(facts: &[Fact]) -> axum::Router {
     let workspaces = Workspaces::from_configs([WorkspaceConfig::development()]).unwrap();
     let parts = Parts { workspaces: Arc::new(workspaces), schemas: Schemas::offline(), event_partitions: 1 };
     let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
@@ -109,6 +110,9 @@ fn service(facts: &[Fact]) -> axum::Router {
     let encoder = parts.schemas.encoder(Topic::Facts).unwrap();
     let mut decoder = parts.schemas.decoder();
     let (published, mut working) = (Arc::new(Published::default()), Working::default());
+    if let Some(order) = facts.iter().find_map(|fact| fact.after.as_ref()) {
+        working.order(format!("demo:{}", order.id).as_bytes(), Some(order)).unwrap();
+    }
     for fact in facts {
         let mut bytes = Vec::new();
         encoder.encode(fact, &mut bytes).unwrap();
@@ -130,7 +134,9 @@ fn service(facts: &[Fact]) -> axum::Router {
     tenants.add(tenant, [(KeyKind::Secret, "sk")]).unwrap();
     let now = || at("2026-03-15T18:00:00Z");
     let metrics = Metrics::new("shoppers").unwrap();
-    router(Arc::new(App::new(tenants, published, Access::Key, now, Shutdown::new(), metrics)))
+    let services = Services::new(metrics.clone(), vec![]).unwrap();
+    let app = App::new(tenants, published, Access::Key, now, Shutdown::new(), metrics);
+    router(Arc::new(app.watching(services)))
 }
 
 async fn ask(service: &axum::Router, path: &str) -> Value {
@@ -141,7 +147,7 @@ async fn ask(service: &axum::Router, path: &str) -> Value {
     serde_json::from_slice(&to_bytes(response.into_body(), usize::MAX).await.unwrap()).unwrap()
 }
 
-fn story() -> Vec<Fact> {
+pub(crate) fn story() -> Vec<Fact> {
     vec![
         does(EventName::ProductViewed, 1, 0, from_spring()),
         does(EventName::ProductViewed, 1, 1, Activity::default()),

@@ -35,11 +35,15 @@ pub(super) fn all(config: &Config) -> Vec<Mistake> {
             wrong(&format!("kafka.properties.{name}"), message);
         }
     }
+    let services = config.query.services.iter().map(|url| ("query.services", Some(url)));
     for (key, url) in [
         ("registry.url", Some(&config.registry.url)),
         ("gateway.reports_url", config.gateway.reports_url.as_ref()),
         ("fx.url", config.fx.url.as_ref()),
-    ] {
+    ]
+    .into_iter()
+    .chain(services)
+    {
         let fine = |url: &String| {
             let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
             rest.is_some_and(|rest| !rest.is_empty())

@@ -68,6 +68,13 @@ fn a_store_on_disk_needs_a_folder() {
 }
 
 #[test]
+fn other_services_are_named_by_their_addresses() {
+    assert_eq!(mistakes("[query]\nservices = ['gateway:8080']", &[]).len(), 1);
+    let config = load("[query]\nservices = ['http://gateway:8080', 'http://state:9464']", &[]).unwrap();
+    assert_eq!(config.query.services.len(), 2);
+}
+
+#[test]
 fn every_key_of_the_defaults_file_has_a_comment_above_it() {
     let lines: Vec<_> = DEFAULTS.lines().collect();
     for pair in lines.windows(2) {

@@ -28,7 +28,7 @@ mod validate;
 use std::borrow::Cow;
 
 use commerce::id::LONGEST_ID;
-use commerce::{Mark, Source};
+use commerce::{EventName, Mark, Source};
 
 use crate::http::Reply;
 use crate::{Family, Place, json};
@@ -41,6 +41,11 @@ pub(crate) const FAMILY: Family = Family {
     normalize: normalize::normalize,
     error,
 };
+
+/// The types, and what each is named after.
+pub(crate) fn vocabulary() -> impl Iterator<Item = (&'static str, EventName)> {
+    validate::Kind::ALL.into_iter().map(|kind| (kind.as_str(), kind.event()))
+}
 
 /// A single event, and an erasure.
 const TRACK_LIMIT: usize = 256 * 1024;

@@ -27,7 +27,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::ViewItem,
         Self::AddToCart,
         Self::RemoveFromCart,

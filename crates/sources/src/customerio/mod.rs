@@ -24,7 +24,7 @@ mod operations;
 mod person;
 mod validate;
 
-use commerce::{Mark, Reason, Source};
+use commerce::{EventName, Mark, Reason, Source};
 
 use crate::http::{Accepted, Decision, Refused, Reply, Request, stored_headers};
 use crate::meter::Meter;
@@ -41,6 +41,11 @@ pub(crate) const FAMILY: Family = Family {
     normalize: normalize::normalize,
     error,
 };
+
+/// The names that have a meaning without a setting.
+pub(crate) fn vocabulary() -> impl Iterator<Item = (&'static str, EventName)> {
+    names::TABLE.iter().copied()
+}
 
 /// Beyond all limits of the contract, so that their faults are told in the shape of the operation.
 const BODY_LIMIT: usize = 1024 * 1024;

@@ -6,7 +6,7 @@ use commerce::EventName;
 use commerce::event::SCHEMA_VERSION;
 
 /// The names that have a meaning without a setting.
-const TABLE: &[(&str, EventName)] = &[
+pub(super) const TABLE: &[(&str, EventName)] = &[
     ("cart_created", EventName::CartCreated),
     ("checkout_started", EventName::CheckoutStarted),
     ("order_paid", EventName::OrderPaid),

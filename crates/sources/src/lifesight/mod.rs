@@ -14,7 +14,7 @@ use crate::workspace::Workspaces;
 use crate::{Family, Place, WEBHOOK_LIMIT, json};
 use authenticate::Denied;
 use commerce::reason::Failure;
-use commerce::{Mark, Reason, Source};
+use commerce::{EventName, Mark, Reason, Source};
 use validate::{Fault, Kind};
 
 pub(crate) const FAMILY: Family = Family {
@@ -25,6 +25,11 @@ pub(crate) const FAMILY: Family = Family {
     normalize: normalize::normalize,
     error,
 };
+
+/// The names of its events, and what each is named after.
+pub(crate) fn vocabulary() -> impl Iterator<Item = (&'static str, EventName)> {
+    Kind::ALL.into_iter().map(|kind| (kind.as_str(), kind.event()))
+}
 
 fn place(path: &str) -> Option<Place> {
     (path == "/transform-webhook-data").then_some(Place { body_limit: WEBHOOK_LIMIT, allow: "POST" })

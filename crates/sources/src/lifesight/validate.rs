@@ -23,7 +23,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::OrdersCreate,
         Self::OrdersUpdated,
         Self::OrdersFulfilled,

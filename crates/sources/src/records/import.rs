@@ -1,23 +1,29 @@
-//! Profiles from a file (records.md §7.2): a CSV with the columns `email`, `ltv`, `order_count` and `last_order_at`, in any
-//! order and with any more, to bodies of `POST /public/v1/records/profiles/upsert-batch`.
+//! Profiles from a file (records.md §7.2) to bodies of `POST /public/v1/records/profiles/upsert-batch`: a CSV with the
+//! columns `email`, `ltv`, `order_count` and `last_order_at`, in any order and with any more, or JSON lines with such
+//! fields.
 //!
-//! The same file gives the same bodies under the same keys, so a second run changes nothing. A bad line is reported
-//! with its number and stops nothing. Whoever sends the bodies labels them with the header `tillstream-import`.
+//! The same file as of the same instant gives the same bodies under the same keys, so a second run changes nothing. A bad
+//! line is reported with its number and stops nothing. Whoever sends the bodies labels them with the header
+//! `tillstream-import`.
+
+mod lines;
+mod table;
 
 use commerce::reason::Failure;
 use commerce::{Currency, EventTime, Mark, Money, Reason, person, time};
-use csv::{ByteRecord, ReaderBuilder};
 
 use super::row::AS_OF;
-use crate::json;
 
 /// Where the bodies are sent to.
 pub const PATH: &str = "/public/v1/records/profiles/upsert-batch";
 
+/// The header that labels the bodies as a load.
+pub const LABEL: &str = crate::http::IMPORT;
+
 /// The most records of one body.
 pub const LARGEST_BODY: usize = 500;
 
-/// The column by which rows are matched.
+/// The field by which records are matched.
 const EMAIL: &str = "email";
 
 /// One body, with the lines that it was made of.
@@ -25,7 +31,7 @@ const EMAIL: &str = "email";
 pub struct Batch {
     /// The JSON text. `None`: there was no good line.
     pub body: Option<String>,
-    /// `Idempotency-Key`: from the content of the file and the place in it.
+    /// `Idempotency-Key`: from the content of the file, the instant as of which it holds, and the place in it.
     pub key: String,
     /// The line of each record: an error at `records[i]` of the answer is about `lines[i]`.
     pub lines: Vec<u64>,
@@ -44,124 +50,61 @@ pub struct BadLine {
 
 /// A file that is being read: an iterator over its bodies.
 pub struct Profiles<'a> {
-    rows: csv::Reader<&'a [u8]>,
-    lines: Lines<'a>,
-    columns: Vec<String>,
+    rows: Rows<'a>,
     file: Mark,
     as_of: Option<String>,
     bodies: u64,
-    ended: bool,
+}
+
+/// What the file is.
+enum Rows<'a> {
+    Table(table::Table<'a>),
+    Lines(lines::Lines<'a>),
+}
+
+impl Rows<'_> {
+    fn next(&mut self, as_of: Option<&str>) -> Option<(u64, Result<String, Failure>)> {
+        match self {
+            Self::Table(table) => table.next(as_of),
+            Self::Lines(lines) => lines.next(as_of),
+        }
+    }
 }
 
 impl std::fmt::Debug for Profiles<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Profiles").field("columns", &self.columns).field("file", &self.file).finish()
+        f.debug_struct("Profiles").field("file", &self.file).field("bodies", &self.bodies).finish()
     }
 }
 
-/// Opens a file. `as_of` is the instant as of which its totals hold; without it each row counts as of its own
-/// `last_order_at`. `Err`: the header can't be used.
+/// Opens a file. It is JSON lines where it begins with a brace, else a CSV. `as_of` is the instant as of which its totals
+/// hold; without it each row counts as of its own `last_order_at`. `Err`: the header can't be used.
 pub fn profiles(file: &[u8], as_of: Option<EventTime>) -> Result<Profiles<'_>, Failure> {
     let text = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
-    let mut rows = ReaderBuilder::new().flexible(true).has_headers(true).from_reader(text);
-    let header = rows.byte_headers().map_err(|error| bad("header", error.to_string()))?;
-    let columns = columns(header)?;
-    Ok(Profiles {
-        rows,
-        lines: Lines { text, byte: 0, line: 1 },
-        columns,
-        file: Mark::of(&[b"import profiles", file]),
-        as_of: as_of.map(EventTime::to_rfc3339),
-        bodies: 0,
-        ended: false,
-    })
-}
-
-/// Numbers of lines. The reader's own ones are those of the line break that stands before a row.
-struct Lines<'a> {
-    text: &'a [u8],
-    byte: usize,
-    line: u64,
-}
-
-impl Lines<'_> {
-    /// The line of the first row at or after `byte`.
-    fn at(&mut self, byte: u64) -> u64 {
-        let start = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
-        let rest = self.text.get(start..).unwrap_or_default();
-        let start = start + rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        while self.byte < start {
-            let here = self.text.get(self.byte);
-            let pair = here == Some(&b'\r') && self.text.get(self.byte + 1) == Some(&b'\n');
-            if matches!(here, Some(b'\n' | b'\r')) && !pair {
-                self.line += 1;
-            }
-            self.byte += 1;
-        }
-        self.line
-    }
-}
-
-fn columns(header: &ByteRecord) -> Result<Vec<String>, Failure> {
-    let mut columns = Vec::with_capacity(header.len());
-    for (index, name) in header.iter().enumerate() {
-        let name =
-            std::str::from_utf8(name).map_err(|_| bad("header", "a column's name is not UTF-8"))?.trim();
-        let lower = name.to_ascii_lowercase();
-        // The contract's columns in any case; an attribute is named as it is written.
-        let known = [EMAIL, "ltv", "order_count", "last_order_at"].contains(&lower.as_str());
-        let name = if known { lower } else { name.to_owned() };
-        if name.is_empty() || name.starts_with('_') {
-            return Err(bad(
-                "header",
-                format!("column {} has no name, or one that begins with '_'", index + 1),
-            ));
-        }
-        if columns.contains(&name) {
-            return Err(bad("header", format!("column {} has the name of another one", index + 1)));
-        }
-        columns.push(name);
-    }
-    if !columns.iter().any(|name| name == EMAIL) {
-        return Err(bad("header", "there is no column 'email'"));
-    }
-    Ok(columns)
-}
-
-fn bad(field: &str, message: impl Into<String>) -> Failure {
-    Failure::at(Reason::BadValue, field, message)
+    let rows = if text.trim_ascii_start().starts_with(b"{") {
+        Rows::Lines(lines::open(text))
+    } else {
+        Rows::Table(table::open(text)?)
+    };
+    let as_of = as_of.map(EventTime::to_rfc3339);
+    let instant = as_of.as_deref().unwrap_or_default();
+    let file = Mark::of(&[b"import profiles", file, instant.as_bytes()]);
+    Ok(Profiles { rows, file, as_of, bodies: 0 })
 }
 
 impl Iterator for Profiles<'_> {
     type Item = Batch;
 
     fn next(&mut self) -> Option<Batch> {
-        if self.ended {
-            return None;
-        }
         let (mut records, mut lines, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-        let mut row = ByteRecord::new();
         while records.len() < LARGEST_BODY && faults.len() < LARGEST_BODY {
-            let read = self.rows.read_byte_record(&mut row);
-            let line = self.lines.at(row.position().map_or(0, csv::Position::byte));
-            match read {
-                Ok(true) => match record(&self.columns, &row, self.as_of.as_deref()) {
-                    Ok(record) => {
-                        records.push(record);
-                        lines.push(line);
-                    }
-                    Err(failure) => faults.push(BadLine { line, failure }),
-                },
-                Ok(false) => {
-                    self.ended = true;
-                    break;
+            match self.rows.next(self.as_of.as_deref()) {
+                Some((line, Ok(record))) => {
+                    records.push(record);
+                    lines.push(line);
                 }
-                Err(error) => {
-                    // Only reading itself can fail here, and memory doesn't; going on might never end.
-                    self.ended = true;
-                    faults.push(BadLine { line, failure: bad("line", error.to_string()) });
-                    break;
-                }
+                Some((line, Err(failure))) => faults.push(BadLine { line, failure }),
+                None => break,
             }
         }
         if records.is_empty() && faults.is_empty() {
@@ -175,30 +118,8 @@ impl Iterator for Profiles<'_> {
     }
 }
 
-/// One line to one record. An empty cell says nothing.
-fn record(columns: &[String], row: &ByteRecord, as_of: Option<&str>) -> Result<String, Failure> {
-    if row.len() != columns.len() {
-        let message = format!("{} cells where the header has {} columns", row.len(), columns.len());
-        return Err(bad("line", message));
-    }
-    let mut fields = Vec::with_capacity(columns.len() + 1);
-    let mut has_email = false;
-    for (column, cell) in columns.iter().zip(row) {
-        let cell = std::str::from_utf8(cell).map_err(|_| bad(column, "the cell is not UTF-8"))?.trim();
-        if cell.is_empty() {
-            continue;
-        }
-        check(column, cell)?;
-        has_email |= column == EMAIL;
-        fields.push(format!("{}:{}", json::quoted(column), json::quoted(cell)));
-    }
-    if !has_email {
-        return Err(Failure::at(Reason::MissingField, EMAIL, "the cell is empty"));
-    }
-    if let Some(as_of) = as_of {
-        fields.push(format!(r#""{AS_OF}":"{as_of}""#));
-    }
-    Ok(format!("{{{}}}", fields.join(",")))
+fn bad(field: &str, message: impl Into<String>) -> Failure {
+    Failure::at(Reason::BadValue, field, message)
 }
 
 /// Says beforehand what the door would refuse.
@@ -217,6 +138,16 @@ fn check(column: &str, cell: &str) -> Result<(), Failure> {
     }
 }
 
+/// Totals count as of an instant. Without one they would count as of their arrival, and a second run would be another
+/// report, which swallows the orders between the two.
+fn dated(has: impl Fn(&str) -> bool, as_of: Option<&str>) -> Result<(), Failure> {
+    if as_of.is_none() && !has("last_order_at") && (has("ltv") || has("order_count")) {
+        let message = "nothing says as of when the totals hold: neither it nor an instant for the whole file";
+        return Err(Failure::at(Reason::MissingField, "last_order_at", message));
+    }
+    Ok(())
+}
+
 fn whole(cell: &str) -> Option<u64> {
     let (whole, fraction) = cell.split_once('.').unwrap_or((cell, ""));
     whole.parse().ok().filter(|_| fraction.bytes().all(|digit| digit == b'0'))
@@ -231,6 +162,16 @@ mod tests {
         profiles(file.as_bytes(), None).unwrap().collect()
     }
 
+    /// The same as of an instant.
+    fn dated_batches(file: &str, at: &str) -> Vec<Batch> {
+        profiles(file.as_bytes(), Some(time::parse_iso(at).unwrap().at)).unwrap().collect()
+    }
+
+    /// The lines that were left out, each with its field.
+    fn bad_lines(batch: &Batch) -> Vec<(u64, &str)> {
+        batch.bad.iter().map(|bad| (bad.line, bad.failure.field.as_deref().unwrap())).collect()
+    }
+
     fn body(batch: &Batch) -> Value {
         serde_json::from_str(batch.body.as_deref().unwrap()).unwrap()
     }
@@ -239,7 +180,7 @@ mod tests {
     fn columns_come_in_any_order_and_further_ones_are_attributes() {
         let file = "\u{feff}Last_Order_At,tier,EMAIL,order_count,ltv\r\n\
                     2026-01-05 10:00:00+00:00,\"gold, old\",Jane@Example.com,3,120.50\r\n\
-                    ,,joe@example.com,0,\r\n";
+                    2026-01-06T10:00:00Z,,joe@example.com,0,\r\n";
         let batches = batches(file);
         assert_eq!(batches.len(), 1);
         assert_eq!((batches[0].lines.as_slice(), batches[0].bad.len()), ([2, 3].as_slice(), 0));
@@ -248,7 +189,7 @@ mod tests {
             json!({"matchKey": "email", "records": [
                 {"last_order_at": "2026-01-05 10:00:00+00:00", "tier": "gold, old", "email": "Jane@Example.com",
                  "order_count": "3", "ltv": "120.50"},
-                {"email": "joe@example.com", "order_count": "0"},
+                {"last_order_at": "2026-01-06T10:00:00Z", "email": "joe@example.com", "order_count": "0"},
             ]})
         );
     }
@@ -266,11 +207,9 @@ mod tests {
                     h@b.c,1\n\
                     \n\
                     i@b.c,1,1.0,\n";
-        let batches = batches(file);
-        let bad: Vec<_> =
-            batches[0].bad.iter().map(|bad| (bad.line, bad.failure.field.as_deref().unwrap())).collect();
+        let batches = dated_batches(file, "2026-01-06T00:00:00Z");
         assert_eq!(
-            bad,
+            bad_lines(&batches[0]),
             [(3, "email"), (4, "email"), (7, "order_count"), (8, "ltv"), (9, "last_order_at"), (10, "line")]
         );
         // The cell with a line break in it counts as the line on which its row begins.
@@ -279,16 +218,23 @@ mod tests {
 
     #[test]
     fn a_body_has_at_most_500_records_and_its_key_names_the_file_and_the_place() {
+        const AT: &str = "2026-01-06T00:00:00Z";
         let rows = |n: usize| (0..n).map(|i| format!("u{i}@b.c,{i}\n")).collect::<String>();
         let file = format!("email,ltv\n{}", rows(1_001));
-        let found = batches(&file);
+        let found = dated_batches(&file, AT);
         assert_eq!(found.iter().map(|batch| batch.lines.len()).collect::<Vec<_>>(), [500, 500, 1]);
         assert_eq!(found[2].lines, [1_002]);
-        assert_eq!(found, batches(&file), "the same file gives the same bodies under the same keys");
+        assert_eq!(
+            found,
+            dated_batches(&file, AT),
+            "the same file gives the same bodies under the same keys"
+        );
         let keys: std::collections::HashSet<_> = found.iter().map(|batch| &batch.key).collect();
         assert_eq!(keys.len(), 3);
-        let longer = batches(&format!("email,ltv\n{}", rows(1_002)));
+        let longer = dated_batches(&format!("email,ltv\n{}", rows(1_002)), AT);
         assert_ne!(longer[0].key, found[0].key, "another file has other keys");
+        let later = dated_batches(&file, "2026-01-07T00:00:00Z");
+        assert_ne!(later[0].key, found[0].key, "and so has the same file as of another instant");
         assert!(batches(&format!("email\n{}", rows(500))).iter().all(|batch| !batch.key.contains(' ')));
     }
 
@@ -314,12 +260,58 @@ mod tests {
         assert_eq!((batch.body.as_ref(), batch.bad.len()), (None, 2));
     }
 
+    #[test]
+    fn totals_that_hold_as_of_no_instant_are_not_taken() {
+        let file = "email,ltv,order_count,last_order_at,tier\n\
+                    a@b.c,1,,,x\nd@e.f,,1,,x\ng@h.i,1,1,2026-01-05T10:00:00Z,x\nj@k.l,,,,x\n";
+        let batch = &batches(file)[0];
+        assert_eq!(bad_lines(batch), [(2, "last_order_at"), (3, "last_order_at")]);
+        assert_eq!(batch.lines, [4, 5]);
+        assert_eq!(dated_batches(file, "2026-01-06T00:00:00Z")[0].lines, [2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn json_lines_keep_their_types_and_say_what_is_wrong_with_a_line() {
+        let file = "\u{feff}{\"email\":\"a@b.c\",\"ltv\":120.50,\"order_count\":3,\"vip\":true,\"tier\":null}\r\n\
+                    \n\
+                    {\"email\":\"nobody\"}\n\
+                    {\"ltv\":1}\n\
+                    {\"email\":\"c@d.e\",\"order_count\":1.5}\n\
+                    {\"email\":\"c@d.e\",\"ltv\":[1]}\n\
+                    {\"email\":\"c@d.e\",\"_backfill\":1}\n\
+                    {\"email\":\n\
+                    [1]\n\
+                    {\"email\":\"f@g.h\",\"last_order_at\":\"2026-01-05T10:00:00Z\"}";
+        let batches = dated_batches(file, "2026-01-06T00:00:00Z");
+        assert_eq!(
+            bad_lines(&batches[0]),
+            [
+                (3, "email"),
+                (4, "email"),
+                (5, "order_count"),
+                (6, "ltv"),
+                (7, "line"),
+                (8, "line"),
+                (9, "line"),
+            ]
+        );
+        assert_eq!(batches[0].lines, [1, 10]);
+        assert_eq!(
+            batches[0].body.as_deref().unwrap(),
+            "{\"matchKey\":\"email\",\"records\":[{\"email\":\"a@b.c\",\"ltv\":120.50,\"order_count\":3,\"vip\":true,\
+             \"tier\":null,\"_as_of\":\"2026-01-06T00:00:00Z\"},{\"email\":\"f@g.h\",\"last_order_at\":\
+             \"2026-01-05T10:00:00Z\",\"_as_of\":\"2026-01-06T00:00:00Z\"}]}"
+        );
+    }
+
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic_and_each_body_is_json(file in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let with_header = [b"email,a\n", file.as_slice()].concat();
             let _ = profiles(&file, None);
-            for batch in profiles(&with_header, None).unwrap() {
+            let lines = [b"{\"email\":\"a@b.c\"}\n{", file.as_slice()].concat();
+            let as_of = Some(EventTime(1_767_225_600_000_000));
+            for batch in profiles(&with_header, None).unwrap().chain(profiles(&lines, as_of).unwrap()) {
                 if let Some(body) = &batch.body {
                     let body: Value = serde_json::from_str(body).unwrap();
                     proptest::prop_assert_eq!(body["records"].as_array().unwrap().len(), batch.lines.len());

@@ -20,7 +20,7 @@ use crate::workspace::{Workspace, Workspaces};
 use crate::{Family, Place, json};
 use check::Fault;
 use commerce::{Mark, Reason, Source};
-use validate::{Kind, Push};
+use validate::{Kind, Push, Status};
 
 pub(crate) const FAMILY: Family = Family {
     source: Source::Sequenzy,
@@ -30,6 +30,18 @@ pub(crate) const FAMILY: Family = Family {
     normalize: normalize::normalize,
     error,
 };
+
+/// The statuses of an order.
+pub(crate) fn statuses() -> impl Iterator<Item = &'static str> {
+    Status::ALL.into_iter().map(Status::as_str)
+}
+
+#[cfg(test)]
+/// The sender's names of its events, and what each is named after.
+pub(crate) fn vocabulary() -> impl Iterator<Item = (&'static str, commerce::EventName)> {
+    let orders = Status::ALL.map(|status| Kind::Order.event(status));
+    orders.into_iter().chain([Kind::Checkout.event(Status::Placed)]).map(|(event, name)| (name, event))
+}
 
 /// 1 MiB (R8.6).
 const BODY_LIMIT: usize = 1024 * 1024;

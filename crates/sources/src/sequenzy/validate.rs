@@ -19,6 +19,17 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// The event of a push, and its name at the sender's.
+    pub(super) const fn event(self, status: Status) -> (EventName, &'static str) {
+        match (self, status) {
+            (Self::Checkout, _) => (EventName::CheckoutStarted, "ecommerce.checkout_started"),
+            (_, Status::Placed) => (EventName::OrderPlaced, "ecommerce.order_placed"),
+            (_, Status::Cancelled) => (EventName::OrderCancelled, "ecommerce.order_cancelled"),
+            (_, Status::Fulfilled) => (EventName::OrderFulfilled, "ecommerce.order_fulfilled"),
+            (_, Status::Refunded) => (EventName::OrderRefunded, "ecommerce.order_refunded"),
+        }
+    }
+
     pub(super) fn of_path(path: &str) -> Option<Self> {
         match path {
             "/api/v1/orders" => Some(Self::Order),
@@ -45,6 +56,8 @@ pub(super) enum Status {
 }
 
 impl Status {
+    pub(super) const ALL: [Self; 4] = [Self::Placed, Self::Cancelled, Self::Fulfilled, Self::Refunded];
+
     fn parse(text: &str) -> Option<Self> {
         Some(match text.to_ascii_lowercase().as_str() {
             "placed" => Self::Placed,
@@ -93,13 +106,7 @@ pub(super) struct Push {
 impl Push {
     /// The event, and its name at the sender's.
     pub(super) const fn event(&self) -> (EventName, &'static str) {
-        match (self.kind, self.status) {
-            (Kind::Checkout, _) => (EventName::CheckoutStarted, "ecommerce.checkout_started"),
-            (_, Status::Placed) => (EventName::OrderPlaced, "ecommerce.order_placed"),
-            (_, Status::Cancelled) => (EventName::OrderCancelled, "ecommerce.order_cancelled"),
-            (_, Status::Fulfilled) => (EventName::OrderFulfilled, "ecommerce.order_fulfilled"),
-            (_, Status::Refunded) => (EventName::OrderRefunded, "ecommerce.order_refunded"),
-        }
+        self.kind.event(self.status)
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) const FAMILY: Family = Family {
     error,
 };
 
+pub(crate) use validate::vocabulary;
+
 fn place(path: &str) -> Option<Place> {
     validate::is_path(path).then_some(Place { body_limit: WEBHOOK_LIMIT, allow: "POST" })
 }

@@ -50,25 +50,38 @@ pub(super) enum Subject {
     Operator,
 }
 
+/// The topics that are known.
+const TOPICS: [(&str, Subject); 16] = [
+    ("orders/create", Subject::Order(EventName::OrderPlaced)),
+    ("orders/updated", Subject::Order(EventName::OrderUpdated)),
+    ("orders/edited", Subject::Edit),
+    ("orders/paid", Subject::Order(EventName::OrderPaid)),
+    ("orders/fulfilled", Subject::Order(EventName::OrderFulfilled)),
+    ("orders/partially_fulfilled", Subject::Order(EventName::OrderPartiallyFulfilled)),
+    ("orders/cancelled", Subject::Order(EventName::OrderCancelled)),
+    ("refunds/create", Subject::Refund),
+    ("checkouts/create", Subject::Checkout(EventName::CheckoutStarted)),
+    ("checkouts/update", Subject::Checkout(EventName::CheckoutUpdated)),
+    ("customers/create", Subject::Customer(EventName::CustomerCreated)),
+    ("customers/update", Subject::Customer(EventName::CustomerUpdated)),
+    ("customers/delete", Subject::RemovedCustomer),
+    ("customers/redact", Subject::Redaction),
+    ("customers/data_request", Subject::Operator),
+    ("shop/redact", Subject::Operator),
+];
+
 /// The subject of a topic; `None` for topics that have no event.
 pub(super) fn subject(topic: &str) -> Option<Subject> {
-    Some(match topic {
-        "orders/create" => Subject::Order(EventName::OrderPlaced),
-        "orders/updated" => Subject::Order(EventName::OrderUpdated),
-        "orders/edited" => Subject::Edit,
-        "orders/paid" => Subject::Order(EventName::OrderPaid),
-        "orders/fulfilled" => Subject::Order(EventName::OrderFulfilled),
-        "orders/partially_fulfilled" => Subject::Order(EventName::OrderPartiallyFulfilled),
-        "orders/cancelled" => Subject::Order(EventName::OrderCancelled),
-        "refunds/create" => Subject::Refund,
-        "checkouts/create" => Subject::Checkout(EventName::CheckoutStarted),
-        "checkouts/update" => Subject::Checkout(EventName::CheckoutUpdated),
-        "customers/create" => Subject::Customer(EventName::CustomerCreated),
-        "customers/update" => Subject::Customer(EventName::CustomerUpdated),
-        "customers/delete" => Subject::RemovedCustomer,
-        "customers/redact" => Subject::Redaction,
-        "customers/data_request" | "shop/redact" => Subject::Operator,
-        _ => return None,
+    TOPICS.iter().find(|(known, _)| *known == topic).map(|(_, subject)| *subject)
+}
+
+/// The topics whose event is always the same.
+pub(crate) fn vocabulary() -> impl Iterator<Item = (&'static str, EventName)> {
+    TOPICS.into_iter().filter_map(|(topic, subject)| match subject {
+        Subject::Order(event) | Subject::Checkout(event) | Subject::Customer(event) => Some((topic, event)),
+        Subject::Refund => Some((topic, EventName::OrderRefunded)),
+        Subject::Redaction => Some((topic, EventName::CustomerDeleted)),
+        Subject::Edit | Subject::RemovedCustomer | Subject::Operator => None,
     })
 }
 

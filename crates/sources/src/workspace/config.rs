@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::audiences::AudienceConfig;
+
 /// A secret of a tenant. It is written by [`Serialize`] and never printed by [`fmt::Debug`].
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -29,7 +32,7 @@ impl fmt::Debug for Secret {
 }
 
 /// One `[[workspaces]]` table, as it is written. All values are texts, so that every mistake can be listed at once.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceConfig {
     /// Lower-case letters, digits, `-` and `_`.
@@ -85,10 +88,13 @@ pub struct WorkspaceConfig {
     /// Products that are bought again (R12.3).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replenishment: Vec<ReplenishmentConfig>,
+    /// Audiences of its own, beside those that are built in (R12.4).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<AudienceConfig>,
 }
 
 /// `[workspaces.stripe]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StripeConfig {
     /// Endpoint secrets (`whsec_…`); several while one is rotated.
@@ -99,7 +105,7 @@ pub struct StripeConfig {
 }
 
 /// `[workspaces.customerio]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerioConfig {
     /// Site ids with their API keys.
@@ -110,7 +116,7 @@ pub struct CustomerioConfig {
 }
 
 /// One of `[[workspaces.customerio.credentials]]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerioCredential {
     /// The name in Basic authentication.
@@ -120,7 +126,7 @@ pub struct CustomerioCredential {
 }
 
 /// `[workspaces.sequenzy]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SequenzyConfig {
     /// Bearer keys; several while one is rotated.
@@ -131,7 +137,7 @@ pub struct SequenzyConfig {
 }
 
 /// `[workspaces.records]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordsConfig {
     /// Bearer keys for all objects; several while one is rotated.
@@ -149,7 +155,7 @@ pub struct RecordsConfig {
 
 /// `[workspaces.fraud]` (analytics.md §7.1). A rule has a threshold for severity 1, which marks, and one for severity 2,
 /// which blocks.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FraudConfig {
     /// Checks the `User-Agent` of traffic with a publishable key.
@@ -184,7 +190,7 @@ impl FraudConfig {
 }
 
 /// One of `[[workspaces.replenishment]]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplenishmentConfig {
     /// The product.
@@ -197,7 +203,7 @@ pub struct ReplenishmentConfig {
 }
 
 /// What a tenant has paid for. An absent limit is no limit.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// `false` switches the e-commerce events of the analytics API off.
@@ -215,7 +221,7 @@ pub struct Plan {
 }
 
 /// One `[[workspaces.shopify]]` table.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShopConfig {
     /// The shop's permanent domain, `acme.myshopify.com`: the space of its ids.
@@ -225,7 +231,7 @@ pub struct ShopConfig {
 }
 
 /// `[workspaces.lifesight]`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeysConfig {
     /// API keys; several while one is rotated.
@@ -233,7 +239,7 @@ pub struct KeysConfig {
 }
 
 /// `[workspaces.analytics]`: the kind of a key is where it stands, not how it looks.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnalyticsConfig {
     /// Keys that stand in web pages: they open ingestion alone.
@@ -292,6 +298,7 @@ impl WorkspaceConfig {
             ownership: BTreeMap::new(),
             fraud: FraudConfig::default(),
             replenishment: Vec::new(),
+            audiences: Vec::new(),
         }
     }
 

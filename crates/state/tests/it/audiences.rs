@@ -8,6 +8,56 @@ use crate::fixture::*;
 
 const JANE: &str = "jane.doe@example.com";
 
+/// A shop with audiences of its own.
+fn shop() -> Story {
+    let audiences = json!([
+        {"name": "gold_teams", "all": [{"attribute": "plan", "is": "gold"}, {"attribute": "seats", "at_least": "10"}]},
+        {"name": "no_plan", "all": [{"attribute": "plan", "exists": false}]},
+        {"name": "gold_buyers", "all": [{"attribute": "plan", "is": "gold"}, {"audience": "high_value_paid"}]},
+    ]);
+    Story::configured(|config| config.audiences = serde_json::from_value(audiences).unwrap())
+}
+
+fn push(story: &mut Story, id: &str, cents: i64, attributes: &Value) {
+    story.sequenzy(&json!({"orderId": id, "totalCents": cents, "currency": "USD",
+        "customer": {"email": JANE, "attributes": attributes}}));
+}
+
+#[test]
+fn seq_08_custom_attributes_of_a_push_pick_out_an_audience() {
+    let mut story = shop();
+    push(&mut story, "o-1", 1_000, &json!({"plan": "gold"}));
+    assert!(audiences(&story).is_empty());
+    push(&mut story, "o-2", 1_000, &json!({"seats": 12}));
+    assert_eq!(audiences(&story), ["gold_teams"], "attributes are merged key by key");
+    push(&mut story, "o-3", 60_000, &json!({}));
+    assert_eq!(audiences(&story), ["high_value_paid", "gold_buyers", "gold_teams"]);
+    push(&mut story, "o-4", 1_000, &json!({"plan": "silver"}));
+    assert_eq!(audiences(&story), ["high_value_paid"]);
+    push(&mut story, "o-5", 1_000, &json!({"plan": null}));
+    assert_eq!(audiences(&story), ["high_value_paid", "no_plan"]);
+}
+
+#[test]
+fn seq_08_an_audience_comes_out_the_same_in_whatever_order_its_attributes_arrive() {
+    let said = [
+        (
+            "2026-03-14T16:00:00Z",
+            json!({"email": JANE, "plan": "silver", "seats": 20, "_timestamp": 1_773_500_000}),
+        ),
+        ("2026-03-14T16:00:01Z", json!({"email": JANE, "plan": "gold", "_timestamp": 1_773_500_100})),
+        ("2026-03-14T16:00:02Z", json!({"email": JANE, "seats": 5, "_timestamp": 1_773_400_000})),
+    ];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut story = shop();
+        for n in order {
+            let (at, attributes) = &said[n];
+            story.at(at).identify("5", attributes);
+        }
+        assert_eq!(audiences(&story), ["gold_teams"], "{order:?}");
+    }
+}
+
 fn append(story: &mut Story, id: &str, placed_at: &str, fields: Value) {
     let row = json!({"shopify_order_id": id, "customer_email": JANE, "total": 49.99, "currency": "USD",
         "financial_status": "paid", "placed_at": placed_at});

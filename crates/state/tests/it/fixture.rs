@@ -9,7 +9,8 @@ use commerce::fx::{Hour, Rate, announcement};
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
 use commerce::{
-    Currency, DeadLetter, EventName, EventTime, Fact, Metric, PersonId, Profile, ReceivedTime, WorkspaceId,
+    Currency, DeadLetter, EventName, EventTime, Fact, Metric, PersonId, Profile, ReceivedTime,
+    Reconciliation, WorkspaceId,
 };
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -52,6 +53,10 @@ pub(crate) struct Story {
     counts: BTreeMap<String, i64>,
     /// How often records of rates were processed.
     pub(crate) rounds: usize,
+    /// In what sources were found to disagree, and to agree again.
+    pub(crate) reconciliations: Vec<Reconciliation>,
+    /// The records of all facts.
+    pub(crate) told: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 fn harness<P: Processor>(plan: &Plan, processor: P) -> Harness<P> {
@@ -86,6 +91,8 @@ impl Story {
             letters: vec![],
             counts: BTreeMap::new(),
             rounds: 0,
+            reconciliations: vec![],
+            told: vec![],
         }
     }
 
@@ -133,6 +140,18 @@ impl Story {
 
     /// Brings a stored request through both stages, with a commit behind it.
     pub(crate) fn take(&mut self, stored: &Stored) {
+        self.process(stored);
+        self.commit();
+    }
+
+    /// Ends the transaction that the requests so far are in.
+    pub(crate) fn commit(&mut self) {
+        let published = self.state.commit(0).unwrap();
+        self.collect(&state::PLAN, published);
+    }
+
+    /// Brings a stored request through both stages, within the open transaction.
+    pub(crate) fn process(&mut self, stored: &Stored) {
         let mut record = Record::new(Topic::Raw.name(), 0, stored.offset, b"", &stored.body);
         for (name, value) in &stored.headers {
             record = record.with_header(name, value.as_bytes());
@@ -142,8 +161,6 @@ impl Story {
             let emitted = self.state.process(&Record::new(Topic::Events.name(), 0, 0, &key, &event)).unwrap();
             self.collect(&state::PLAN, emitted);
         }
-        let published = self.state.commit(0).unwrap();
-        self.collect(&state::PLAN, published);
     }
 
     /// The rates of an hour are published: `("EUR", "1.0842")`. A record that the stage puts behind what is to be
@@ -170,7 +187,13 @@ impl Story {
             let name = String::from_utf8_lossy(&key).into_owned();
             match (plan.outputs[output], value) {
                 (Topic::Events, Some(value)) => onward.push((key, value)),
-                (Topic::Facts, Some(value)) => self.facts.push(self.decoder.decode(&value).unwrap()),
+                (Topic::Facts, Some(value)) => {
+                    self.facts.push(self.decoder.decode(&value).unwrap());
+                    self.told.push((key, value));
+                }
+                (Topic::Reconciliation, Some(value)) => {
+                    self.reconciliations.push(self.decoder.decode(&value).unwrap());
+                }
                 (Topic::DeadLetters, Some(value)) => self.letters.push(self.decoder.decode(&value).unwrap()),
                 (Topic::Orders, value) => {
                     self.orders.insert(name, value.map(|value| self.decoder.decode(&value).unwrap()));
@@ -338,6 +361,11 @@ impl Story {
             (key.clone(), profile.as_ref().map(settled))
         });
         (self.orders.clone().into_iter().collect(), profiles.collect())
+    }
+
+    /// All orders that there are.
+    pub(crate) fn all_orders(&self) -> Vec<&View> {
+        self.orders.values().flatten().collect()
     }
 
     /// Goes through the chain of an order's facts: each begins where the one before it ended.

@@ -9,6 +9,8 @@ mod audiences;
 mod customerio_facts;
 mod fixture;
 mod fx;
+mod hard_orders;
+mod linked_orders;
 mod privacy;
 mod products;
 mod records_facts;

@@ -10,10 +10,14 @@ use super::{Change, Entry, Reached, Store, StoreError, Table};
 
 type Bytes = Box<[u8]>;
 
+/// A key of an ordered table. Most lie in the nodes of the tree themselves: a look-up compares with some twenty of them,
+/// and one that lay elsewhere would be a cache miss each.
+pub(crate) type Sorted = smallvec::SmallVec<[u8; 56]>;
+
 #[derive(Debug)]
 enum Entries {
     Hashed(HashMap<Bytes, Bytes>),
-    Ordered(BTreeMap<Bytes, Bytes>),
+    Ordered(BTreeMap<Sorted, Bytes>),
 }
 
 /// State in memory; the changelog is its only durable form.
@@ -62,7 +66,7 @@ impl Store for Memory {
         } else {
             map.range::<[u8], _>((from, Bound::Unbounded)).next()
         };
-        entry.map(|(k, v)| (Cow::Borrowed(&**k), Cow::Borrowed(&**v)))
+        entry.map(|(k, v)| (Cow::Borrowed(k.as_slice()), Cow::Borrowed(&**v)))
     }
 
     fn apply(
@@ -89,10 +93,12 @@ impl Store for Memory {
                         (0, key.len() + value.len())
                     }
                 },
-                (Entries::Ordered(map), Some(value)) => match map.insert(key.into(), value.into()) {
-                    Some(old) => (old.len(), value.len()),
-                    None => (0, key.len() + value.len()),
-                },
+                (Entries::Ordered(map), Some(value)) => {
+                    match map.insert(Sorted::from_slice(key), value.into()) {
+                        Some(old) => (old.len(), value.len()),
+                        None => (0, key.len() + value.len()),
+                    }
+                }
                 (Entries::Hashed(map), None) => (map.remove(key).map_or(0, |old| key.len() + old.len()), 0),
                 (Entries::Ordered(map), None) => (map.remove(key).map_or(0, |old| key.len() + old.len()), 0),
             };

@@ -17,6 +17,7 @@ pub(crate) use disk::Opening;
 pub(crate) use folder::Folder;
 pub(crate) use marks::Identity;
 pub use memory::Memory;
+pub(crate) use memory::Sorted;
 pub(crate) use usable::{Changelog, Unusable};
 
 /// The longest key that a store takes.

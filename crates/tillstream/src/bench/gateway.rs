@@ -15,14 +15,16 @@ use hmac::{Hmac, Mac};
 use service::{Metrics, Readiness, Shutdown};
 use sha2::Sha256;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 
 use super::cluster::Kafka;
 use super::load::{self, Load};
 use super::machine::Moment;
 use super::report::Report;
+use super::sample::Which;
 use super::shops::Shops;
 use super::workload::Workload;
-use super::{Place, float, say};
+use super::{Place, doors, float, say};
 use crate::Stop;
 use crate::cli::Common;
 
@@ -31,13 +33,16 @@ use crate::cli::Common;
 pub struct Args {
     /// Connections.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    connections: u16,
+    pub(super) connections: u16,
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
-    secs: u64,
+    pub(super) secs: u64,
     /// How often each side is measured, in turn.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
-    rounds: u8,
+    pub(super) rounds: u8,
+    /// Typical requests of this source instead, beside those of shopify: how each door compares.
+    #[arg(long, value_enum)]
+    source: Option<Which>,
     #[command(flatten)]
     pub(super) place: Place,
 }
@@ -49,6 +54,9 @@ const REQUESTS: usize = 512;
 
 /// Measures both in turn.
 pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
+    if let Some(which) = args.source {
+        return doors::run(common, args, which);
+    }
     let kafka = Kafka::with_topics(common, &args.place)?;
     let mut report = Report::new("gateway", kafka.local, METHOD);
     let shops = Shops::new()?;
@@ -64,32 +72,14 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
     let secret = secret.context("a shop without a secret")?;
 
     let client = runtime("load", 1)?;
-    let servers = runtime("http", std::thread::available_parallelism().map_or(2, std::num::NonZero::get))?;
-    let shutdown = Shutdown::new();
-    let readiness = Readiness::new(shutdown.clone());
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
-    let gateway = servers.block_on(gateway::Gateway::bind(
-        &kafka.config,
-        metrics,
-        readiness.clone(),
-        shutdown.clone(),
-    ))?;
-    let of_gateway = gateway.address();
-    let serving = servers.spawn(gateway.run());
-    let of_ceiling = servers.block_on(ceiling(secret.expose()))?;
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    while !readiness.is_ready() {
-        if std::time::Instant::now() >= deadline {
-            return Err(Stop::Failed(anyhow!("the gateway didn't get ready")));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let gateway = Running::start(&kafka)?;
+    let of_ceiling = gateway.servers.block_on(ceiling(secret.expose()))?;
 
     let span = Duration::from_secs(args.secs);
     let (mut through, mut without) = (Side::default(), Side::default());
     for round in 0..args.rounds {
         for (name, address, side) in
-            [("ceiling", of_ceiling, &mut without), ("gateway", of_gateway, &mut through)]
+            [("ceiling", of_ceiling, &mut without), ("gateway", gateway.address, &mut through)]
         {
             say(&format!("round {} of {}: {name}", round + 1, args.rounds));
             let before = Moment::now(kafka.broker);
@@ -99,9 +89,7 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
             side.broker += passed.broker.unwrap_or(0.0);
         }
     }
-    shutdown.trigger();
-    servers.block_on(serving).map_err(anyhow::Error::from)?;
-    servers.shutdown_background();
+    gateway.end()?;
     report.figure("requests_per_s", through.rate(), "requests/s");
     report.figure("ceiling_per_s", without.rate(), "requests/s");
     report.figure("ratio", through.rate() / without.rate(), "gateway / ceiling");
@@ -126,28 +114,73 @@ pub fn run(common: &Common, args: &Args) -> Result<Report, Stop> {
     Ok(report)
 }
 
+/// A gateway that serves, and its threads.
+pub(super) struct Running {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    servers: Runtime,
+    shutdown: Shutdown,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts it and waits until it is ready.
+    pub(super) fn start(kafka: &Kafka) -> Result<Self, Stop> {
+        let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let servers = runtime("http", threads)?;
+        let shutdown = Shutdown::new();
+        let readiness = Readiness::new(shutdown.clone());
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
+        let gateway = servers.block_on(gateway::Gateway::bind(
+            &kafka.config,
+            metrics,
+            readiness.clone(),
+            shutdown.clone(),
+        ))?;
+        let address = gateway.address();
+        let serving = servers.spawn(gateway.run());
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while !readiness.is_ready() {
+            if std::time::Instant::now() >= deadline {
+                return Err(Stop::Failed(anyhow!("the gateway didn't get ready")));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(Self { address, servers, shutdown, serving })
+    }
+
+    /// Ends it, and waits until it has.
+    pub(super) fn end(self) -> anyhow::Result<()> {
+        self.shutdown.trigger();
+        self.servers.block_on(self.serving)?;
+        self.servers.shutdown_background();
+        Ok(())
+    }
+}
+
+/// All rounds of one of the things that are measured in turn.
 #[derive(Default)]
-struct Side {
-    millis: Vec<f64>,
-    refused: u64,
+pub(super) struct Side {
+    pub(super) millis: Vec<f64>,
+    pub(super) refused: u64,
     seconds: f64,
     cpu: f64,
     broker: f64,
 }
 
 impl Side {
-    fn add(&mut self, load: Load) {
+    pub(super) fn add(&mut self, load: Load) {
         self.millis.extend(load.millis);
         self.refused += load.refused;
         self.seconds += load.seconds;
     }
 
-    fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         float(self.millis.len() as u64) / self.seconds
     }
 }
 
-fn runtime(name: &str, threads: usize) -> std::io::Result<Runtime> {
+pub(super) fn runtime(name: &str, threads: usize) -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()
 }
 

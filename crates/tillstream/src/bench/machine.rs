@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -97,6 +97,12 @@ pub fn threads() -> BTreeMap<String, f64> {
         *found.entry(name.trim().to_owned()).or_default() += seconds;
     }
     found
+}
+
+/// How long the calling thread has been on a core; `None` where the system doesn't say.
+pub fn on_core() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// Forgets the peak of memory so far: the next one is that of what is measured.

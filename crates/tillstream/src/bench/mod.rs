@@ -8,24 +8,28 @@
 //! |---|---|
 //! | [`pipeline`] | workload W through all stages, cold, until the last figure is committed |
 //! | [`copy`] | the runtime alone: exactly once against at least once |
-//! | [`gateway`] | webhooks over HTTP, against the same without Kafka |
+//! | [`gateway`], [`doors`] | webhooks over HTTP, against the same without Kafka; requests of each source |
 //! | [`latency`] | from a webhook to the report that has it |
 //! | [`restore`] | stages one by one, and the state read back from its changelog |
+//! | [`normalize`] | the normalizer's work by source, without Kafka |
 //! | [`logic`] | what the stages compute, without Kafka |
 
 #![allow(clippy::float_arithmetic, reason = "rates and spans; no amount of money comes near them")]
 
 pub mod cluster;
 pub mod copy;
+pub mod doors;
 pub mod gateway;
 pub mod latency;
 pub mod load;
 pub mod logic;
 pub mod machine;
+pub mod normalize;
 pub mod pipeline;
 pub mod preload;
 pub mod report;
 pub mod restore;
+pub mod sample;
 pub mod shops;
 pub mod stages;
 pub mod verify;
@@ -42,7 +46,8 @@ pub enum Command {
     Pipeline(pipeline::Args),
     /// The runtime alone: a copy that is exactly once against one that is at least once.
     Copy(copy::Args),
-    /// Signed webhooks over HTTP, against the same handler without Kafka.
+    /// Signed webhooks over HTTP, against the same handler without Kafka; with `--source` requests of each source.
+    #[command(after_help = "Example:\n  tillstream bench gateway --source all --secs 3")]
     Gateway(gateway::Args),
     /// From a webhook to the figure in the report, at a fixed rate.
     Latency(latency::Args),
@@ -50,6 +55,9 @@ pub enum Command {
     Restore(restore::Args),
     /// What the stages compute, on one thread and without Kafka.
     Logic(logic::Args),
+    /// What the normalizer computes of typical requests of each source, on one thread and without Kafka.
+    #[command(after_help = "Example:\n  tillstream bench normalize --source stripe -o json")]
+    Normalize(normalize::Args),
 }
 
 /// Where to measure, and how to write what was measured.
@@ -83,6 +91,7 @@ pub fn run(common: &Common, command: &Command) -> Result<(), Stop> {
         Command::Gateway(args) => (gateway::run(common, args)?, args.place.output),
         Command::Latency(args) => (latency::run(common, args)?, args.place.output),
         Command::Restore(args) => (restore::run(common, args)?, args.place.output),
+        Command::Normalize(args) => (normalize::run(args)?, args.output),
         Command::Logic(args) => (logic::run(args)?, args.output),
     };
     report.print(output)

@@ -6,7 +6,7 @@ use sources::workspace::{AnalyticsConfig, KeysConfig, Secret, ShopConfig};
 use sources::{Accepted, Decision, Refused, WorkspaceConfig, Workspaces};
 
 use super::workload::{SHOPS, Webhook};
-use crate::demo::delivery::WebhookIds;
+use crate::demo::credentials::WebhookIds;
 use crate::demo::{Credentials, Delivery};
 
 /// Tenants and what opens their doors.

@@ -1,4 +1,7 @@
-//! The JSON bodies that shops send: an order as it stands at one instant, in the form of the contracts' samples.
+//! The JSON bodies that shops send: an order as it stands at one instant, in the form of the contracts' samples. Those of
+//! the other sources are in [`elsewhere`].
+
+pub(super) mod elsewhere;
 
 use commerce::{Currency, EventTime, Money, Source, time};
 use serde_json::{Value, json};
@@ -12,6 +15,8 @@ pub(super) struct Buyer {
     pub(super) email: Option<String>,
     /// Absent for one who bought without an account.
     pub(super) customer_id: Option<i64>,
+    /// The id of an account of the workspace's own.
+    pub(super) user_id: Option<String>,
     pub(super) place: Place,
 }
 
@@ -64,6 +69,8 @@ pub(super) struct Snapshot {
     pub(super) test: bool,
     pub(super) buyer: Buyer,
     pub(super) campaign: &'static str,
+    /// Where the shopper sat, as far as the source says.
+    pub(super) device: Option<&'static str>,
     pub(super) created_at: EventTime,
     pub(super) updated_at: EventTime,
     /// When the payment went through, where the system says so.
@@ -81,6 +88,17 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
+    /// The id by which its source knows the order: no two sources share one.
+    pub(super) fn order_id(&self) -> String {
+        match self.source {
+            Source::Sequenzy => format!("push-{}", self.id),
+            Source::Analytics => format!("web-{}", self.id),
+            Source::Customerio => format!("app-{}", self.id),
+            Source::Records => format!("till-{}", self.id),
+            Source::Shopify | Source::Lifesight | Source::Stripe | Source::Operator => self.id.to_string(),
+        }
+    }
+
     /// Sum of the lines.
     pub(super) fn lines_total(&self) -> i64 {
         self.lines.iter().map(|line| line.product.price * line.quantity).sum()
@@ -96,7 +114,7 @@ impl Snapshot {
         self.lines.iter().map(|line| line.quantity).sum()
     }
 
-    fn money(&self, minor: i64) -> String {
+    pub(super) fn money(&self, minor: i64) -> String {
         Money::new(minor, self.currency).to_major()
     }
 

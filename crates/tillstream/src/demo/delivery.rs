@@ -1,53 +1,14 @@
 //! One HTTP request to the gateway: addressed, signed, and with the answer that it must get.
 
+use std::borrow::Cow;
+
 use anyhow::anyhow;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use commerce::ReceivedTime;
-use form_urlencoded::Serializer;
-use hmac::{Hmac, Mac};
+use commerce::{ReceivedTime, time};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use sha2::Sha256;
 use sources::meter::Unmetered;
 use sources::{Decision, Request, Workspaces};
 
-/// What opens the gateway's doors.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The Shopify shop's domain.
-    pub shop: String,
-    /// The secret that signs its webhooks.
-    pub shopify_secret: String,
-    /// The `key` of the custom backend.
-    pub backend_key: String,
-    /// The workspace that the key belongs to.
-    pub workspace: String,
-    /// The name under which the custom backend sends.
-    pub backend_source: String,
-}
-
-impl Default for Credentials {
-    /// Those of the development workspace, which open nothing else.
-    fn default() -> Self {
-        Self {
-            shop: "demo-shop.myshopify.com".to_owned(),
-            shopify_secret: "dev-shopify-secret".to_owned(),
-            backend_key: "dev-backend-key".to_owned(),
-            workspace: "demo".to_owned(),
-            backend_source: "storefront".to_owned(),
-        }
-    }
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials")
-            .field("shop", &self.shop)
-            .field("workspace", &self.workspace)
-            .field("backend_source", &self.backend_source)
-            .finish_non_exhaustive()
-    }
-}
+use super::credentials::sign_at;
 
 /// Why a delivery is sent, and so what it must do to the figures.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -58,11 +19,22 @@ pub enum Purpose {
     Repeats,
     /// The same fact from another subscription, under another delivery id: a duplicate at the semantic level.
     Resubscribes,
-    /// A forged signature: 401, nothing changes.
+    /// The same fact through another source: a duplicate that the state of the entity finds.
+    Echoes,
+    /// A forged signature: 401, of Stripe 400, nothing changes.
     Forges,
     /// A wrong key: 401, nothing changes.
     Guesses,
-    /// Validly signed, not a JSON object: 200 and a dead letter `malformed_json`.
+    /// Accepted from a known crawler, and in no figure.
+    Crawls,
+    /// Refused with 400 and forgotten: its sender knows.
+    Errs,
+    /// An order without an id: 200 and a dead letter `missing_order_id`.
+    Anonymises,
+    /// A key that came before with another body: 200 and a dead letter `idempotency_body_mismatch`, of whichever of
+    /// the two arrives second.
+    Contradicts,
+    /// Validly signed, not a JSON object: 200, of Stripe 400, and a dead letter `malformed_json`.
     Garbles,
     /// A topic without a canonical event: 200 and a dead letter `unsupported_event`.
     Digresses,
@@ -77,12 +49,16 @@ pub struct Delivery {
     pub at: usize,
     /// Why it is sent.
     pub purpose: Purpose,
+    /// How many things it tells of: of a batch its events. A repetition of it repeats as many.
+    pub items: i64,
     /// HTTP method.
     pub method: &'static str,
     /// Path and query; the query of the custom backend has the key in it.
     pub path_and_query: String,
-    /// HTTP headers.
+    /// HTTP headers, those apart that depend on the time of sending.
     pub headers: Vec<(String, String)>,
+    /// The secret of a request that is signed when it is sent.
+    pub stripe_secret: Option<String>,
     /// The body, byte for byte as signed.
     pub body: Vec<u8>,
     /// The status of the right answer.
@@ -93,8 +69,8 @@ impl Delivery {
     /// What the gateway decides about it, without HTTP, limits and memory.
     pub fn decide(&self, workspaces: &Workspaces, received_at: ReceivedTime) -> anyhow::Result<Decision> {
         let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            headers.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
+        for (name, value) in self.headers_at(received_at) {
+            headers.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(&value)?);
         }
         let (path, query) = match self.path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -135,98 +111,50 @@ impl Delivery {
         self.path_and_query.split('?').next().unwrap_or_default()
     }
 
+    /// The headers of an attempt at a time.
+    pub fn headers_at(&self, now: ReceivedTime) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let signature = self.stripe_secret.as_ref().map(|secret| {
+            let signature = sign_at(secret, now.0.div_euclid(time::SECOND), &self.body);
+            ("Stripe-Signature", Cow::Owned(signature))
+        });
+        let fixed = self.headers.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
+        fixed.chain(signature)
+    }
+
+    /// The same with a further header.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
-/// The ids by which Shopify names one delivery.
-#[derive(Clone, Debug)]
-pub struct WebhookIds {
-    /// `X-Shopify-Webhook-Id`: this delivery of one subscription.
-    pub webhook: String,
-    /// `X-Shopify-Event-Id`: the merchant's action behind it.
-    pub event: String,
-    /// `X-Shopify-Triggered-At`.
-    pub triggered_at: String,
-}
-
-impl Credentials {
-    /// A Shopify webhook, signed.
-    pub fn shopify(&self, topic: &str, ids: &WebhookIds, body: Vec<u8>) -> Delivery {
-        let signature = sign(&self.shopify_secret, &body);
-        let headers = [
-            ("Content-Type", "application/json"),
-            ("X-Shopify-Topic", topic),
-            ("X-Shopify-Hmac-Sha256", &signature),
-            ("X-Shopify-Shop-Domain", &self.shop),
-            ("X-Shopify-API-Version", "2025-10"),
-            ("X-Shopify-Webhook-Id", &ids.webhook),
-            ("X-Shopify-Event-Id", &ids.event),
-            ("X-Shopify-Triggered-At", &ids.triggered_at),
-        ];
-        Delivery {
-            at: 0,
-            purpose: Purpose::Tells,
-            method: "POST",
-            path_and_query: format!("/webhooks/shopify/{topic}"),
-            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            body,
-            expect_status: 200,
-        }
-    }
-
-    /// A call of the custom backend.
-    pub fn backend(&self, event_name: &str, body: Vec<u8>) -> Delivery {
-        let query = Serializer::new(String::new())
-            .append_pair("key", &self.backend_key)
-            .append_pair("workspace", &self.workspace)
-            .append_pair("source", &self.backend_source)
-            .append_pair("event_name", event_name)
-            .finish();
-        Delivery {
-            at: 0,
-            purpose: Purpose::Tells,
-            method: "POST",
-            path_and_query: format!("/transform-webhook-data?{query}"),
-            headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
-            body,
-            expect_status: 200,
-        }
-    }
-}
-
-/// The value of `X-Shopify-Hmac-Sha256`.
-pub(super) fn sign(secret: &str, body: &[u8]) -> String {
-    // HMAC takes a key of any length, so there is no other case.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
-    mac.update(body);
-    STANDARD.encode(mac.finalize().into_bytes())
-}
-
 #[cfg(test)]
 mod tests {
+    use commerce::{EventTime, Reason};
+    use sources::WorkspaceConfig;
+
     use super::*;
+    use crate::demo::Credentials;
 
     #[test]
-    fn the_contracts_test_vector_verifies() {
-        let signature = sign("test_secret_key", br#"{"foo": "bar"}"#);
-        assert_eq!(signature, "B23tXN681gZ0qIWNRrgtzBE9XSDo5yaUu6wfmhu3a7g=");
-    }
-
-    #[test]
-    fn a_key_with_reserved_characters_survives_the_query() {
-        let credentials = Credentials { backend_key: "a&b=c d".to_owned(), ..Credentials::default() };
-        let delivery = credentials.backend("orders_create", vec![]);
-        assert!(delivery.path_and_query.contains("key=a%26b%3Dc+d&"));
-        assert_eq!(delivery.path(), "/transform-webhook-data");
-    }
-
-    #[test]
-    fn nothing_secret_is_printed() {
-        let credentials = Credentials::default();
-        let printed = format!("{credentials:?} {:?}", credentials.backend("orders_paid", vec![]));
-        assert!(!printed.contains("dev-"), "{printed}");
+    fn an_event_of_stripe_is_signed_anew_at_each_attempt_and_by_nobody_else() {
+        let workspaces = Workspaces::from_configs([WorkspaceConfig::development()]).unwrap();
+        let event = br#"{"id":"evt_1","type":"customer.created","data":{"object":{}}}"#;
+        let delivery = Credentials::default().stripe(event.to_vec());
+        let now = EventTime(1_795_000_000 * time::SECOND).0;
+        for later in [0, time::DAY] {
+            let decided = delivery.decide(&workspaces, ReceivedTime(now + later)).unwrap();
+            assert!(matches!(decided, Decision::Accept(_)), "{decided:?}");
+        }
+        let other = Delivery { stripe_secret: Some("whsec_guessed".to_owned()), ..delivery };
+        match other.decide(&workspaces, ReceivedTime(now)).unwrap() {
+            Decision::Refuse(refused) => assert_eq!(refused.reason, Reason::BadSignature),
+            other => panic!("{other:?}"),
+        }
     }
 }

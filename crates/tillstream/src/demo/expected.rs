@@ -1,16 +1,15 @@
-//! What every figure must be, from the shop's own books; and the table *expected | measured | equal?*.
+//! What every figure must be, from the shop's own books.
 //!
 //! Nothing here asks the join, a view or a service. The rules are those of the contracts: an order counts once it is
 //! paid and no test, on the day of the earliest evidence of payment; a refund is dated by itself and never takes back
 //! more than the total; a cancelled order keeps its revenue and leaves the customer's lifetime value.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Display};
-use std::io::{self, Write};
 
-use commerce::time::{Day, Zone};
-use commerce::{Currency, DuplicateLevel, EventTime, Money, Reason};
-use serde_json::json;
+use commerce::time::Day;
+use commerce::time::Zone;
+use commerce::{Currency, DuplicateLevel, EventName, EventTime, Reason, Source};
 
 use super::delivery::{Delivery, Purpose};
 use super::shop::{Life, Shop};
@@ -55,6 +54,15 @@ pub struct DayTotals {
     pub refunded: i64,
 }
 
+/// A part of the counted orders, in the base currency, minor units.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Part {
+    /// How many.
+    pub orders: i64,
+    /// Sum of their totals.
+    pub gross: i64,
+}
+
 /// The rollup of one customer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Customer {
@@ -79,12 +87,26 @@ pub struct Expected {
     pub by_currency: BTreeMap<Currency, Totals>,
     /// By UTC day and currency, days without anything left out.
     pub by_day: BTreeMap<(Day, Currency), DayTotals>,
+    /// Counted orders by the source that told of them.
+    pub by_source: BTreeMap<Source, i64>,
+    /// By the device that the shopper sat at; `unknown` where nobody says.
+    pub by_device: BTreeMap<String, Part>,
+    /// By coupon.
+    pub by_coupon: BTreeMap<String, Part>,
     /// Orders that were cancelled, paid or not, tests left out.
     pub cancelled: i64,
     /// Persons with at least one counted order.
     pub customers: i64,
-    /// Persons with any order, tests left out.
+    /// Persons who were named, in an order that is no test or in anything else.
     pub profiles: i64,
+    /// What people did apart from ordering, by the name of the fact.
+    pub done: BTreeMap<EventName, i64>,
+    /// What was collected for subscriptions: how often, and minor units.
+    pub collected: BTreeMap<Currency, (i64, i64)>,
+    /// Persons whose last payment failed.
+    pub past_due: i64,
+    /// How many persons have a loyalty card, by its kind.
+    pub loyalty: BTreeMap<String, i64>,
     /// Deliveries that taught nothing, by the level that caught them.
     pub duplicates: BTreeMap<DuplicateLevel, i64>,
     /// Dead letters by reason.
@@ -95,6 +117,9 @@ pub struct Expected {
     pub rejected: BTreeMap<u16, i64>,
     /// Some of the best customers in the base currency, by e-mail.
     pub top_customers: Vec<(String, Customer)>,
+    /// The best of those who are known to some sources by their address alone and to others by the id of their account
+    /// alone: it takes both to be one person.
+    pub across: Option<(String, Customer)>,
 }
 
 /// What was found. A figure that is left at `None` is shown as not measured, and the table isn't equal.
@@ -104,6 +129,20 @@ pub struct Measured {
     pub by_currency: Option<BTreeMap<Currency, Totals>>,
     /// See [`Expected::by_day`]; cells of nothing are ignored.
     pub by_day: Option<BTreeMap<(Day, Currency), DayTotals>>,
+    /// See [`Expected::by_source`].
+    pub by_source: Option<BTreeMap<Source, i64>>,
+    /// See [`Expected::by_device`].
+    pub by_device: Option<BTreeMap<String, Part>>,
+    /// See [`Expected::by_coupon`].
+    pub by_coupon: Option<BTreeMap<String, Part>>,
+    /// See [`Expected::done`].
+    pub done: Option<BTreeMap<EventName, i64>>,
+    /// See [`Expected::collected`].
+    pub collected: Option<BTreeMap<Currency, (i64, i64)>>,
+    /// See [`Expected::past_due`].
+    pub past_due: Option<i64>,
+    /// See [`Expected::loyalty`].
+    pub loyalty: Option<BTreeMap<String, i64>>,
     /// See [`Expected::cancelled`].
     pub cancelled: Option<i64>,
     /// See [`Expected::customers`].
@@ -125,50 +164,85 @@ pub struct Measured {
 impl Expected {
     /// The expectation of a whole shop whose deliveries were all sent.
     pub fn of(shop: &Shop, base: Currency) -> Self {
-        Self::of_books(&shop.lives, &shop.deliveries, base)
-    }
-
-    /// The expectation of orders and the deliveries that told of them.
-    pub fn of_books(lives: &[Life], deliveries: &[Delivery], base: Currency) -> Self {
         let mut expected = Self {
             base,
             by_currency: BTreeMap::from([(base, Totals::default())]),
             by_day: BTreeMap::new(),
+            by_source: BTreeMap::new(),
+            by_device: BTreeMap::new(),
+            by_coupon: BTreeMap::new(),
             cancelled: 0,
             customers: 0,
             profiles: 0,
+            done: shop.done.clone(),
+            collected: BTreeMap::new(),
+            past_due: 0,
+            loyalty: BTreeMap::new(),
             duplicates: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             accepted: 0,
             rejected: BTreeMap::new(),
             top_customers: Vec::new(),
+            across: None,
         };
-        let mut people: BTreeSet<&str> = BTreeSet::new();
+        expected.orders(shop);
+        expected.payments(shop);
+        for kind in shop.loyalty.values() {
+            *expected.loyalty.entry((*kind).to_owned()).or_default() += 1;
+        }
+        for delivery in &shop.deliveries {
+            expected.send(delivery);
+        }
+        expected
+    }
+
+    fn orders(&mut self, shop: &Shop) {
+        let mut people: BTreeSet<&str> = shop.named.iter().map(String::as_str).collect();
         let mut customers: BTreeMap<&str, Customer> = BTreeMap::new();
-        for life in lives.iter().filter(|life| !life.test) {
+        // By which kinds of name somebody has bought: account, address.
+        let mut names: BTreeMap<&str, BTreeSet<bool>> = BTreeMap::new();
+        for life in shop.lives.iter().filter(|life| !life.test) {
             people.extend(life.person.as_deref());
-            expected.cancelled += i64::from(life.cancelled_at.is_some());
+            self.cancelled += i64::from(life.cancelled_at.is_some());
             let Some(paid_at) = life.paid_at else { continue };
-            let refunded = expected.count(life, paid_at);
+            let refunded = self.count(life, paid_at);
             if let Some(person) = &life.person {
+                names.entry(person).or_default().insert(life.by_account);
                 let customer = customers.entry(person).or_default();
                 customer.orders_count += 1;
                 customer.first_order_at = customer.first_order_at.into_iter().chain([life.placed_at]).min();
                 customer.last_order_at = customer.last_order_at.into_iter().chain([life.placed_at]).max();
-                if life.currency == base {
+                if life.currency == self.base {
                     customer.total_spent += life.total;
                     customer.lifetime_value +=
                         if life.cancelled_at.is_none() { life.total - refunded } else { 0 };
                 }
             }
         }
-        expected.profiles = count(people.len());
-        expected.customers = count(customers.len());
-        expected.top_customers = top(customers);
-        for delivery in deliveries {
-            expected.send(delivery);
+        self.profiles = count(people.len());
+        self.customers = count(customers.len());
+        let across = |person: &str| names.get(person).is_some_and(|names| names.len() == 2);
+        let best = customers.iter().filter(|(person, _)| across(person));
+        let best = best.max_by_key(|(email, customer)| (customer.total_spent, Reverse(**email)));
+        self.across = best.map(|(email, customer)| ((*email).to_owned(), customer.clone()));
+        self.top_customers = top(customers);
+    }
+
+    /// What was collected, and who owes: of two attempts of one instant the successful one counts.
+    fn payments(&mut self, shop: &Shop) {
+        let mut last: BTreeMap<&str, (EventTime, bool)> = BTreeMap::new();
+        for attempt in &shop.attempts {
+            let name = if attempt.paid { EventName::PaymentSucceeded } else { EventName::PaymentFailed };
+            *self.done.entry(name).or_default() += 1;
+            if attempt.paid {
+                let (times, sum) = self.collected.entry(attempt.currency).or_default();
+                *times += 1;
+                *sum += attempt.amount;
+            }
+            let known = last.entry(&attempt.person).or_insert((attempt.at, attempt.paid));
+            *known = (*known).max((attempt.at, attempt.paid));
         }
-        expected
+        self.past_due = count(last.values().filter(|(_, paid)| !paid).count());
     }
 
     /// Counts a paid order; gives what went back of it.
@@ -182,6 +256,15 @@ impl Expected {
         let day = self.by_day.entry((zone.day_of(paid_at), life.currency)).or_default();
         day.orders += 1;
         day.gross += life.total;
+        *self.by_source.entry(life.source).or_default() += 1;
+        if life.currency == self.base {
+            let device = self.by_device.entry(life.device.unwrap_or("unknown").to_owned()).or_default();
+            let coupon = life.coupon.map(|code| self.by_coupon.entry(code.to_owned()).or_default());
+            for part in [Some(device), coupon].into_iter().flatten() {
+                part.orders += 1;
+                part.gross += life.total;
+            }
+        }
         let mut left = life.total;
         for (at, asked) in &life.refunds {
             let amount = left.min(*asked);
@@ -200,16 +283,19 @@ impl Expected {
         let level = match delivery.purpose {
             Purpose::Repeats => Some(DuplicateLevel::Transport),
             Purpose::Resubscribes => Some(DuplicateLevel::Semantic),
+            Purpose::Echoes => Some(DuplicateLevel::Entity),
             _ => None,
         };
         let reason = match delivery.purpose {
             Purpose::Garbles => Some(Reason::MalformedJson),
             Purpose::Digresses => Some(Reason::UnsupportedEvent),
             Purpose::Omits => Some(Reason::MissingField),
+            Purpose::Anonymises => Some(Reason::MissingOrderId),
+            Purpose::Contradicts => Some(Reason::IdempotencyBodyMismatch),
             _ => None,
         };
         if let Some(level) = level {
-            *self.duplicates.entry(level).or_default() += 1;
+            *self.duplicates.entry(level).or_default() += delivery.items;
         }
         if let Some(reason) = reason {
             *self.dead_letters.entry(reason).or_default() += 1;
@@ -217,108 +303,6 @@ impl Expected {
         match delivery.expect_status {
             200..=299 => self.accepted += 1,
             status => *self.rejected.entry(status).or_default() += 1,
-        }
-    }
-
-    /// Sets what was found against what must be.
-    pub fn compare(&self, measured: &Measured, uncertainty: Uncertainty) -> Table {
-        let mut table = Table::default();
-        self.compare_totals(measured, &mut table);
-        self.compare_days(measured, &mut table);
-        table.count("orders cancelled, paid or not", self.cancelled, measured.cancelled);
-        table.count("customers with a counted order", self.customers, measured.customers);
-        table.count("profiles", self.profiles, measured.profiles);
-        self.compare_customers(measured, &mut table);
-        for level in DuplicateLevel::ALL {
-            let of = |all: &BTreeMap<DuplicateLevel, i64>| all.get(&level).copied().unwrap_or(0);
-            let name = format!("duplicates caught, {} level", level.as_str());
-            let touched = level == DuplicateLevel::Transport;
-            let found = measured.duplicates.as_ref().map(of);
-            table.about(name, of(&self.duplicates), found, uncertainty.only_if(touched));
-        }
-        let reasons = measured.dead_letters.iter().flat_map(BTreeMap::keys).chain(self.dead_letters.keys());
-        for reason in reasons.collect::<BTreeSet<_>>() {
-            let expected = self.dead_letters.get(reason).copied().unwrap_or(0);
-            let found = measured.dead_letters.as_ref().map(|all| all.get(reason).copied().unwrap_or(0));
-            table.about(format!("dead letters, {reason}"), expected, found, uncertainty);
-        }
-        table.about("deliveries accepted".to_owned(), self.accepted, measured.accepted, uncertainty);
-        for (status, expected) in &self.rejected {
-            let found = measured.rejected.as_ref().map(|all| all.get(status).copied().unwrap_or(0));
-            table.about(format!("deliveries refused with {status}"), *expected, found, uncertainty);
-        }
-        table
-    }
-
-    fn compare_totals(&self, measured: &Measured, table: &mut Table) {
-        let others = self.by_currency.keys().filter(|currency| **currency != self.base);
-        for currency in std::iter::once(&self.base).chain(others) {
-            let expected = self.by_currency.get(currency).copied().unwrap_or_default();
-            let found =
-                measured.by_currency.as_ref().map(|all| all.get(currency).copied().unwrap_or_default());
-            let mut count = |name: &str, get: fn(&Totals) -> i64| {
-                table.count(&format!("{name}, {currency}"), get(&expected), found.as_ref().map(get));
-            };
-            count("orders", |t| t.orders);
-            count("items sold", |t| t.items);
-            count("refunds", |t| t.refunds);
-            count("paid orders cancelled", |t| t.cancelled);
-            let mut money = |name: &str, get: fn(&Totals) -> i64| {
-                let print = |totals: &Totals| Money::new(get(totals), *currency).to_major();
-                table.text(format!("{name}, {currency}"), print(&expected), found.as_ref().map(print));
-            };
-            money("gross", |t| t.gross);
-            money("refunded", |t| t.refunded);
-            money("net", Totals::net);
-        }
-        // A currency that nobody paid in is as wrong as a missing one.
-        for currency in measured.by_currency.iter().flat_map(BTreeMap::keys) {
-            if !self.by_currency.contains_key(currency) {
-                table.text(format!("orders, {currency}"), "none".to_owned(), Some("some".to_owned()));
-            }
-        }
-    }
-
-    /// One row per currency: a table of sixty rows of days would be read by nobody.
-    fn compare_days(&self, measured: &Measured, table: &mut Table) {
-        for currency in self.by_currency.keys() {
-            let of = |all: &BTreeMap<(Day, Currency), DayTotals>| -> BTreeMap<Day, DayTotals> {
-                let cells =
-                    all.iter().filter(|((_, c), totals)| c == currency && **totals != DayTotals::default());
-                cells.map(|((day, _), totals)| (*day, *totals)).collect()
-            };
-            let expected = of(&self.by_day);
-            let whole = format!("{} days", expected.len());
-            let found = measured.by_day.as_ref().map(|all| {
-                let found = of(all);
-                let days: BTreeSet<Day> = expected.keys().chain(found.keys()).copied().collect();
-                let differs = days.iter().copied().find(|day| expected.get(day) != found.get(day));
-                differs.map_or_else(
-                    || whole.clone(),
-                    |day| {
-                        let cell = |all: &BTreeMap<Day, DayTotals>| print_day(all.get(&day), *currency);
-                        format!("{day}: {} for {}", cell(&found), cell(&expected))
-                    },
-                )
-            });
-            table.text(format!("days of revenue and refunds, {currency}"), whole, found);
-        }
-    }
-
-    fn compare_customers(&self, measured: &Measured, table: &mut Table) {
-        let time = |at: Option<EventTime>| at.map_or_else(|| "never".to_owned(), EventTime::to_rfc3339);
-        let money = |minor| Money::new(minor, self.base).to_major();
-        for (email, customer) in &self.top_customers {
-            let none = Customer::default();
-            let found = measured.customers_by_email.as_ref().map(|all| all.get(email).unwrap_or(&none));
-            let mut row = |name: &str, print: &dyn Fn(&Customer) -> String| {
-                table.text(format!("{email}: {name}"), print(customer), found.map(print));
-            };
-            row("orders", &|c| c.orders_count.to_string());
-            row("spent", &|c| money(c.total_spent));
-            row("lifetime value", &|c| money(c.lifetime_value));
-            row("first order", &|c| time(c.first_order_at));
-            row("last order", &|c| time(c.last_order_at));
         }
     }
 }
@@ -334,131 +318,8 @@ fn top(customers: BTreeMap<&str, Customer>) -> Vec<(String, Customer)> {
     ranked.into_iter().take(TOP_CUSTOMERS).map(|(email, customer)| (email.to_owned(), customer)).collect()
 }
 
-fn print_day(totals: Option<&DayTotals>, currency: Currency) -> String {
-    let totals = totals.copied().unwrap_or_default();
-    let money = |minor| Money::new(minor, currency).to_major();
-    format!("{}/{} -{}/{}", totals.orders, money(totals.gross), totals.refunds, money(totals.refunded))
-}
-
 fn count(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// What the sender can't know: deliveries that may have arrived twice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Uncertainty {
-    /// Attempts whose fate is unknown and that were made again.
-    pub retries: u64,
-    /// The sender was killed and went on: what was in flight was sent again.
-    pub resumed: bool,
-}
-
-impl Uncertainty {
-    /// No uncertainty where a second arrival can't show.
-    const fn only_if(self, touched: bool) -> Self {
-        if touched { self } else { Self { retries: 0, resumed: false } }
-    }
-}
-
-/// One line of the table.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Row {
-    /// What is compared.
-    pub name: String,
-    /// What it must be; `at least …` and `… to …` where a retry may have arrived twice.
-    pub expected: String,
-    /// What it is; `None`: not measured.
-    pub measured: Option<String>,
-    /// True when what it is is what it must be.
-    pub equal: bool,
-}
-
-/// How a table is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
-    /// Aligned columns for a person.
-    Text,
-    /// One JSON document.
-    Json,
-}
-
-/// The table *expected, measured, equal?*.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Table {
-    /// Its lines.
-    pub rows: Vec<Row>,
-}
-
-impl Table {
-    /// True when everything was measured and is what it must be.
-    pub fn all_equal(&self) -> bool {
-        self.rows.iter().all(|row| row.equal)
-    }
-
-    fn text(&mut self, name: String, expected: String, measured: Option<String>) {
-        let equal = measured.as_ref() == Some(&expected);
-        self.rows.push(Row { name, expected, measured, equal });
-    }
-
-    fn count(&mut self, name: &str, expected: i64, measured: Option<i64>) {
-        self.text(name.to_owned(), expected.to_string(), measured.map(|n| n.to_string()));
-    }
-
-    /// A count that deliveries of unknown fate may have raised.
-    fn about(&mut self, name: String, expected: i64, measured: Option<i64>, uncertainty: Uncertainty) {
-        let most = match uncertainty {
-            Uncertainty { resumed: true, .. } => i64::MAX,
-            Uncertainty { retries, .. } => expected.saturating_add_unsigned(retries),
-        };
-        let equal = measured.is_some_and(|n| (expected..=most).contains(&n));
-        let expected = match most {
-            _ if most == expected => expected.to_string(),
-            i64::MAX => format!("at least {expected}"),
-            most => format!("{expected} to {most}"),
-        };
-        self.rows.push(Row { name, expected, measured: measured.map(|n| n.to_string()), equal });
-    }
-
-    /// Writes the table.
-    pub fn print(&self, out: &mut dyn Write, format: Format) -> io::Result<()> {
-        match format {
-            Format::Text => write!(out, "{self}"),
-            Format::Json => {
-                let rows = self.rows.iter().map(|row| {
-                    json!({"name": row.name, "expected": row.expected, "measured": row.measured, "equal": row.equal})
-                });
-                let rows: Vec<_> = rows.collect();
-                writeln!(out, "{}", json!({"equal": self.all_equal(), "rows": rows}))
-            }
-        }
-    }
-}
-
-impl Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NONE: &str = "not measured";
-        let head = ["", "expected", "measured", "equal?"];
-        let measured = |row: &Row| row.measured.clone().unwrap_or_else(|| NONE.to_owned());
-        let width = |column: usize, get: &dyn Fn(&Row) -> usize| {
-            self.rows.iter().map(get).chain([head.get(column).map_or(0, |h| h.len())]).max().unwrap_or(0)
-        };
-        let names = width(0, &|row| row.name.chars().count());
-        let expecteds = width(1, &|row| row.expected.chars().count());
-        let measureds = width(2, &|row| measured(row).chars().count());
-        let [_, expected_head, measured_head, equal_head] = head;
-        writeln!(f, "{:names$}  {expected_head:>expecteds$}  {measured_head:>measureds$}  {equal_head}", "")?;
-        for row in &self.rows {
-            let equal = if row.equal { "yes" } else { "NO" };
-            writeln!(
-                f,
-                "{:names$}  {:>expecteds$}  {:>measureds$}  {equal}",
-                row.name,
-                row.expected,
-                measured(row)
-            )?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -55,7 +55,12 @@ impl Rng {
 
     /// 128 bits in the form of a UUID, as providers name deliveries.
     pub(super) fn uuid(&mut self) -> String {
-        uuid_text((u128::from(self.next()) << 64) | u128::from(self.next()))
+        uuid_text(self.bits())
+    }
+
+    /// 128 bits.
+    pub(super) fn bits(&mut self) -> u128 {
+        (u128::from(self.next()) << 64) | u128::from(self.next())
     }
 }
 
@@ -67,9 +72,25 @@ pub(crate) fn uuid_text(bits: u128) -> String {
     format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
 }
 
+/// Writes 128 bits as a ULID.
+pub(crate) fn ulid(bits: u128) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let digit = |place: u32| {
+        let index = usize::try_from((bits >> (5 * place)) & 31).unwrap_or(0);
+        char::from(DIGITS.get(index).copied().unwrap_or(b'0'))
+    };
+    (0..26).rev().map(digit).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ulid_has_26_digits_of_which_the_first_is_at_most_7() {
+        assert_eq!(ulid(u128::MAX), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
+        assert_eq!(ulid(33), "00000000000000000000000011");
+    }
 
     #[test]
     fn one_seed_is_one_sequence() {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use super::delivery::Delivery;
-use super::expected::Uncertainty;
+use super::table::Uncertainty;
 
 /// The first pause before a retry; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -345,8 +345,8 @@ async fn attempt(client: &reqwest::Client, options: &Options, delivery: &Deliver
     let url = format!("{}{}", options.base_url.trim_end_matches('/'), delivery.path_and_query);
     let method = reqwest::Method::from_bytes(delivery.method.as_bytes()).unwrap_or(reqwest::Method::POST);
     let mut request = client.request(method, url).body(delivery.body.clone());
-    for (name, value) in &delivery.headers {
-        request = request.header(name, value);
+    for (name, value) in delivery.headers_at(service::clock::now()) {
+        request = request.header(name, value.as_ref());
     }
     let refused = |certainly, what| Attempt::Refused { certainly, what, after: Duration::ZERO };
     let response = match request.send().await {

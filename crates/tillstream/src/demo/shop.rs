@@ -1,17 +1,33 @@
 //! The simulated shop: shoppers, what becomes of their orders, and the deliveries that all of it causes.
 //!
+//! | file | what of it |
+//! |---|---|
+//! | `lives` | orders of the Shopify shop and of the custom backend, step by step |
+//! | `elsewhere` | orders that are pushed, bought on the web or in the app, or rung up at the till |
+//! | `visits` | what people look at and put into carts |
+//! | `plans` | subscriptions, which Stripe collects |
+//! | `people` | who all these are, and how they come to be known |
+//! | `traffic` | the order of sending, and everything that goes wrong on the way |
+//!
 //! One seed, one number of orders and one `now` make the same bytes on every machine. Each version of an order has an
 //! `updated_at` of its own, so whether a delivery is news or a repetition never depends on the order of arrival.
 //!
 //! Shares are in thousandths. Those of orders are of the orders to which they can happen: what would happen after
 //! `now` doesn't, so a little less of it is seen.
 
+mod elsewhere;
 mod lives;
+mod people;
+mod plans;
 mod traffic;
+mod visits;
 
-use commerce::{Currency, EventTime, Source};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::delivery::{Credentials, Delivery};
+use commerce::{Currency, EventName, EventTime, Source};
+
+use super::credentials::Credentials;
+use super::delivery::Delivery;
 use lives::Maker;
 
 /// Orders of `up --demo`.
@@ -21,13 +37,25 @@ pub const DEFAULT_SEED: u64 = 42;
 /// Order dates are spread over this many days before `now`.
 pub const SPAN_DAYS: i64 = 30;
 
-/// Of all orders: through the Shopify shop. The rest comes from the custom backend.
-pub const SHOPIFY: u32 = 600;
+/// Of all orders: through the Shopify shop. What neither it nor [`ELSEWHERE`] takes comes from the custom backend.
+pub const SHOPIFY: u32 = 440;
+/// Of all orders: pushed by a marketplace, bought on the web (analytics) or in the app (tracked), rung up at the till
+/// (rows).
+pub const ELSEWHERE: [(Source, u32); 4] =
+    [(Source::Sequenzy, 120), (Source::Analytics, 80), (Source::Customerio, 60), (Source::Records, 60)];
+/// Of shoppers: one in so many has an account.
+pub const MEMBERS: usize = 3;
+/// For every thousand orders: visits that are tracked and end without one.
+pub const VISITS: usize = 250;
+/// For every thousand orders: people with a subscription.
+pub const SUBSCRIBERS: usize = 30;
+/// For every thousand orders: people with a loyalty card.
+pub const LOYAL: usize = 40;
 /// Of all orders: not in the base currency. They are in the per-currency lines only.
 pub const EUR_ORDERS: u32 = 60;
-/// Of all orders: test orders, which no figure counts.
+/// Of orders of the shop and the backend: test orders, which no figure counts.
 pub const TEST_ORDERS: u32 = 10;
-/// Of all orders: bought by a guest who leaves no e-mail.
+/// Of orders, where the source allows it: bought by a guest who leaves no e-mail.
 pub const GUESTS: u32 = 60;
 /// Of Shopify orders with an e-mail: bought without an account, so `customer` is null.
 pub const WITHOUT_ACCOUNT: u32 = 100;
@@ -55,11 +83,13 @@ pub const FULFILLED: u32 = 600;
 pub const PARTIALLY_FIRST: u32 = 120;
 /// Of paid orders that are not cancelled: refunded, in full or in part, once or twice. With the cancelled ones that
 /// makes 4 % of all orders.
-pub const REFUNDED: u32 = 36;
+pub const REFUNDED: u32 = 44;
+/// Of paid orders that no shop system tells of: the same.
+pub const REFUNDED_ELSEWHERE: u32 = 60;
 /// Of refunds: more than the order's total (cut to it).
 pub const REFUND_EXCEEDS: u32 = 50;
 /// Of refunds: status `refunded` without any amount, which means the rest of the total.
-pub const REFUND_WITHOUT_AMOUNT: u32 = 60;
+pub const REFUND_WITHOUT_AMOUNT: u32 = 150;
 /// Of refunds: in two transactions.
 pub const SPLIT_REFUNDS: u32 = 300;
 /// Of refunds: with a failed transaction that doesn't count.
@@ -119,6 +149,8 @@ pub struct Life {
     pub source: Source,
     /// Whose it is: a normalised e-mail, else `backend:` and a customer id. `None` for a guest.
     pub person: Option<String>,
+    /// True where the source names that person by the id of their account alone.
+    pub by_account: bool,
     /// Of all its amounts.
     pub currency: Currency,
     /// Test traffic.
@@ -133,15 +165,42 @@ pub struct Life {
     pub total: i64,
     /// Pieces of the last version.
     pub items: i64,
+    /// Where the shopper sat, as far as the source says.
+    pub device: Option<&'static str>,
+    /// The coupon that was redeemed.
+    pub coupon: Option<&'static str>,
     /// What went back, in order of time, as asked for (so perhaps more than the total).
     pub refunds: Vec<(EventTime, i64)>,
 }
 
-/// A shop: its books and its deliveries in the order of sending.
+/// One attempt to collect an invoice.
 #[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Whose subscription it is: a normalised e-mail.
+    pub person: String,
+    /// When it was made.
+    pub at: EventTime,
+    /// Of the amount.
+    pub currency: Currency,
+    /// What was asked for, minor units.
+    pub amount: i64,
+    /// True when it was paid.
+    pub paid: bool,
+}
+
+/// A shop: its books and its deliveries in the order of sending.
+#[derive(Clone, Debug, Default)]
 pub struct Shop {
     /// What became of each order.
     pub lives: Vec<Life>,
+    /// What else people did, by the name of the fact.
+    pub done: BTreeMap<EventName, i64>,
+    /// What was collected for subscriptions, and what couldn't be.
+    pub attempts: Vec<Attempt>,
+    /// Persons who were named apart from orders.
+    pub named: BTreeSet<String>,
+    /// Whose loyalty card is of which kind.
+    pub loyalty: BTreeMap<String, &'static str>,
     /// What is sent.
     pub deliveries: Vec<Delivery>,
 }
@@ -153,6 +212,9 @@ impl Shop {
         for index in 0..options.orders {
             maker.order(index);
         }
+        maker.visits();
+        maker.plans();
+        maker.introductions();
         maker.finish()
     }
 }

@@ -126,15 +126,22 @@ fn several_are_several_orders_unless_they_are_the_same() {
 
 #[test]
 fn every_event_can_be_triggered_and_what_cannot_is_answered_with_what_can() {
-    for (source, events) in EVENTS {
-        for event in *events {
-            let _ = body(source.as_str(), event, &[]);
+    for kind in &KINDS {
+        for event in kind.events {
+            let all =
+                deliveries(&request(kind.source.as_str(), event, &[]), &Credentials::default()).unwrap();
+            assert_eq!(all.len(), 1, "{event}");
         }
+    }
+    for source in Source::ALL {
+        assert_eq!(KINDS.iter().filter(|kind| kind.source == source).count(), 1, "{source}");
     }
     let unknown = error("paypal", "x", &[]).to_string();
     assert!(unknown.contains("shopify (orders/create") && unknown.contains("orders_paid"), "{unknown}");
     let unknown = error("lifesight", "orders/paid", &[]).to_string();
     assert!(unknown.contains("orders_paid"), "{unknown}");
+    let unknown = error("stripe", "invoice.created", &[]).to_string();
+    assert!(unknown.contains("invoice.payment_failed"), "{unknown}");
 }
 
 #[test]
@@ -150,8 +157,53 @@ fn a_path_that_leads_nowhere_is_refused() {
 #[test]
 fn the_signature_verifies() {
     let delivery = &deliveries(&request("shopify", "orders/paid", &[]), &Credentials::default()).unwrap()[0];
-    let again = Credentials::default().shopify("orders/paid", &ids("", 0, NOW), delivery.body.clone());
-    let name = "X-Shopify-Hmac-Sha256";
-    assert_eq!(delivery.header(name), again.header(name));
+    let workspaces = sources::Workspaces::from_configs([sources::WorkspaceConfig::development()]).unwrap();
+    let decided = delivery.decide(&workspaces, commerce::ReceivedTime(NOW.0)).unwrap();
+    assert!(matches!(decided, sources::Decision::Accept(_)), "{decided:?}");
     assert_eq!(delivery.path_and_query, "/webhooks/shopify/orders/paid");
+}
+
+#[test]
+fn a_field_of_the_wrapped_object_needs_no_path_and_one_of_the_envelope_is_the_envelopes() {
+    let invoice = body("stripe", "invoice.payment_succeeded", &["amount_paid=4900", "id=evt_mine"]);
+    assert_eq!(invoice["data"]["object"]["amount_paid"], 4900);
+    assert_eq!(invoice["data"]["object"]["amount_due"], 4900, "what is paid was due");
+    assert_eq!(invoice["id"], "evt_mine");
+    assert_eq!(invoice["livemode"], true);
+    let paid = body("customerio", "order_paid", &["total=99.00", "data.coupon=HELLO"]);
+    assert_eq!(paid["data"]["total"], "99.00");
+    assert_eq!(paid["data"]["line_items"][0]["price"], "99.00");
+    assert_eq!(paid["data"]["coupon"], "HELLO");
+    let row = body("records", "orders/append", &["total=5.00"]);
+    assert_eq!(row["record"]["total"], "5.00");
+    assert!(row["record"].get("subtotal").is_none());
+}
+
+#[test]
+fn a_person_in_the_path_is_set_like_a_field_and_is_none_of_the_body() {
+    let set = sets(&["identifier=a/b@example.com"]);
+    for (event, method, path) in [
+        ("identify", "PUT", "/api/v1/customers/a%2Fb%40example.com"),
+        ("order_paid", "POST", "/api/v1/customers/a%2Fb%40example.com/events"),
+        ("delete", "DELETE", "/api/v1/customers/a%2Fb%40example.com"),
+    ] {
+        let one = &deliveries(&request("customerio", event, &set), &Credentials::default()).unwrap()[0];
+        assert_eq!((one.method, one.path_and_query.as_str()), (method, path));
+        assert!(!String::from_utf8_lossy(&one.body).contains("a/b@"));
+    }
+    let set = sets(&["user_id=u 1"]);
+    let one = &deliveries(&request("analytics", "delete_user", &set), &Credentials::default()).unwrap()[0];
+    assert_eq!((one.method, one.path()), ("DELETE", "/v1/api/analytics/user/u%201"));
+}
+
+#[test]
+fn no_example_brings_totals_of_the_customer_along() {
+    for kind in &KINDS {
+        for event in kind.events {
+            let text = body(kind.source.as_str(), event, &[]).to_string();
+            for name in ["orders_count", "total_spent", "customerTotals", "ltv", "order_count"] {
+                assert!(!text.contains(&format!("\"{name}\"")), "{event}: {text}");
+            }
+        }
+    }
 }

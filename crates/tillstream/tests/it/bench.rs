@@ -37,3 +37,25 @@ fn both_sources_read_the_workload_without_kafka() {
         assert_eq!(document["commerce.events.v1 records"], 1.0, "{document}");
     }
 }
+
+#[test]
+fn the_normalizer_reads_typical_requests_of_all_sources() {
+    let document = bench(&["normalize", "--n", "200", "--rounds", "1"]);
+    for source in ["shopify", "stripe", "lifesight", "customerio", "sequenzy", "analytics", "records"] {
+        assert_eq!(document[format!("{source}_events")].as_f64().map(|n| n >= 1.0), Some(true), "{document}");
+        assert!(document[format!("{source}_ratio")].as_f64().is_some_and(|ratio| ratio > 0.0), "{document}");
+    }
+    assert_eq!(document["shopify_ratio"], 1.0);
+}
+
+#[test]
+fn the_gateway_takes_events_one_by_one_and_in_batches() {
+    let args = ["gateway", "--source", "analytics", "--secs", "1", "--rounds", "1", "--connections", "4"];
+    let document = bench(&args);
+    assert_eq!(document["equal"], true, "{document}");
+    for figure in
+        ["shopify_per_s", "analytics_ratio", "analytics_batch_events_per_s", "analytics_batch_ratio"]
+    {
+        assert!(document[figure].as_f64().is_some_and(|figure| figure > 0.0), "{figure} in {document}");
+    }
+}

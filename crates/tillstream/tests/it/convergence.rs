@@ -18,19 +18,19 @@ use topics::{Decoder, Schemas, Topic};
 const NOW: EventTime = EventTime(1_795_000_000 * SECOND);
 
 /// A record of the raw topic.
-struct Stored {
+pub struct Stored {
     offset: i64,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
-fn parts() -> Parts {
+pub fn parts() -> Parts {
     let workspaces = Workspaces::from_configs([WorkspaceConfig::development()]).unwrap();
     Parts { workspaces: Arc::new(workspaces), schemas: Schemas::offline(), event_partitions: 1 }
 }
 
 /// The gateway's part: what is accepted, with its stamp.
-fn store(deliveries: &[Delivery], parts: &Parts) -> Vec<Stored> {
+pub fn store<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>, parts: &Parts) -> Vec<Stored> {
     let mut stored = Vec::new();
     for delivery in deliveries {
         let Decision::Accept(accepted) = delivery.decide(&parts.workspaces, ReceivedTime(NOW.0)).unwrap()
@@ -52,11 +52,12 @@ fn harness<P: Processor>(plan: &Plan, processor: P) -> Harness<P> {
     Harness::new(processor, plan.tables, plan.outputs.iter().map(output).collect())
 }
 
-/// What is left on the compacted topics, and every fact.
+/// What is left on the compacted topics, every fact and every dead letter.
 #[derive(Default)]
-struct Final {
-    latest: BTreeMap<(Topic, Vec<u8>), Vec<u8>>,
-    facts: Vec<Vec<u8>>,
+pub struct Final {
+    pub latest: BTreeMap<(Topic, Vec<u8>), Vec<u8>>,
+    pub facts: Vec<Vec<u8>>,
+    pub letters: Vec<Vec<u8>>,
 }
 
 impl Final {
@@ -70,7 +71,8 @@ impl Final {
             match plan.outputs[output] {
                 Topic::Events | Topic::Facts => onward.push((key, value)),
                 // Signals are history: they depend on when something was processed.
-                Topic::DeadLetters | Topic::Signals => {}
+                Topic::Signals => {}
+                Topic::DeadLetters => self.letters.push(value),
                 topic => {
                     self.latest.insert((topic, key), value);
                 }
@@ -81,12 +83,12 @@ impl Final {
 }
 
 /// Processes the records in the given order, with a commit of each stage after every few.
-fn run(order: &[&Stored], commit_every: usize, parts: &Parts) -> Final {
+pub fn run(order: &[&Stored], commit_every: usize, parts: &Parts) -> Final {
     let mut normalizer = harness(&normalizer::PLAN, normalizer::Normalizer::new(parts).unwrap());
     let mut state = harness(&state::PLAN, state::StateStage::new(parts, "key").unwrap());
     let mut aggregator =
         harness(&aggregator::PLAN, aggregator::Aggregator::new(parts, Duration::ZERO).unwrap());
-    let mut done = Final::default();
+    let (mut done, mut events) = (Final::default(), 0..);
     for (n, stored) in order.iter().enumerate() {
         let mut record = Record::new(Topic::Raw.name(), 0, stored.offset, b"", &stored.body);
         for (name, value) in &stored.headers {
@@ -94,7 +96,9 @@ fn run(order: &[&Stored], commit_every: usize, parts: &Parts) -> Final {
         }
         let emitted = normalizer.process(&record).unwrap();
         for (key, event) in done.take(&normalizer::PLAN, emitted) {
-            let emitted = state.process(&Record::new(Topic::Events.name(), 0, 0, &key, &event)).unwrap();
+            let offset = events.next().unwrap();
+            let record = Record::new(Topic::Events.name(), 0, offset, &key, &event);
+            let emitted = state.process(&record).unwrap();
             for (key, fact) in done.take(&state::PLAN, emitted) {
                 let emitted =
                     aggregator.process(&Record::new(Topic::Facts.name(), 0, 0, &key, &fact)).unwrap();
@@ -120,6 +124,10 @@ fn settled(done: &Final, decoder: &mut Decoder) -> BTreeMap<(Topic, String), Str
             Topic::Orders => format!("{:?}", decoder.decode::<View>(value).unwrap()),
             Topic::Profiles => {
                 let profile: Profile = decoder.decode(value).unwrap();
+                // It stands where somebody was published under another id before, which is history.
+                if profile.merged_into.is_some() {
+                    continue;
+                }
                 format!("{:?}", Profile { as_of: ReceivedTime(0), ..profile })
             }
             Topic::Metrics => {
@@ -165,7 +173,8 @@ fn any_processing_order_and_repetition_gives_the_same_orders_profiles_and_figure
         }
         shuffle(&mut order, seed);
         let got = settled(&run(&order, 1 + usize::try_from(seed).unwrap() * 5, &parts), &mut decoder);
-        assert_eq!(got.len(), reference.len(), "seed {seed}");
+        let other: Vec<_> = got.iter().filter(|(key, _)| !reference.contains_key(key)).collect();
+        assert!(other.is_empty(), "seed {seed}: {other:?}");
         for (key, value) in &reference {
             assert_eq!(got.get(key), Some(value), "seed {seed}, {key:?}");
         }

@@ -35,11 +35,13 @@ fn an_order_waits_for_its_rate_and_is_in_the_totals_once_it_is_published() {
 
     // Killed with everything written and nothing decided: no rate is there.
     write("1.0842").unwrap();
-    let died = command(dir.path(), &put).env("FAILPOINTS", "stream::before-commit=return(abort)").output().unwrap();
+    let died =
+        command(dir.path(), &put).env("FAILPOINTS", "stream::before-commit=return(abort)").output().unwrap();
     assert_eq!(died.status.code(), None, "{died:?}");
     assert_eq!(up.ok(&["fx", "ls"]), "");
     // Killed after the decision: it is.
-    let died = command(dir.path(), &put).env("FAILPOINTS", "stream::after-commit=return(abort)").output().unwrap();
+    let died =
+        command(dir.path(), &put).env("FAILPOINTS", "stream::after-commit=return(abort)").output().unwrap();
     assert_eq!(died.status.code(), None, "{died:?}");
     assert_eq!(up.ok(&["fx", "ls"]), format!("{hour}  EUR USD  1.0842\n"));
     wait("the order in the totals", || overview(&up)["total_orders"] == 1);

@@ -6,11 +6,15 @@
     reason = "a step that fails is a test that fails, helpers included"
 )]
 
+mod audit;
 mod bench;
 mod books;
 mod clients;
 mod convergence;
+mod differential;
 mod fx;
 mod letters;
 mod product;
 mod running;
+mod scenarios;
+mod tools;

@@ -113,6 +113,25 @@ fn a_signed_order_goes_from_http_to_a_revenue_figure_once() {
     assert_eq!(amount(&up.overview(november), "total_revenue"), "30.49");
     up.ok(&trigger);
     wait("a further order", || amount(&up.overview("days=1"), "total_revenue") == "208.00");
+
+    // Every other source, too: five that tell of orders, and Stripe, whose payments are no order.
+    for (source, event, set) in [
+        ("lifesight", "orders_paid", "total_price=10.00"),
+        ("customerio", "order_paid", "total=10.00"),
+        ("sequenzy", "order_placed", "totalCents=1000"),
+        ("analytics", "purchase", "revenue=10.00"),
+        ("records", "orders/append", "total=10.00"),
+        ("stripe", "invoice.payment_succeeded", "amount_paid=4900"),
+        ("customerio", "identify", "plan=gold"),
+    ] {
+        let said = up.ok(&["trigger", source, event, "--set", set]);
+        assert!(said.contains(" → 20"), "{said}");
+    }
+    wait("five more orders", || amount(&up.overview("days=1"), "total_revenue") == "258.00");
+    wait("the payment's person", || {
+        up.text("/v1/people/ada.byrne@example.com").contains(r#""payment_status":"current""#)
+    });
+    assert!(up.ok(&["trigger", "--list"]).contains("invoice.payment_failed"));
 }
 
 #[test]
@@ -141,8 +160,10 @@ fn killing_all_services_and_the_sender_in_the_middle_of_the_demo_loses_nothing_a
     }
     let mut services = serve();
     let output = command(dir.path(), &["demo", "-o", "json"]).output().unwrap();
+    let audit = command(dir.path(), &["audit"]).output().unwrap();
     let _ = services.kill();
     let _ = services.wait();
+    assert!(audit.status.success(), "{audit:?}\n{}", diagnosis(dir.path()));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     let table: Value = serde_json::from_str(&text).unwrap();
@@ -216,6 +237,8 @@ fn mistakes_of_the_command_line_and_configuration_exit_with_64_and_a_sentence() 
         (&["nonsense"][..], "unrecognized subcommand"),
         (&["serve", "state"], "--instance"),
         (&["trigger", "shopify", "orders/nothing"], "orders/create"),
+        (&["trigger", "stripe"], "invoice.payment_failed"),
+        (&["trigger", "paypal", "paid"], "add_to_cart"),
         (&["tail", "nothing"], "facts"),
         (&["config", "show", "--config", "missing.toml"], "missing.toml"),
     ] {

@@ -24,7 +24,13 @@ pub struct Up {
 impl Up {
     /// Starts it and waits until everything is ready.
     pub fn start(dir: &Path, args: &[&str]) -> Self {
-        let mut child = spawn(dir, &[&["up"], args].concat());
+        Self::start_with(dir, args, &[])
+    }
+
+    /// The same with keys of the configuration.
+    pub fn start_with(dir: &Path, args: &[&str], settings: &[(&str, &str)]) -> Self {
+        let mut up = command(dir, &[&["up"], args].concat());
+        let mut child = spawned(dir, up.envs(settings.iter().copied()));
         let home = Home::new(Some(dir)).unwrap();
         let deadline = Instant::now() + Duration::from_secs(180);
         let endpoints = loop {
@@ -47,6 +53,11 @@ impl Up {
         child.wait().unwrap();
         // It stays behind until the next start gets to it, and would be taken for the next start's.
         Home::new(Some(&self.dir)).unwrap().forget_endpoints();
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     /// Runs another command against it.
@@ -126,8 +137,12 @@ pub fn command(dir: &Path, args: &[&str]) -> Command {
 
 /// Starts the binary; its stderr goes to a file in the folder.
 pub fn spawn(dir: &Path, args: &[&str]) -> Child {
+    spawned(dir, &mut command(dir, args))
+}
+
+fn spawned(dir: &Path, command: &mut Command) -> Child {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("stderr.txt")).unwrap();
-    command(dir, args).stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap()
+    command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap()
 }
 
 /// What a spawned binary said.

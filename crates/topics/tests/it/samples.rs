@@ -11,13 +11,14 @@ use commerce::fact::RefundFact;
 use commerce::fx::{Hour, Rate};
 use commerce::letter::{Status, WHOLE};
 use commerce::members::Written;
-use commerce::order::{Base, View};
+use commerce::order::{Base, Matter, View};
 use commerce::person::{Identifier, Kind};
 use commerce::profile::{Contact, Reported};
+use commerce::reconciliation::{Figure, Standing};
 use commerce::signal::Automation;
 use commerce::{
     Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Profile,
-    ReceivedTime, Signal, SignalName, Source, WorkspaceId,
+    ReceivedTime, Reconciliation, Signal, SignalName, Source, WorkspaceId,
 };
 
 fn text(text: &str) -> Option<String> {
@@ -529,6 +530,48 @@ pub fn full_signal() -> Signal {
 /// A signal with nothing that can be left out.
 pub fn bare_signal() -> Signal {
     Signal::new(SignalName::CheckoutAbandoned, &workspace(), "production", ("checkout", "901414060"))
+}
+
+/// A disagreement with everything.
+pub fn full_reconciliation() -> Reconciliation {
+    let figure = |source, value: &str, minor| Figure {
+        source,
+        source_space: "demo-shop.myshopify.com".into(),
+        value: value.into(),
+        amount: usd(minor),
+    };
+    Reconciliation {
+        disagreement_id: "0f8fad5b-d9cb-869f-a165-70867728950e".into(),
+        schema_version: 1,
+        workspace: workspace(),
+        environment: "production".into(),
+        order_id: "1001".into(),
+        matter: Matter::Total,
+        standing: Standing::Resolved,
+        taken: figure(Source::Shopify, "30.49", 3_049),
+        other: figure(Source::Analytics, "30.00", 3_000),
+        event_id: "0f8fad5b-d9cb-869f-a165-70867728950f".into(),
+        received_at: received(1),
+        qa: true,
+    }
+}
+
+/// A disagreement with nothing that can be left out.
+pub fn bare_reconciliation() -> Reconciliation {
+    let figure = |source, value: &str| Figure {
+        source,
+        source_space: String::new(),
+        value: value.into(),
+        amount: None,
+    };
+    Reconciliation {
+        matter: Matter::FinancialStatus,
+        standing: Standing::Open,
+        taken: figure(Source::Shopify, "refunded"),
+        other: figure(Source::Records, "paid"),
+        qa: false,
+        ..full_reconciliation()
+    }
 }
 
 /// A cell with everything.

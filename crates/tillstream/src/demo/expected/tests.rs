@@ -1,8 +1,9 @@
-use commerce::Source;
 use commerce::time::{DAY, SECOND};
 
 use super::*;
-use crate::demo::Credentials;
+use crate::demo::shop::Attempt;
+use crate::demo::table::Format;
+use crate::demo::{Credentials, Uncertainty};
 
 const BASE: i64 = 1_767_225_600 * SECOND;
 
@@ -15,6 +16,7 @@ fn life(person: Option<&str>, total: i64) -> Life {
         id: "1".to_owned(),
         source: Source::Shopify,
         person: person.map(str::to_owned),
+        by_account: false,
         currency: Currency::USD,
         test: false,
         placed_at: at(0),
@@ -22,6 +24,8 @@ fn life(person: Option<&str>, total: i64) -> Life {
         cancelled_at: None,
         total,
         items: 2,
+        device: None,
+        coupon: None,
         refunds: Vec::new(),
     }
 }
@@ -37,8 +41,20 @@ fn tiny() -> Vec<Life> {
         Life { paid_at: None, cancelled_at: Some(at(4)), ..life(Some("b@example.com"), 700) },
         Life { currency: Currency::parse("EUR").unwrap(), ..life(Some("backend:7"), 300) },
         Life { test: true, ..life(Some("c@example.com"), 9999) },
-        life(None, 50),
+        Life {
+            device: Some("mobile"),
+            coupon: Some("SPRING10"),
+            source: Source::Analytics,
+            ..life(None, 50)
+        },
+        // One person under two names, and not the best customer.
+        Life { by_account: true, ..life(Some("d@example.com"), 40) },
+        life(Some("d@example.com"), 30),
     ]
+}
+
+fn attempt(person: &str, days: i64, paid: bool) -> Attempt {
+    Attempt { person: person.to_owned(), at: at(days), currency: Currency::USD, amount: 990, paid }
 }
 
 fn delivery(purpose: Purpose, status: u16) -> Delivery {
@@ -55,13 +71,33 @@ fn expected() -> Expected {
         delivery(Purpose::Garbles, 200),
         delivery(Purpose::Omits, 400),
     ];
-    Expected::of_books(&tiny(), &deliveries, Currency::USD)
+    let shop = Shop {
+        lives: tiny(),
+        deliveries: deliveries.to_vec(),
+        done: BTreeMap::from([(EventName::ProductViewed, 4)]),
+        attempts: vec![
+            attempt("a@example.com", 1, false),
+            attempt("a@example.com", 2, true),
+            attempt("e@example.com", 1, true),
+            attempt("e@example.com", 8, false),
+        ],
+        named: ["a@example.com", "e@example.com"].map(str::to_owned).into(),
+        loyalty: BTreeMap::from([("a@example.com".to_owned(), "gold")]),
+    };
+    Expected::of(&shop, Currency::USD)
 }
 
 fn all_measured(expected: &Expected) -> Measured {
     Measured {
         by_currency: Some(expected.by_currency.clone()),
         by_day: Some(expected.by_day.clone()),
+        by_source: Some(expected.by_source.clone()),
+        by_device: Some(expected.by_device.clone()),
+        by_coupon: Some(expected.by_coupon.clone()),
+        done: Some(expected.done.clone()),
+        collected: Some(expected.collected.clone()),
+        past_due: Some(expected.past_due),
+        loyalty: Some(expected.loyalty.clone()),
         cancelled: Some(expected.cancelled),
         customers: Some(expected.customers),
         profiles: Some(expected.profiles),
@@ -69,7 +105,7 @@ fn all_measured(expected: &Expected) -> Measured {
         dead_letters: Some(expected.dead_letters.clone()),
         accepted: Some(expected.accepted),
         rejected: Some(expected.rejected.clone()),
-        customers_by_email: Some(expected.top_customers.iter().cloned().collect()),
+        customers_by_email: Some(expected.top_customers.iter().chain(&expected.across).cloned().collect()),
     }
 }
 
@@ -77,18 +113,27 @@ fn all_measured(expected: &Expected) -> Measured {
 fn a_tiny_shop_adds_up() {
     let expected = expected();
     let usd = expected.by_currency[&Currency::USD];
-    assert_eq!(usd, Totals { orders: 4, gross: 2550, refunds: 2, refunded: 1000, items: 8, cancelled: 1 });
-    assert_eq!(usd.net(), 1550);
+    assert_eq!(usd, Totals { orders: 6, gross: 2620, refunds: 2, refunded: 1000, items: 12, cancelled: 1 });
+    assert_eq!(usd.net(), 1620);
     assert_eq!(expected.by_currency[&Currency::parse("EUR").unwrap()].gross, 300);
-    assert_eq!((expected.cancelled, expected.customers, expected.profiles), (2, 2, 3));
+    assert_eq!((expected.cancelled, expected.customers, expected.profiles), (2, 3, 5));
     let day = |days| expected.by_day[&(Zone::utc().day_of(at(days)), Currency::USD)];
-    assert_eq!(day(1), DayTotals { orders: 4, gross: 2550, ..DayTotals::default() });
+    assert_eq!(day(1), DayTotals { orders: 6, gross: 2620, ..DayTotals::default() });
     assert_eq!(day(3), DayTotals { refunds: 1, refunded: 400, ..DayTotals::default() });
     let (email, best) = &expected.top_customers[0];
     assert_eq!(email, "a@example.com");
     assert_eq!((best.orders_count, best.total_spent, best.lifetime_value), (3, 2500, 1000));
     assert_eq!((best.first_order_at, best.last_order_at), (Some(at(-1)), Some(at(0))));
-    assert_eq!(expected.top_customers.len(), 1, "who has no e-mail or no counted order isn't named");
+    assert_eq!(expected.top_customers.len(), 2, "who has no e-mail or no counted order isn't named");
+    let (email, across) = expected.across.as_ref().unwrap();
+    assert_eq!((email.as_str(), across.orders_count, across.total_spent), ("d@example.com", 2, 70));
+    assert_eq!(expected.by_source, BTreeMap::from([(Source::Shopify, 6), (Source::Analytics, 1)]));
+    assert_eq!(expected.by_device["mobile"], Part { orders: 1, gross: 50 });
+    assert_eq!(expected.by_device["unknown"], Part { orders: 5, gross: 2570 });
+    assert_eq!(expected.by_coupon["SPRING10"], Part { orders: 1, gross: 50 });
+    assert_eq!(expected.collected, BTreeMap::from([(Currency::USD, (2, 1980))]));
+    assert_eq!((expected.past_due, expected.loyalty["gold"]), (1, 1));
+    assert_eq!((expected.done[&EventName::PaymentFailed], expected.done[&EventName::ProductViewed]), (2, 4));
     assert_eq!(expected.accepted, 4);
     assert_eq!(expected.rejected, BTreeMap::from([(400, 1), (401, 1)]));
     assert_eq!(expected.duplicates.values().sum::<i64>(), 2);

@@ -1,34 +1,15 @@
 //! What becomes of each order, step by step, and the delivery that each step causes.
 
-use commerce::{Currency, EventTime, Source, time};
+use commerce::{Currency, EventName, EventTime, Source, time};
+
+use std::collections::BTreeSet;
 
 use super::*;
-use crate::demo::body::{Buyer, Line, Place, Product, Refund, Snapshot};
-use crate::demo::delivery::WebhookIds;
+use crate::demo::body::{Line, Product, Refund, Snapshot};
+use crate::demo::credentials::WebhookIds;
+use crate::demo::delivery::Purpose;
 use crate::demo::rng::Rng;
 
-const FIRST_NAMES: &[&str] = &[
-    "Ada", "Ben", "Cleo", "Dora", "Emil", "Fay", "Gus", "Hana", "Ivo", "June", "Kai", "Lena", "Milo", "Nora",
-    "Otto", "Pia", "Quinn", "Rosa", "Sven", "Tess", "Uma", "Vito", "Wren", "Zoë",
-];
-const LAST_NAMES: &[&str] = &[
-    "Archer", "Baker", "Carter", "Dyer", "Fisher", "Glover", "Harper", "Mason", "Miller", "O'Brien",
-    "Porter", "Sawyer", "Smith", "Taylor", "Turner", "Weaver",
-];
-const PLACES: &[Place] = &[
-    Place {
-        city: "Swampscott",
-        zip: "01907",
-        province: "Massachusetts",
-        country: "United States",
-        code: "US",
-    },
-    Place { city: "Portland", zip: "97201", province: "Oregon", country: "United States", code: "US" },
-    Place { city: "Austin", zip: "73301", province: "Texas", country: "United States", code: "US" },
-    Place { city: "Toronto", zip: "M5V 2T6", province: "Ontario", country: "Canada", code: "CA" },
-    Place { city: "Leeds", zip: "LS1 1UR", province: "England", country: "United Kingdom", code: "GB" },
-    Place { city: "Berlin", zip: "10115", province: "Berlin", country: "Germany", code: "DE" },
-];
 const PRODUCTS: &[Product] = &[
     Product {
         id: 3_891_553_100,
@@ -61,42 +42,53 @@ const PRODUCTS: &[Product] = &[
     Product { id: 3_891_553_110, title: "Denim Apron", variant: "One size", sku: "AP-DEN", price: 4225 },
     Product { id: 3_891_553_111, title: "Beeswax Candle", variant: "20 cm", sku: "CA-BEE-20", price: 1777 },
 ];
-const CAMPAIGNS: &[&str] = &["spring", "summer", "welcome", "back-in-stock"];
+pub(super) const CAMPAIGNS: &[&str] = &["spring", "summer", "welcome", "back-in-stock"];
 const COUPONS: &[&str] = &["SPRING10", "WELCOME10", "LOYAL10"];
 
 /// A delivery that has no place in the order of sending yet.
 pub(super) struct Draft {
     /// When it was caused.
     pub(super) at: EventTime,
-    pub(super) order: usize,
+    /// What it is about: so many deliveries of one order are remembered.
+    pub(super) subject: usize,
     pub(super) creates: bool,
     pub(super) delivery: Delivery,
-    pub(super) snapshot: Snapshot,
+    /// What the same bytes are when they come once more; `None` where that can't be told from a new statement.
+    pub(super) again: Option<Purpose>,
+    /// The same fact in a delivery of its own, where there is such a thing beside what `snapshot` gives.
+    pub(super) twin: Option<Delivery>,
+    /// The order of a shop or backend.
+    pub(super) snapshot: Option<Snapshot>,
 }
 
 pub(super) struct Maker<'a> {
     pub(super) options: &'a Options,
     pub(super) rng: Rng,
     /// The first of the run's ids: runs with different seeds have nothing in common.
-    base: i64,
+    pub(super) base: i64,
     eur: Currency,
-    pub(super) lives: Vec<Life>,
+    /// The books.
+    pub(super) shop: Shop,
     pub(super) drafts: Vec<Draft>,
     /// A shopper with a paid order that counts: test orders are theirs, so a test order makes no profile.
-    known: Vec<usize>,
+    pub(super) known: Vec<usize>,
+    /// Shoppers who were named by the id of their account.
+    pub(super) members: BTreeSet<usize>,
+    /// How many things beside orders were told of.
+    subjects: usize,
 }
 
 /// An order while it is being told.
-struct Telling {
-    now: Snapshot,
-    order: usize,
+pub(super) struct Telling {
+    pub(super) now: Snapshot,
+    pub(super) order: usize,
     paid_at: Option<EventTime>,
     /// What went back so far.
-    refunds: Vec<(EventTime, i64)>,
+    pub(super) refunds: Vec<(EventTime, i64)>,
 }
 
 impl Telling {
-    fn proves_payment(&mut self, at: EventTime) {
+    pub(super) fn proves_payment(&mut self, at: EventTime) {
         self.paid_at = Some(self.paid_at.map_or(at, |known| known.min(at)));
     }
 
@@ -115,71 +107,53 @@ impl<'a> Maker<'a> {
         let mut rng = Rng::new(options.seed);
         let base = 1_000_000_000_000 + i64::try_from(rng.below(4_000_000)).unwrap_or(0) * 1_000_000_000;
         let eur = Currency::parse("EUR").unwrap_or(Currency::USD);
-        Self { options, rng, base, eur, lives: Vec::new(), drafts: Vec::new(), known: Vec::new() }
+        Self {
+            options,
+            rng,
+            base,
+            eur,
+            shop: Shop::default(),
+            drafts: Vec::new(),
+            known: Vec::new(),
+            members: BTreeSet::new(),
+            subjects: options.orders,
+        }
     }
 
-    fn shoppers(&self) -> usize {
-        (self.options.orders * 2 / 5).max(4)
-    }
-
-    /// The shopper of an index: the same person through both sources, because persons are by e-mail.
-    fn shopper(&self, index: usize, source: Source) -> (Buyer, String) {
-        let at = |list: &[&'static str], i: usize| list.get(i % list.len()).copied().unwrap_or_default();
-        let first_name = at(FIRST_NAMES, index);
-        let last_name = at(LAST_NAMES, index / FIRST_NAMES.len() + index);
-        let plain = |text: &str| text.to_lowercase().replace('ë', "e").replace('\'', "");
-        let email =
-            format!("{}.{}.{}.{index}@example.com", plain(first_name), plain(last_name), self.options.seed);
-        let place = PLACES.get(index % 7).or(PLACES.first()).copied().unwrap_or_default();
-        let offset = if source == Source::Shopify { 500_000_000 } else { 600_000_000 };
-        let customer_id = Some(self.base.saturating_add(offset).saturating_add_unsigned(index as u64));
-        (Buyer { first_name, last_name, email: Some(email.clone()), customer_id, place }, email)
-    }
-
-    /// Who buys, and the person that the books know them as.
-    fn buyer(&mut self, source: Source, test: bool) -> (Buyer, Option<String>, Option<usize>) {
-        let anonymous = Buyer { first_name: "Guest", last_name: "", place: PLACES[0], ..Buyer::default() };
-        let mut index = self.rng.skewed(self.shoppers());
-        if test {
-            let Some(known) = self.rng.pick_from(&self.known) else {
-                // Nobody is known yet: a test order of nobody is one that Shopify sends.
-                return (anonymous, None, None);
-            };
-            index = known;
-        } else if self.rng.chance(GUESTS) {
-            if source == Source::Shopify {
-                return (anonymous, None, None);
+    /// Who takes an order: shares of a thousand.
+    fn source(&mut self) -> Source {
+        let mut drawn = u32::try_from(self.rng.below(1000)).unwrap_or(0);
+        for (source, share) in ELSEWHERE.into_iter().chain([(Source::Shopify, SHOPIFY)]) {
+            match drawn.checked_sub(share) {
+                Some(left) => drawn = left,
+                None => return source,
             }
-            // The backend must name somebody: its own customer number.
-            let id = self.base.saturating_add(700_000_000).saturating_add_unsigned(self.rng.below(20));
-            return (Buyer { customer_id: Some(id), ..anonymous }, Some(format!("backend:{id}")), None);
         }
-        let (mut buyer, person) = self.shopper(index, source);
-        if source == Source::Shopify && self.rng.chance(WITHOUT_ACCOUNT) {
-            buyer.customer_id = None;
-        }
-        if self.rng.chance(SHOUTED_EMAILS) {
-            buyer.email = Some(format!(" {} ", person.to_uppercase()));
-        }
-        (buyer, Some(person), Some(index))
+        Source::Lifesight
     }
 
+    /// Tells the life of an order and enters it into the books.
     pub(super) fn order(&mut self, index: usize) {
-        let test = self.rng.chance(TEST_ORDERS);
-        let shopify = self.rng.chance(SHOPIFY) || (test && self.known.is_empty());
-        let source = if shopify { Source::Shopify } else { Source::Lifesight };
-        let (buyer, person, shopper) = self.buyer(source, test);
+        let mut source = self.source();
+        let shop = matches!(source, Source::Shopify | Source::Lifesight);
+        let test = shop && self.rng.chance(TEST_ORDERS);
+        if test && self.known.is_empty() {
+            source = Source::Shopify;
+        }
+        let (buyer, person, shopper) =
+            if shop { self.customer_of(source, test) } else { self.buyer_of(source) };
         let number = 1001_i64.saturating_add_unsigned(index as u64);
-        let id = self.base + if shopify { 0 } else { 200_000_000 } + number;
+        let (ids, numbers) = if source == Source::Shopify { (0, 0) } else { (200_000_000, 500_000) };
         let created_at = self.created_at(index);
         let now = Snapshot {
             source,
-            id,
-            number: if shopify { number } else { number + 500_000 },
-            currency: if self.rng.chance(EUR_ORDERS) { self.eur } else { Currency::USD },
+            id: self.base + ids + number,
+            number: number + numbers,
+            currency: self.currency(),
             test,
             buyer,
             campaign: self.rng.pick(CAMPAIGNS),
+            device: None,
             created_at,
             updated_at: created_at,
             processed_at: Some(created_at),
@@ -196,15 +170,20 @@ impl<'a> Maker<'a> {
         };
         let mut telling = Telling { now, order: index, paid_at: None, refunds: Vec::new() };
         self.fill(&mut telling.now);
-        self.live(&mut telling);
+        if shop {
+            self.live(&mut telling);
+        } else {
+            self.short_life(&mut telling, shopper);
+        }
         let Telling { now, paid_at, refunds, .. } = telling;
         if let Some(shopper) = shopper.filter(|_| paid_at.is_some() && !test) {
             self.known.push(shopper);
         }
-        self.lives.push(Life {
-            id: now.id.to_string(),
+        self.shop.lives.push(Life {
+            id: now.order_id(),
             source,
             person,
+            by_account: now.buyer.email.is_none() && now.buyer.user_id.is_some(),
             currency: now.currency,
             test,
             placed_at: now.created_at,
@@ -212,8 +191,58 @@ impl<'a> Maker<'a> {
             cancelled_at: now.cancelled_at,
             total: now.total(),
             items: now.pieces(),
+            device: now.device,
+            coupon: now.coupon,
             refunds,
         });
+    }
+
+    pub(super) fn currency(&mut self) -> Currency {
+        if self.rng.chance(EUR_ORDERS) { self.eur } else { Currency::USD }
+    }
+
+    /// The end of the span of dates, in whole seconds.
+    pub(super) const fn end(&self) -> i64 {
+        self.options.now.0.div_euclid(time::SECOND) - 1800
+    }
+
+    /// An instant somewhere in the span, with so many seconds left after it.
+    pub(super) fn some_time(&mut self, left: i64) -> EventTime {
+        let end = self.end() - left;
+        let start = self.end() - SPAN_DAYS * 86_400 + 3600;
+        EventTime(seconds(self.rng.between(start, end.max(start))))
+    }
+
+    /// Goods that somebody looks at.
+    pub(super) fn some_line(&mut self) -> Line {
+        Line { product: self.rng.pick(PRODUCTS), quantity: self.rng.pick(&[1_i64, 1, 1, 2, 3]) }
+    }
+
+    pub(super) fn some_coupon(&mut self) -> Option<&'static str> {
+        self.rng.chance(200).then(|| self.rng.pick(COUPONS))
+    }
+
+    /// Sends something that is about no order.
+    pub(super) fn send(&mut self, at: EventTime, delivery: Delivery, again: Option<Purpose>) {
+        self.send_twice(at, delivery, again, None);
+    }
+
+    /// The same, with the same fact in another delivery.
+    pub(super) fn send_twice(
+        &mut self,
+        at: EventTime,
+        delivery: Delivery,
+        again: Option<Purpose>,
+        twin: Option<Delivery>,
+    ) {
+        let subject = self.subjects;
+        self.subjects += 1;
+        self.drafts.push(Draft { at, subject, creates: false, delivery, again, twin, snapshot: None });
+    }
+
+    /// Enters into the books what somebody did.
+    pub(super) fn did(&mut self, what: EventName, times: usize) {
+        *self.shop.done.entry(what).or_default() += i64::try_from(times).unwrap_or(0);
     }
 
     /// Orders are spread evenly over the span, each displaced by up to an hour, to whole seconds.
@@ -222,20 +251,16 @@ impl<'a> Maker<'a> {
         let index = i64::try_from(index).unwrap_or(i64::MAX);
         let orders = i64::try_from(self.options.orders).unwrap_or(i64::MAX).max(1);
         let since = index.saturating_mul(span) / orders + self.rng.between(0, 3600);
-        let end = self.options.now.0.div_euclid(time::SECOND) - 1800;
+        let end = self.end();
         EventTime(seconds(end - span - 3600 + since))
     }
 
     /// Puts goods and prices in.
     fn fill(&mut self, order: &mut Snapshot) {
         for _ in 0..self.rng.pick(&[1_usize, 1, 1, 2, 2, 3, 4]) {
-            let line =
-                Line { product: self.rng.pick(PRODUCTS), quantity: self.rng.pick(&[1_i64, 1, 1, 2, 3]) };
-            order.lines.push(line);
+            order.lines.push(self.some_line());
         }
-        if self.rng.chance(200) {
-            order.coupon = Some(self.rng.pick(COUPONS));
-        }
+        order.coupon = self.some_coupon();
         let taxed = self.rng.chance(500);
         price(order, taxed);
     }
@@ -398,8 +423,7 @@ impl<'a> Maker<'a> {
             if announced {
                 let body = to_bytes(&order.now.refund(&refund));
                 let delivery = self.shopify("refunds/create", at, body);
-                let snapshot = order.now.clone();
-                self.drafts.push(Draft { at, order: order.order, creates: false, delivery, snapshot });
+                self.draft(order, at, false, delivery);
             }
         }
         told
@@ -436,9 +460,20 @@ impl<'a> Maker<'a> {
     }
 
     fn tell(&mut self, order: &Telling, topic: &str, creates: bool) {
-        let snapshot = order.now.clone();
-        let delivery = self.deliver(&snapshot, topic);
-        self.drafts.push(Draft { at: snapshot.updated_at, order: order.order, creates, delivery, snapshot });
+        let delivery = self.deliver(&order.now, topic);
+        self.draft(order, order.now.updated_at, creates, delivery);
+    }
+
+    fn draft(&mut self, order: &Telling, at: EventTime, creates: bool, delivery: Delivery) {
+        self.drafts.push(Draft {
+            at,
+            subject: order.order,
+            creates,
+            delivery,
+            again: Some(Purpose::Repeats),
+            twin: None,
+            snapshot: Some(order.now.clone()),
+        });
     }
 
     pub(super) fn deliver(&mut self, snapshot: &Snapshot, topic: &str) -> Delivery {

@@ -11,6 +11,11 @@ fn shop(seed: u64, orders: usize) -> Shop {
     Shop::generate(&Options { seed, orders, now: NOW, credentials: Credentials::default() })
 }
 
+/// What is sent by a shop or a backend about its orders.
+fn is_of_a_shop(delivery: &Delivery) -> bool {
+    delivery.path().starts_with("/webhooks/shopify") || delivery.path() == "/transform-webhook-data"
+}
+
 fn id_of(delivery: &Delivery) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(&delivery.body).ok()?;
     Some(body.get("order_id").or(body.get("id"))?.to_string())
@@ -32,19 +37,36 @@ fn shares_are_roughly_met() {
     let lives = |p: &dyn Fn(&Life) -> bool| shop.lives.iter().filter(|life| p(life)).count();
     let sent = |purpose| shop.deliveries.iter().filter(|d| d.purpose == purpose).count();
     let told = sent(Purpose::Tells);
+    let tells = |path: &str| {
+        let told = shop.deliveries.iter().filter(|d| d.purpose == Purpose::Tells);
+        told.filter(|d| d.path().starts_with(path)).count()
+    };
     let near = |what: &str, got: usize, per_mille: u32, of: usize| {
         let want = of * per_mille as usize / 1000;
         assert!(got.abs_diff(want) <= want / 4 + 10, "{what}: {got} for {want}");
     };
     near("shopify", lives(&|l| l.source == Source::Shopify), SHOPIFY, 5_000);
-    near("tests", lives(&|l| l.test), TEST_ORDERS, 5_000);
+    for (source, share) in ELSEWHERE {
+        near(source.as_str(), lives(&|l| l.source == source), share, 5_000);
+    }
+    let shops = lives(&|l| matches!(l.source, Source::Shopify | Source::Lifesight));
+    near("tests", lives(&|l| l.test), TEST_ORDERS, shops);
     near("euro", lives(&|l| l.currency != Currency::USD), EUR_ORDERS, 5_000);
     near("refunded", lives(&|l| !l.refunds.is_empty()), 40, 5_000);
     near("repeated", sent(Purpose::Repeats), REPEATED, told);
-    near("resubscribed", sent(Purpose::Resubscribes), RESUBSCRIBED, told);
     near("forged", sent(Purpose::Forges) + sent(Purpose::Guesses), FORGED, told);
-    near("garbled", sent(Purpose::Garbles), GARBLED, told * SHOPIFY as usize / 1000);
-    near("omitting", sent(Purpose::Omits), OMITTED, told * 400 / 1000);
+    near("garbled", sent(Purpose::Garbles), GARBLED, tells("/webhooks/"));
+    near("omitting", sent(Purpose::Omits), OMITTED, tells("/transform-webhook-data"));
+    for purpose in [
+        Purpose::Resubscribes,
+        Purpose::Echoes,
+        Purpose::Crawls,
+        Purpose::Errs,
+        Purpose::Anonymises,
+        Purpose::Contradicts,
+    ] {
+        assert!(sent(purpose) > 0, "{purpose:?}");
+    }
     assert!(sent(Purpose::Digresses) > 0);
     assert!(lives(&|l| l.refunds.len() > 1) > 0);
     assert!(lives(&|l| l.refunds.iter().map(|r| r.1).sum::<i64>() > l.total) > 0, "some exceed the total");
@@ -90,11 +112,53 @@ fn somebody_buys_through_both_sources() {
 }
 
 #[test]
+fn somebody_is_known_by_an_address_here_and_by_an_account_there_and_is_identified_once() {
+    let shop = shop(DEFAULT_SEED, 1_000);
+    let people = |by_account| {
+        let lives = shop.lives.iter().filter(|l| l.by_account == by_account && !l.test);
+        lives.filter_map(|l| l.person.clone()).collect::<BTreeSet<_>>()
+    };
+    let both: Vec<_> = people(true).intersection(&people(false)).cloned().collect();
+    assert!(both.len() > 5, "{both:?}");
+    for email in both {
+        let introduces = |d: &&Delivery| {
+            let text = String::from_utf8_lossy(&d.body).into_owned();
+            d.purpose == Purpose::Tells && text.contains(&email) && text.contains("marketing_opt_in")
+        };
+        assert_eq!(shop.deliveries.iter().filter(introduces).count(), 1, "{email}");
+    }
+}
+
+#[test]
+fn every_source_has_its_part_and_its_own_ids() {
+    let shop = shop(DEFAULT_SEED, 1_000);
+    for path in [
+        "/webhooks/shopify/",
+        "/webhooks/stripe/payment",
+        "/transform-webhook-data",
+        "/api/v1/customers/",
+        "/api/v1/events",
+        "/api/v2/entity",
+        "/api/v1/orders",
+        "/v1/api/analytics/ecommerce/track",
+        "/v1/api/analytics/ecommerce/batch",
+        "/public/v1/records/orders/append",
+        "/public/v1/records/payments/append",
+        "/public/v1/records/profiles/upsert",
+        "/public/v1/records/product_events/append",
+    ] {
+        assert!(shop.deliveries.iter().any(|d| d.path().starts_with(path)), "{path}");
+    }
+    let ids: HashSet<_> = shop.lives.iter().map(|life| &life.id).collect();
+    assert_eq!(ids.len(), shop.lives.len(), "no two orders are one, whatever tells of them");
+}
+
+#[test]
 fn an_order_stays_within_what_it_remembers_and_each_version_has_its_own_time() {
     let shop = shop(DEFAULT_SEED, 3_000);
     let mut per_order: HashMap<String, usize> = HashMap::new();
     let mut versions: HashSet<(String, String)> = HashSet::new();
-    for delivery in shop.deliveries.iter().filter(|d| d.expect_status == 200) {
+    for delivery in shop.deliveries.iter().filter(|d| d.expect_status == 200 && is_of_a_shop(d)) {
         let body: serde_json::Value = match serde_json::from_slice(&delivery.body) {
             Ok(body @ serde_json::Value::Object(_)) => body,
             _ => continue,
@@ -113,7 +177,7 @@ fn an_order_stays_within_what_it_remembers_and_each_version_has_its_own_time() {
 fn some_orders_are_told_from_the_end() {
     let shop = shop(DEFAULT_SEED, 1_000);
     let mut first: HashMap<String, bool> = HashMap::new();
-    for delivery in shop.deliveries.iter().filter(|d| d.purpose == Purpose::Tells) {
+    for delivery in shop.deliveries.iter().filter(|d| d.purpose == Purpose::Tells && is_of_a_shop(d)) {
         first.entry(id_of(delivery).unwrap()).or_insert(delivery.path_and_query.contains("create"));
     }
     assert!(first.values().filter(|creates| !**creates).count() > 10);
@@ -122,10 +186,11 @@ fn some_orders_are_told_from_the_end() {
 #[test]
 fn bodies_are_of_a_real_size_and_name_nobody_real() {
     let shop = shop(DEFAULT_SEED, 300);
-    let orders: Vec<_> = shop.deliveries.iter().filter(|d| d.purpose == Purpose::Tells).collect();
+    let all: Vec<_> = shop.deliveries.iter().filter(|d| d.purpose == Purpose::Tells).collect();
+    let orders: Vec<_> = all.iter().filter(|d| is_of_a_shop(d)).collect();
     let mean = orders.iter().map(|d| d.body.len()).sum::<usize>() / orders.len();
     assert!((1_500..4_500).contains(&mean), "{mean} bytes");
-    for delivery in orders {
+    for delivery in all {
         let text = String::from_utf8_lossy(&delivery.body).to_lowercase();
         assert_eq!(text.matches('@').count(), text.matches("@example.com").count());
     }

@@ -1,0 +1,215 @@
+"""Asks the query service for every report and compares each cell with what SQL makes of the facts.
+
+Usage: check.py ENDPOINTS QUIET_SECONDS [varied]
+
+QUIET_SECONDS is how long a cart has to rest until it is abandoned, as the aggregator is told. Exit code 1, with the
+differences, when a figure is another one a minute after the last fact; else the numbers of answers and cells. With
+`varied` it fails as well when there is nothing to compare in some report, or nobody was joined or erased.
+"""
+
+import csv
+import io
+import json
+import sys
+import time
+import urllib.parse
+import urllib.request
+from datetime import datetime, timedelta, timezone
+
+from facts import Books, Topic
+from reports import MODELS, WINDOWS, Number, Question, Reports, text_of
+
+WORKSPACE = "demo"
+PATIENCE = 60
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# What says when something was computed, and not what it is.
+HISTORY = {"as_of", "corrected"}
+# Which list of an answer is its table; `None`: the answer is one line.
+TABLES = {
+    "overview": (
+        None,
+        "total_revenue net_revenue total_orders total_refunds refund_amount avg_order_value total_items_sold"
+        " cart_abandonment_rate add_to_cart_rate days",
+    ),
+    "revenue-timeseries": ("series", "date revenue orders"),
+    "funnel": ("steps", "name count percentage"),
+    "top-products": ("products", "item_id item_name revenue quantity orders"),
+    "revenue-by-channel": ("channels", "campaign source medium revenue orders conversion_rate"),
+    "revenue-by-coupon": ("coupons", "coupon_code revenue orders avg_discount"),
+    "revenue-by-device": ("devices", "device_type revenue orders"),
+    "revenue-by-platform": ("platforms", "platform revenue orders"),
+    "revenue-by-country": ("countries", "country revenue orders"),
+    "cart-abandonment": (None, "abandonment_rate abandoned_carts abandoned_revenue completed_carts days"),
+    "attribution": ("attributed", "campaign source medium revenue orders pct_of_total"),
+    "cohorts": ("cohorts", "month users revenue_by_month"),
+}
+
+
+class Service:
+    def __init__(self, address):
+        self.base = f"{address}/v1/api/analytics/ecommerce"
+
+    def get(self, report, parameters, accept="application/json"):
+        url = f"{self.base}/{report}?{urllib.parse.urlencode(parameters)}"
+        request = urllib.request.Request(url, headers={"X-API-Key": "sk_dev_demo", "Accept": accept})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read().decode()
+
+    def json(self, report, parameters):
+        return json.loads(self.get(report, parameters), parse_int=Number, parse_float=Number)
+
+
+class Check:
+    def __init__(self, service, books, quiet, today):
+        self.service, self.books, self.today = service, books, today
+        self.reports = Reports(books, quiet)
+        self.answers, self.cells, self.wrong = 0, 0, []
+        # What the figures say, so that a test of nothing is noticed.
+        self.seen = set()
+
+    def all(self):
+        for range_parameters, first, last in self.ranges():
+            for further in ({}, {"currency": "EUR"}, {"currency": "JPY"}, {"source": "shopify"}, {"source": "analytics"}):
+                question = Question(first, last, further.get("currency"), further.get("source"))
+                self.ask(question, {**range_parameters, **further})
+        self.attributions()
+        self.cohorts()
+        self.journeys()
+
+    def ranges(self):
+        today = self.today
+        yield {}, today - 29, today
+        yield {"days": 1}, today, today
+        yield {"days": 130}, today - 129, today
+        for first, last in ((today - 90, today - 60), (today - 45, today - 44), (today - 500, today - 400)):
+            yield {"start": text_of(first), "end": text_of(last)}, first, last
+
+    def ask(self, question, parameters):
+        for name in TABLES:
+            if name not in ("attribution", "cohorts"):
+                expected = getattr(self.reports, name.replace("-", "_"))(question)
+                self.compare(name, parameters, expected)
+        few = self.reports.top_products(question, 3)
+        self.compare("top-products", {**parameters, "limit": 3}, few)
+
+    def attributions(self):
+        first = self.today - 129
+        for further in ({}, {"currency": "EUR"}, {"source": "analytics"}):
+            question = Question(first, self.today, further.get("currency"), further.get("source"))
+            for model in MODELS:
+                for window in WINDOWS:
+                    parameters = {"days": 130, **further, "model": model, "window": window}
+                    self.compare("attribution", parameters, self.reports.attribution(question, model, window))
+        plain = Question(self.today - 29, self.today)
+        self.compare("attribution", {}, self.reports.attribution(plain))
+
+    def cohorts(self):
+        now = month(self.today)
+        for further in ({}, {"currency": "EUR"}):
+            question = Question(self.today - 29, self.today, further.get("currency"))
+            self.compare("cohorts", further, self.reports.cohorts(question, now - 5, now, now))
+            self.compare("cohorts", {**further, "months": 24}, self.reports.cohorts(question, now - 23, now, now))
+            first, last = self.today - 80, self.today - 40
+            given = {"start": text_of(first), "end": text_of(last), **further}
+            question = Question(first, last, further.get("currency"))
+            self.compare("cohorts", given, self.reports.cohorts(question, month(first), month(last), now))
+
+    def journeys(self):
+        first, last = self.today - 129, self.today
+        for person in self.reports.people():
+            for start in (first, self.today - 40):
+                question = Question(start, last)
+                given = {"user_id": person, "start": text_of(start), "end": text_of(last)}
+                answer = self.service.json("user-journey", given)
+                found = [(instant(event.pop("timestamp")), event) for event in answer.pop("events")]
+                path = f"user-journey {given}"
+                self.differ(path, {"user_id": person}, answer)
+                self.differ(f"{path}, ascending", sorted(at for at, _ in found), [at for at, _ in found])
+                # Those of one instant stand in any order.
+                key = lambda event: (event[0], json.dumps(event[1], sort_keys=True))
+                expected = sorted(self.reports.user_journey(person, question), key=key)
+                self.differ(path, expected, sorted(found, key=key))
+                self.answers += 1
+        nobody = self.service.json("user-journey", {"user_id": "nobody"})
+        self.differ("user-journey of nobody", {"events": [], "user_id": "nobody"}, nobody)
+
+    def compare(self, name, parameters, expected):
+        answer = self.service.json(name, parameters)
+        found = {member: value for member, value in answer.items() if member not in HISTORY}
+        self.differ(f"{name} {parameters}", expected, found)
+        rows, columns = TABLES[name]
+        columns = columns.split()
+        lines = expected[rows] if rows else [expected]
+        wanted = [columns] + [[cell(line[column]) for column in columns] for line in lines]
+        text = self.service.get(name, parameters, "text/csv")
+        self.differ(f"{name} {parameters} as CSV", wanted, list(csv.reader(io.StringIO(text, newline=""))))
+        self.answers += 2
+        figures = [part for line in lines for member, part in line.items() if member != "days"]
+        if any(isinstance(part, Number) and part.strip("0.") for part in figures):
+            self.seen.add(name)
+
+    def differ(self, path, expected, found):
+        """Cell by cell."""
+        if isinstance(expected, dict) and isinstance(found, dict):
+            for name in sorted({*expected, *found}):
+                self.differ(f"{path} / {name}", expected.get(name), found.get(name))
+        elif isinstance(expected, (list, tuple)) and isinstance(found, (list, tuple)):
+            if len(expected) != len(found):
+                self.wrong.append(f"{path}: {len(found)} rows instead of {len(expected)}:\n    {found}\n    {expected}")
+            for number, (one, other) in enumerate(zip(expected, found)):
+                self.differ(f"{path} [{number}]", one, other)
+        else:
+            self.cells += 1
+            if type(expected) is not type(found) or expected != found:
+                self.wrong.append(f"{path}: {found!r} instead of {expected!r}")
+
+
+def cell(value):
+    """A value as a table has it. No text may be a formula where it is opened."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f'"{name}":{part}' for name, part in value.items()) + "}"
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def instant(text):
+    return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
+
+
+def month(day):
+    at = EPOCH + timedelta(days=day)
+    return at.year * 12 + at.month - 1
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        endpoints = json.load(file)
+    quiet = round(float(sys.argv[2]) * 1_000_000)
+    service = Service(endpoints["query"])
+    topic = Topic(endpoints["kafka"], endpoints["registry"], "commerce.facts.v1")
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        facts = [fact for fact in topic.read() if fact and fact["workspace"] == WORKSPACE]
+        today = (datetime.now(timezone.utc) - EPOCH).days
+        check = Check(service, Books(facts), quiet, today)
+        check.all()
+        if not check.wrong or time.monotonic() > deadline:
+            break
+        time.sleep(2)
+    if check.wrong:
+        sys.exit(f"{len(check.wrong)} of {check.cells} cells are wrong:\n  " + "\n  ".join(check.wrong[:40]))
+    books = check.books
+    for what, there in {
+        "joined": books.merged,
+        "erased": books.erased,
+        "in other currencies": check.reports.held(Question(0, today)),
+        **{name: name in check.seen for name in TABLES},
+    }.items():
+        if "varied" in sys.argv[3:] and not there:
+            sys.exit(f"nothing was compared: {what}")
+    print(f"{check.answers} answers with {check.cells} cells are what SQL makes of {len(facts)} facts")
+
+
+if __name__ == "__main__":
+    main()
