@@ -243,6 +243,10 @@ def order_of(said):
     order["carts"] = []
     order["flags"] = []
     settle(order, by_source)
+    # No rates are published in these runs: what isn't in the base currency waits for one.
+    order["base"] = None
+    if (order["total"] or order["refunded_total"] or {}).get("currency", BASE) != BASE:
+        order["flags"].append("fx_missing")
     return order
 
 

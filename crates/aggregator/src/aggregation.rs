@@ -10,7 +10,9 @@ use commerce::time::Zone;
 use commerce::{Fact, Money, Source};
 
 use crate::cell::Deltas;
-use crate::{abandonment, attribution, buyer, channel, cohorts, coupon, place, product, revenue, source};
+use crate::{
+    abandonment, attribution, buyer, channel, cohorts, coupon, place, product, revenue, source, unit,
+};
 
 /// One metric of sums per day.
 #[derive(Debug)]
@@ -55,6 +57,7 @@ pub(crate) const ALL: &[Aggregation] = &[
     attribution::UNATTRIBUTED,
     abandonment::CARTS,
     abandonment::VALUE,
+    unit::CONVERTED,
 ];
 
 /// The aggregation of a metric.
@@ -69,6 +72,8 @@ pub(crate) fn add_up(fact: &Fact<Figures>, zone: &Zone, deltas: &mut Deltas) {
     if !order && !activity {
         return;
     }
+    // An order in the base currency has none.
+    let in_base = [&fact.before, &fact.after].map(|view| view.as_ref().and_then(Figures::in_base));
     for aggregation in ALL {
         match aggregation.of {
             Of::Order(add) if order => {
@@ -76,6 +81,13 @@ pub(crate) fn add_up(fact: &Fact<Figures>, zone: &Zone, deltas: &mut Deltas) {
                     // A test order is in no figure, whatever it says.
                     if let Some(view) = view.as_ref().filter(|view| !view.qa) {
                         deltas.turn_to(aggregation.metric, sign);
+                        add(view, zone, deltas);
+                    }
+                }
+                for (view, own, sign) in [(&in_base[0], &fact.before, -1), (&in_base[1], &fact.after, 1)] {
+                    let from = own.as_ref().and_then(Figures::currency);
+                    if let (Some(view), Some(from)) = (view.as_ref().filter(|view| !view.qa), from) {
+                        deltas.turn_to_base(aggregation.metric, sign, from);
                         add(view, zone, deltas);
                     }
                 }

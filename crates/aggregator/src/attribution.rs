@@ -15,6 +15,7 @@ use crate::aggregation::{Aggregation, Of};
 use crate::funnel::Channel;
 use crate::people::{Actor, Bought, Kind, orders};
 use crate::rows::{Book, PEOPLE, Spot, descending, read, read_descending, write};
+use crate::unit::Unit;
 
 /// What channels are credited with.
 pub(crate) const CREDITED: Aggregation = Aggregation {
@@ -143,20 +144,22 @@ pub(crate) fn credit(
     bought: &Bought,
     sign: i64,
 ) -> Result<(), Failure> {
-    let Bought { total, channel: own, source } = bought;
+    let Bought { total, channel: own, source, in_base } = bought;
     let touches = if actor.is_person() { latest(book, actor, at, own)? } else { Vec::new() };
     let day = book.zone.day_of(at);
-    let currency = total.currency.to_string();
-    for (channel, figures) in shared(&touches, total.minor) {
-        let spot = match channel {
-            Some(channel) => {
-                let [campaign, medium_source, medium] = channel.words();
-                let cut = [currency.clone(), source.to_owned(), campaign, medium_source, medium];
-                Spot::new(&CREDITED, day, cut)
-            }
-            None => Spot::new(&UNATTRIBUTED, day, [currency.clone(), source.to_owned()]),
-        };
-        book.moves.add(spot, &figures, sign);
+    for (unit, minor) in Unit::amounts(*total, *in_base) {
+        let unit = unit.to_string();
+        for (channel, figures) in shared(&touches, minor) {
+            let spot = match channel {
+                Some(channel) => {
+                    let [campaign, medium_source, medium] = channel.words();
+                    let cut = [unit.clone(), source.to_owned(), campaign, medium_source, medium];
+                    Spot::new(&CREDITED, day, cut)
+                }
+                None => Spot::new(&UNATTRIBUTED, day, [unit.clone(), source.to_owned()]),
+            };
+            book.moves.add(spot, &figures, sign);
+        }
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::BUYER;
 use crate::aggregation::{Aggregation, Of, source};
 use crate::cell::Deltas;
 use crate::kept;
+use crate::unit::Unit;
 
 pub(crate) const AGGREGATION: Aggregation = Aggregation {
     metric: "revenue_by_buyer",
@@ -35,6 +36,8 @@ struct Purchase {
     minor: i64,
     currency: Currency,
     source: String,
+    /// The amount in base, where that isn't its currency and the rate is known.
+    in_base: Option<Money>,
 }
 
 /// A purchase and whose it is.
@@ -91,18 +94,19 @@ pub(crate) fn apply(
 fn bought(view: &Figures) -> Option<Bought<'_>> {
     let (at, total) = view.purchase()?;
     let Money { minor, currency } = *total;
-    let purchase = Purchase { at: at.0, minor, currency, source: source(view).to_owned() };
+    let in_base = view.base.as_ref().and_then(|base| base.total);
+    let purchase = Purchase { at: at.0, minor, currency, source: source(view).to_owned(), in_base };
     Some(Bought { person: view.person_id, order: &view.id, purchase })
 }
 
 fn say(purchase: &Purchase, buyer: &'static str, sign: i64, zone: &Zone, deltas: &mut Deltas) {
-    let dimensions = [
-        Cow::Owned(purchase.currency.to_string()),
-        Cow::Owned(purchase.source.clone()),
-        Cow::Borrowed(buyer),
-    ];
+    let total = Money::new(purchase.minor, purchase.currency);
     deltas.turn_to(AGGREGATION.metric, sign);
-    deltas.add(zone.day_of(EventTime(purchase.at)), dimensions, [purchase.minor, 1]);
+    for (unit, minor) in Unit::amounts(total, purchase.in_base) {
+        let dimensions =
+            [Cow::Owned(unit.to_string()), Cow::Owned(purchase.source.clone()), Cow::Borrowed(buyer)];
+        deltas.add(zone.day_of(EventTime(purchase.at)), dimensions, [minor, 1]);
+    }
 }
 
 #[cfg(test)]

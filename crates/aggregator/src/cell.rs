@@ -1,12 +1,14 @@
 //! A cell: sums by name, and whether they moved after their window had closed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use commerce::time::{Day, Zone};
-use commerce::{EventTime, Metric, ReceivedTime, WorkspaceId};
+use commerce::{Currency, EventTime, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
 use crate::pending::News;
+use crate::unit::Unit;
 
 /// As many figures as a cell may have.
 pub(crate) const WIDTH: usize = 8;
@@ -21,6 +23,9 @@ pub(crate) struct Place<'a> {
     pub(crate) day: Day,
     pub(crate) dimensions: Vec<Cow<'a, str>>,
 }
+
+/// The dimension that says what amounts are in.
+const CURRENCY: &str = "currency";
 
 /// Longer texts of a dimension are cut: a key is bounded, and what is cut beyond this is told apart by nobody.
 const LONGEST_TEXT: usize = 200;
@@ -56,6 +61,8 @@ impl Place<'_> {
 pub(crate) struct Deltas {
     metric: &'static str,
     sign: i64,
+    /// Set while what is added is in base: the currency that it was converted from.
+    from: Option<Currency>,
     /// What the key of every cell starts with.
     workspace: Vec<u8>,
     /// The keys of the cells, one behind the other.
@@ -79,12 +86,17 @@ impl Deltas {
     pub(crate) fn new(workspace: &WorkspaceId) -> Result<Self, postcard::Error> {
         let workspace = postcard::to_extend(workspace, Vec::with_capacity(64))?;
         let (keys, cells) = (Vec::with_capacity(1024), Vec::with_capacity(16));
-        Ok(Self { metric: "", sign: 1, workspace, keys, cells, failed: None })
+        Ok(Self { metric: "", sign: 1, from: None, workspace, keys, cells, failed: None })
     }
 
     /// Says to what the next additions belong: the metric, and whether they hold (1) or are taken back (-1).
     pub(crate) fn turn_to(&mut self, metric: &'static str, sign: i64) {
-        (self.metric, self.sign) = (metric, sign);
+        (self.metric, self.sign, self.from) = (metric, sign, None);
+    }
+
+    /// The same for amounts in base, which were converted from a currency.
+    pub(crate) fn turn_to_base(&mut self, metric: &'static str, sign: i64, from: Currency) {
+        (self.metric, self.sign, self.from) = (metric, sign, Some(from));
     }
 
     /// Adds to a cell.
@@ -98,6 +110,12 @@ impl Deltas {
         let start = self.keys.len();
         self.keys.extend_from_slice(&self.workspace);
         self.write(&(self.metric, day));
+        let mut dimensions = dimensions.into_iter();
+        // The first dimension of what is cut by currency is the currency.
+        if let (Some(currency), Some(text)) = (self.from, self.from.and_then(|_| dimensions.next())) {
+            let base = Currency::parse(&text).ok();
+            self.write(&Unit { currency, base }.to_string());
+        }
         for text in dimensions {
             self.write(cut(&text));
         }
@@ -183,13 +201,22 @@ impl Cell {
         values: &[&str],
         zone: &Zone,
     ) -> Metric {
-        let named = |(name, text): (&&str, &Cow<'_, str>)| ((*name).to_owned(), text.clone().into_owned());
+        let mut dimensions = BTreeMap::new();
+        for (name, text) in cut.iter().zip(&place.dimensions) {
+            if *name != CURRENCY {
+                dimensions.insert((*name).to_owned(), text.clone().into_owned());
+                continue;
+            }
+            let (currency, base) = Unit::dimensions(text);
+            dimensions.insert(CURRENCY.to_owned(), currency.to_owned());
+            base.map(|base| dimensions.insert("base".to_owned(), base.to_owned()));
+        }
         Metric {
             workspace,
             metric: place.metric.clone().into_owned(),
             window: "day".to_owned(),
             window_start: place.day.to_string(),
-            dimensions: cut.iter().zip(&place.dimensions).map(named).collect(),
+            dimensions,
             values: values
                 .iter()
                 .zip(&self.values)
@@ -211,8 +238,6 @@ pub(crate) fn end_of(zone: &Zone, day: Day) -> EventTime {
 
 #[cfg(test)]
 mod tests {
-    use commerce::Currency;
-
     use super::*;
 
     #[test]

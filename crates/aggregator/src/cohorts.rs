@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 
 use commerce::time::Day;
-use commerce::{Currency, EventTime, Money};
+use commerce::{EventTime, Money};
 use serde::{Deserialize, Serialize};
 use stream::Failure;
 
 use crate::aggregation::{Aggregation, Of};
 use crate::people::{Actor, Kind};
 use crate::rows::{Book, PEOPLE, Spot, read};
+use crate::unit::Unit;
 
 /// Persons who bought first in a month.
 pub(crate) const USERS: Aggregation =
@@ -32,14 +33,14 @@ pub(crate) const REVENUE: Aggregation = Aggregation {
 pub(crate) struct Month {
     orders: i64,
     /// Gross, minor units.
-    revenue: BTreeMap<Currency, i64>,
+    revenue: BTreeMap<Unit, i64>,
 }
 
 impl Month {
     fn add(&mut self, other: &Self) {
         self.orders = self.orders.saturating_add(other.orders);
-        for (currency, minor) in &other.revenue {
-            let sum = self.revenue.entry(*currency).or_default();
+        for (unit, minor) in &other.revenue {
+            let sum = self.revenue.entry(*unit).or_default();
             *sum = sum.saturating_add(*minor);
         }
         self.revenue.retain(|_, minor| *minor != 0);
@@ -51,12 +52,12 @@ pub(crate) fn purchase(
     book: &mut Book<'_>,
     person: Actor,
     at: EventTime,
-    total: Money,
+    (total, in_base): (Money, Option<Money>),
     sign: i64,
 ) -> Result<(), Failure> {
     let month = book.zone.day_of(at).first_of_month();
-    let delta =
-        Month { orders: sign, revenue: BTreeMap::from([(total.currency, total.minor.saturating_mul(sign))]) };
+    let amounts = Unit::amounts(total, in_base).map(|(unit, minor)| (unit, minor.saturating_mul(sign)));
+    let delta = Month { orders: sign, revenue: amounts.collect() };
     change(book, person, month, &delta)
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn merge(book: &mut Book<'_>, from: Actor, to: Actor) -> Result<(), F
     for (month, sums) in months(book, from)? {
         let back = Month {
             orders: -sums.orders,
-            revenue: sums.revenue.iter().map(|(currency, minor)| (*currency, -minor)).collect(),
+            revenue: sums.revenue.iter().map(|(unit, minor)| (*unit, -minor)).collect(),
         };
         change(book, from, month, &back)?;
         change(book, to, month, &sums)?;
@@ -108,8 +109,8 @@ fn show(book: &mut Book<'_>, person: Actor, sign: i64) -> Result<(), Failure> {
 }
 
 fn revenue(book: &mut Book<'_>, cohort: Day, month: Day, sums: &Month, sign: i64) {
-    for (currency, minor) in &sums.revenue {
-        let cut = [currency.to_string(), cohort.to_string()];
+    for (unit, minor) in &sums.revenue {
+        let cut = [unit.to_string(), cohort.to_string()];
         book.moves.add(Spot::new(&REVENUE, month, cut), &[*minor], sign);
     }
 }

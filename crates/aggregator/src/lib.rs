@@ -19,7 +19,11 @@
 //! | `revenue_by_device`, `_platform`, `_country` | currency, source, device (platform, country) | revenue, orders |
 //! | `revenue_by_product` | currency, source, item_id | revenue, quantity, orders |
 //! | `revenue_by_buyer` | currency, source, buyer (`new`, `returning`, `guest`) | revenue, orders |
+//! | `converted` | currency, source | gross, orders: how much of the currency is known in base |
 //! | `product_name` | item_id, title | none: the title is the name; not by day |
+//!
+//! What is cut by currency is there once for the orders of each currency, in it, and once more, with the dimension
+//! `base`, for those of them whose rate into the base currency is known, in base.
 //!
 //! All but the last are per day of the workspace's zone. `source` is the one whose word counts for the order, and a
 //! refund stands on its own day.
@@ -49,6 +53,7 @@ mod revenue;
 mod rows;
 mod source;
 mod title;
+mod unit;
 
 pub use processor::Aggregator;
 

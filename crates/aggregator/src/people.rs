@@ -117,6 +117,8 @@ pub(crate) struct Purchase {
     pub(crate) at: EventTime,
     /// Gross.
     pub(crate) total: Money,
+    /// The same in base, where that isn't its currency and the rate is known.
+    pub(crate) in_base: Option<Money>,
     /// Its own campaign.
     pub(crate) channel: Channel,
     /// The source whose word counts.
@@ -141,6 +143,7 @@ impl Purchase {
             order: Mark::of(&[id.as_bytes()]).0,
             at,
             total: *total,
+            in_base: view.base.as_ref().and_then(|base| base.total),
             channel: Channel::of(view.campaign.as_ref()),
             source: source(view).to_owned(),
             carts: view.carts.clone(),
@@ -150,7 +153,8 @@ impl Purchase {
 
 impl Purchase {
     fn bought(&self) -> Bought {
-        Bought { total: self.total, channel: self.channel.clone(), source: self.source.clone() }
+        let (total, in_base) = (self.total, self.in_base);
+        Bought { total, channel: self.channel.clone(), source: self.source.clone(), in_base }
     }
 }
 
@@ -160,6 +164,7 @@ pub(crate) struct Bought {
     pub(crate) total: Money,
     pub(crate) channel: Channel,
     pub(crate) source: String,
+    pub(crate) in_base: Option<Money>,
 }
 
 /// Something that was done around products, carts and checkouts.
@@ -279,7 +284,7 @@ fn figures(book: &mut Book<'_>, purchase: &Purchase, sign: i64) -> Result<(), Fa
     }
     attribution::credit(book, purchase.actor, purchase.at, &purchase.bought(), sign)?;
     if purchase.actor.is_person() {
-        cohorts::purchase(book, purchase.actor, purchase.at, purchase.total, sign)?;
+        cohorts::purchase(book, purchase.actor, purchase.at, (purchase.total, purchase.in_base), sign)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use commerce::money::GREATEST_MINOR;
-use commerce::order::Line;
+use commerce::order::{Base, Line};
 use commerce::{Currency, Money};
 
 use crate::aggregation::{Aggregation, Of, bounded, by};
@@ -21,7 +21,7 @@ pub(crate) const AGGREGATION: Aggregation = Aggregation {
         for line in &view.items {
             if let Some(id) = item_id(line) {
                 let (revenue, quantity) = products.entry(id).or_default();
-                *revenue = revenue.saturating_add(worth(line, total.currency));
+                *revenue = revenue.saturating_add(worth(line, total.currency, view.base.as_ref()));
                 *quantity = quantity.saturating_add(bounded(line.quantity));
             }
         }
@@ -38,15 +38,23 @@ pub(crate) fn item_id(line: &Line) -> Option<&str> {
     id.as_deref().map(str::trim).filter(|id| !id.is_empty())
 }
 
-/// What a line is worth. One without a price, or with one in another currency than the order's, is worth nothing. What
+/// What a line is worth in the currency of the view, converted as a whole where the view is in base. One without a
+/// price, or with one in another currency than the order's, is worth nothing. What
 /// a forged quantity makes of it stays within what is believed to be an amount.
-fn worth(line: &Line, currency: Currency) -> i64 {
-    let own = |money: &Option<Money>| money.filter(|money| money.currency == currency);
-    let Some(price) = own(&line.price) else { return 0 };
-    let discount = own(&line.discount).map_or(0, |money| i128::from(money.minor));
+fn worth(line: &Line, currency: Currency, base: Option<&Base>) -> i64 {
+    let Some(price) = line.price else { return 0 };
+    let discount = line
+        .discount
+        .filter(|money| money.currency == price.currency)
+        .map_or(0, |money| i128::from(money.minor));
     let worth = i128::from(price.minor) * i128::from(line.quantity) - discount;
     let bound = i128::from(GREATEST_MINOR);
-    i64::try_from(worth.clamp(-bound, bound)).unwrap_or_default()
+    let worth = Money::new(i64::try_from(worth.clamp(-bound, bound)).unwrap_or_default(), price.currency);
+    if worth.currency == currency {
+        return worth.minor;
+    }
+    let base = base.filter(|base| base.currency == currency);
+    base.and_then(|base| base.convert(worth)).map_or(0, |money| money.minor)
 }
 
 #[cfg(test)]

@@ -70,7 +70,8 @@ impl Membership {
         let lapsed = last.is_some_and(|last| !is_within(last, 90) && last <= now);
         let high = 10_i64.checked_pow(base.exponent()).and_then(|unit| unit.checked_mul(HIGH));
         let is_high = |share: &Share| {
-            share.paid && share.total.currency == base && high.is_some_and(|high| share.total.minor > high)
+            let worth = share.worth(base).filter(|_| share.paid);
+            worth.zip(high).is_some_and(|(worth, high)| worth.minor > high)
         };
         for (audience, holds) in [
             (Audience::Frequent90d, recent > OFTEN),
@@ -113,6 +114,8 @@ mod tests {
             cancelled: false,
             paid: true,
             refunds: vec![],
+            total_in_base: None,
+            net_in_base: None,
         }
     }
 
@@ -140,6 +143,8 @@ mod tests {
         let yen = Currency::parse("JPY").unwrap();
         let in_yen = Share { total: Money::new(50_001, yen), ..share(0, 0) };
         assert_eq!(at(std::slice::from_ref(&in_yen), day(0)).0, [], "without a rate it isn't compared");
+        let converted = Share { total_in_base: Some(Money::new(50_001, Currency::USD)), ..in_yen.clone() };
+        assert_eq!(at(&[converted], day(0)).0, [HighValuePaid], "with one it is, in base");
         assert!(Membership::of(&[in_yen], yen, day(0)).audiences.contains(&HighValuePaid));
     }
 

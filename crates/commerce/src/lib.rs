@@ -17,6 +17,7 @@ pub mod audience;
 pub mod avro;
 pub mod event;
 pub mod fact;
+pub mod fx;
 pub mod id;
 pub mod identity;
 pub mod letter;
@@ -35,6 +36,7 @@ pub mod time;
 
 pub use event::{Event, EventName};
 pub use fact::Fact;
+pub use fx::FxRate;
 pub use id::{Mark, WorkspaceId};
 pub use letter::DeadLetter;
 pub use metric::Metric;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Consent, FinancialStatus};
-use crate::order::View;
+use crate::order::{FX_MISSING, View};
 use crate::person::Identifier;
 use crate::{Currency, EventTime, Money, PersonId, ReceivedTime, WorkspaceId};
 
@@ -24,8 +24,23 @@ pub struct Contribution {
     pub lifetime: i64,
     /// What went back.
     pub refunded: i64,
+    /// The three amounts in base, where it isn't the order's currency and the rate is known.
+    pub converted: Option<Converted>,
     /// Where it stands among the person's orders.
     pub placed_at: EventTime,
+}
+
+/// The amounts of a contribution in base.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Converted {
+    /// The base currency.
+    pub base: Currency,
+    /// As in the contribution, likewise the others.
+    pub spent: i64,
+    /// What the merchant kept.
+    pub lifetime: i64,
+    /// What went back.
+    pub refunded: i64,
 }
 
 impl Contribution {
@@ -36,13 +51,24 @@ impl Contribution {
             return None;
         }
         let total = view.total?;
-        let refunded = view.refunded_total.map_or(0, |money| money.minor);
+        let minor = |money: Option<Money>| money.map_or(0, |money| money.minor);
+        let refunded = minor(view.refunded_total);
+        let kept = |net: i64| if view.cancelled_at.is_some() { 0 } else { net };
+        let converted = view.base.as_ref().and_then(|base| {
+            Some(Converted {
+                base: base.currency,
+                spent: base.total?.minor,
+                lifetime: kept(minor(base.net)),
+                refunded: minor(base.refunded_total),
+            })
+        });
         Some(Self {
+            converted,
             person,
             currency: total.currency,
             orders: 1,
             spent: total.minor,
-            lifetime: if view.cancelled_at.is_some() { 0 } else { total.minor.saturating_sub(refunded) },
+            lifetime: kept(total.minor.saturating_sub(refunded)),
             refunded,
             placed_at: view.placed_at.or(view.counted_at)?,
         })
@@ -67,6 +93,8 @@ pub struct Sums {
 pub struct Rollup {
     /// By currency. A currency without anything left has no entry.
     pub by_currency: BTreeMap<Currency, Sums>,
+    /// What of that is known in base: by base and by the currency that it is in.
+    pub converted: BTreeMap<(Currency, Currency), Sums>,
 }
 
 /// A sum left the range of 64 bits.
@@ -77,19 +105,34 @@ pub struct Overflow;
 impl Rollup {
     /// Adds (`sign` 1) or takes back (`sign` -1) a contribution.
     pub fn apply(&mut self, contribution: &Contribution, sign: i64) -> Result<(), Overflow> {
-        let sums = self.by_currency.entry(contribution.currency).or_default();
-        for (sum, part) in [
-            (&mut sums.orders, contribution.orders),
-            (&mut sums.spent, contribution.spent),
-            (&mut sums.lifetime, contribution.lifetime),
-            (&mut sums.refunded, contribution.refunded),
-        ] {
-            *sum = part.checked_mul(sign).and_then(|part| sum.checked_add(part)).ok_or(Overflow)?;
+        let Contribution { currency, orders, spent, lifetime, refunded, converted, .. } = *contribution;
+        let own = Sums { orders, spent, lifetime, refunded };
+        add(&mut self.by_currency, currency, own, sign)?;
+        let Some(Converted { base, spent, lifetime, refunded }) = converted else { return Ok(()) };
+        add(&mut self.converted, (base, currency), Sums { orders, spent, lifetime, refunded }, sign)
+    }
+
+    /// Adds what another rollup has. What would leave 64 bits stays at their end.
+    pub fn join(&mut self, other: Self) {
+        for (currency, sums) in other.by_currency {
+            self.by_currency.entry(currency).or_default().join(sums);
         }
-        if *sums == Sums::default() {
-            self.by_currency.remove(&contribution.currency);
+        for (pair, sums) in other.converted {
+            self.converted.entry(pair).or_default().join(sums);
         }
-        Ok(())
+    }
+
+    /// True while the rate of an order in another currency than the base isn't known.
+    fn waits_for_rates(&self, base: Currency) -> bool {
+        let orders = |currency| self.converted.get(&(base, currency)).map_or(0, |sums| sums.orders);
+        self.by_currency.iter().any(|(currency, sums)| *currency != base && sums.orders != orders(*currency))
+    }
+
+    /// Everything that is known in base.
+    fn all_in_base(&self, base: Currency) -> Sums {
+        let mut all = self.by_currency.get(&base).copied().unwrap_or_default();
+        self.converted.iter().filter(|((to, _), _)| *to == base).for_each(|(_, sums)| all.join(*sums));
+        all
     }
 
     /// Counted orders over all currencies.
@@ -97,13 +140,38 @@ impl Rollup {
         self.by_currency.values().fold(0, |sum, s| sum.saturating_add(s.orders))
     }
 
-    fn in_base(&self, base: Currency, get: fn(&Sums) -> i64) -> Money {
-        Money::new(self.by_currency.get(&base).map_or(0, get), base)
-    }
-
     fn by(&self, get: fn(&Sums) -> i64) -> BTreeMap<Currency, i64> {
         self.by_currency.iter().map(|(currency, sums)| (*currency, get(sums))).collect()
     }
+}
+
+impl Sums {
+    fn join(&mut self, other: Self) {
+        self.orders = self.orders.saturating_add(other.orders);
+        self.spent = self.spent.saturating_add(other.spent);
+        self.lifetime = self.lifetime.saturating_add(other.lifetime);
+        self.refunded = self.refunded.saturating_add(other.refunded);
+    }
+}
+
+/// Adds to the sums of a key, and leaves none where nothing is left.
+fn add<K: Ord>(all: &mut BTreeMap<K, Sums>, key: K, part: Sums, sign: i64) -> Result<(), Overflow>
+where
+    K: Copy,
+{
+    let sums = all.entry(key).or_default();
+    for (sum, part) in [
+        (&mut sums.orders, part.orders),
+        (&mut sums.spent, part.spent),
+        (&mut sums.lifetime, part.lifetime),
+        (&mut sums.refunded, part.refunded),
+    ] {
+        *sum = part.checked_mul(sign).and_then(|part| sum.checked_add(part)).ok_or(Overflow)?;
+    }
+    if *sums == Sums::default() {
+        all.remove(&key);
+    }
+    Ok(())
 }
 
 /// A value with the time of the delivery that gave it: the last writer by event time wins.
@@ -218,6 +286,17 @@ pub struct Share {
     pub paid: bool,
     /// What went back, and when.
     pub refunds: Vec<(EventTime, i64)>,
+    /// Its total in base, where that isn't its currency and the rate is known.
+    pub total_in_base: Option<Money>,
+    /// What is left of that.
+    pub net_in_base: Option<Money>,
+}
+
+impl Share {
+    /// Its total in base, if that is known.
+    pub fn worth(&self, base: Currency) -> Option<Money> {
+        [Some(self.total), self.total_in_base].into_iter().flatten().find(|money| money.currency == base)
+    }
 }
 
 impl Share {
@@ -233,6 +312,8 @@ impl Share {
             paid: view.financial_status.is_none_or(|status| status == FinancialStatus::Paid)
                 && view.refunds.is_empty(),
             refunds: refunds.collect(),
+            total_in_base: contribution.converted.map(|sums| Money::new(sums.spent, sums.base)),
+            net_in_base: contribution.converted.map(|sums| Money::new(sums.lifetime, sums.base)),
         })
     }
 }
@@ -280,14 +361,14 @@ impl Profile {
         as_of: ReceivedTime,
     ) -> Self {
         let mut flags = Vec::new();
-        if known.rollup.by_currency.keys().any(|currency| *currency != base) {
-            flags.push("fx_missing".to_owned());
+        if known.rollup.waits_for_rates(base) {
+            flags.push(FX_MISSING.to_owned());
         }
         if known.conflict {
             flags.push("identity_conflict".to_owned());
         }
         let (rollup, last_reported) = with_reported(&known, base, &mut flags);
-        let in_base = rollup.by_currency.get(&base).copied().unwrap_or_default();
+        let in_base = rollup.all_in_base(base);
         let first = known.span.map(|span| span.0);
         Self {
             workspace,
@@ -295,11 +376,11 @@ impl Profile {
             merged_into: None,
             contact: known.contact,
             orders_count: rollup.orders_count(),
-            total_spent: rollup.in_base(base, |s| s.spent),
+            total_spent: Money::new(in_base.spent, base),
             total_spent_by_currency: rollup.by(|s| s.spent),
-            lifetime_value: rollup.in_base(base, |s| s.lifetime),
+            lifetime_value: Money::new(in_base.lifetime, base),
             lifetime_value_by_currency: rollup.by(|s| s.lifetime),
-            refunded_total: rollup.in_base(base, |s| s.refunded),
+            refunded_total: Money::new(in_base.refunded, base),
             refunded_total_by_currency: rollup.by(|s| s.refunded),
             aov: mean(in_base.spent, in_base.orders).map(|minor| Money::new(minor, base)),
             first_order_at: first,
@@ -368,6 +449,20 @@ fn with_reported(known: &Known, base: Currency, flags: &mut Vec<String>) -> (Rol
             }
             let sums = rollup.by_currency.entry(total.currency).or_default();
             (sums.spent, sums.lifetime) = (spent, lifetime);
+            if total.currency == base {
+                // What the source has said in base has the orders up to then in it, whatever they were paid in.
+                let later = known.shares.iter().filter(|share| share.placed_at > at);
+                let sum = |get: fn(&Share) -> Option<Money>| {
+                    let in_base = later.clone().filter_map(get).filter(|money| money.currency == base);
+                    in_base.fold(0_i64, |sum, money| sum.saturating_add(money.minor))
+                };
+                let (spent, lifetime) = (sum(|share| share.total_in_base), sum(|share| share.net_in_base));
+                let mut foreign = rollup.converted.iter_mut().filter(|((to, _), _)| *to == base);
+                if let Some((_, first)) = foreign.next() {
+                    (first.spent, first.lifetime) = (spent, lifetime);
+                }
+                foreign.for_each(|(_, rest)| (rest.spent, rest.lifetime) = (0, 0));
+            }
         }
     }
     if suspect {
@@ -390,6 +485,7 @@ pub fn mean(sum: i64, n: i64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fx::Rate;
 
     fn usd(minor: i64) -> Money {
         Money::new(minor, Currency::USD)
@@ -402,6 +498,8 @@ mod tests {
             cancelled: false,
             paid: refunds.is_empty(),
             refunds: refunds.iter().map(|(at, minor)| (EventTime(*at), *minor)).collect(),
+            total_in_base: None,
+            net_in_base: None,
         }
     }
 
@@ -449,6 +547,45 @@ mod tests {
         let suspect = vec!["reported_total_suspect".to_owned()];
         assert_eq!(totals(orders(), report(10, 0, 0)), (1, 1000, 1000, suspect));
         assert_eq!(totals(vec![], report(10, 0, 0)), (0, 0, 0, vec![]));
+    }
+
+    #[test]
+    fn orders_in_another_currency_count_in_base_once_all_their_rates_are_known() {
+        let eur = |minor| Money::new(minor, Currency::parse("EUR").unwrap());
+        let view = |minor, rate: Option<&str>| {
+            let mut view = View {
+                person_id: Some(PersonId(1)),
+                counted: true,
+                counted_at: Some(EventTime(5)),
+                total: Some(eur(minor)),
+                net: Some(eur(minor)),
+                ..View::default()
+            };
+            view.settle_base(Currency::USD, rate.map(|rate| Rate::parse(rate).unwrap()));
+            view
+        };
+        let profile = |views: &[View]| {
+            let mut known = Known::default();
+            for view in views {
+                known.rollup.apply(&Contribution::of(view).unwrap(), 1).unwrap();
+                known.shares.extend(Share::of(view));
+            }
+            let workspace = WorkspaceId::try_new("demo").unwrap();
+            Profile::new(workspace, PersonId(1), known, Currency::USD, ReceivedTime(0))
+        };
+        let waiting = profile(&[view(1_000, Some("1.1")), view(2_000, None)]);
+        assert_eq!(
+            (waiting.orders_count, waiting.total_spent, waiting.flags),
+            (2, usd(1_100), vec![FX_MISSING.into()])
+        );
+        let known = profile(&[view(1_000, Some("1.1")), view(2_000, Some("1.2"))]);
+        assert_eq!((known.total_spent, known.aov, known.flags), (usd(3_500), Some(usd(1_750)), vec![]));
+        assert_eq!(known.total_spent_by_currency, BTreeMap::from([(eur(0).currency, 3_000)]));
+        let mut rollup = Rollup::default();
+        let contribution = Contribution::of(&view(1_000, Some("1.1"))).unwrap();
+        rollup.apply(&contribution, 1).unwrap();
+        rollup.apply(&contribution, -1).unwrap();
+        assert_eq!(rollup, Rollup::default());
     }
 
     #[test]

@@ -272,7 +272,7 @@ fn of_order(view: &Figures) -> Vec<(EventTime, String, Entry)> {
         search_term: None,
         items: None,
     };
-    let mut entries = Vec::new();
+    let (base, mut entries) = (view.base.as_ref(), Vec::new());
     if let Some((at, total)) = view.purchase() {
         let thing = |line: &Line| Thing {
             item_id: line.product_id.clone().or_else(|| line.sku.clone()),
@@ -285,12 +285,13 @@ fn of_order(view: &Figures) -> Vec<(EventTime, String, Entry)> {
             channel: campaign
                 .map_or_else(Default::default, |c| [&c.campaign, &c.source, &c.medium].map(Clone::clone)),
             items: (!view.items.is_empty()).then(|| view.items.iter().map(thing).collect()),
-            ..entry("purchase", *total)
+            ..entry("purchase", base.and_then(|base| base.total).unwrap_or(*total))
         };
         entries.push((at, format!("purchase {}", view.id), purchase));
     }
     for (id, amount) in &view.refunds {
         if let Some(at) = view.refund_times.get(id) {
+            let amount = base.and_then(|base| base.refunds.get(id)).unwrap_or(amount);
             entries.push((*at, format!("refund {} {id}", view.id), entry("refund", *amount)));
         }
     }

@@ -132,7 +132,7 @@ const BASE: Operation = Operation {
     answers: &[],
 };
 
-const REPORT: &str = "`held` are orders in currencies without a rate: they are in no total. With `Accept: text/csv` the \
+const REPORT: &str = "Amounts are in the workspace's base currency, each order's at the rate of its hour. `held` are orders whose rate isn't known yet: they are in no total. With `Accept: text/csv` the \
                       answer is its table.";
 
 /// The reports, which the gateway forwards too.

@@ -50,6 +50,8 @@ pub struct Config {
     pub aggregator: Aggregator,
     /// `[query]`
     pub query: Query,
+    /// `[fx]`
+    pub fx: Fx,
     /// `[log]`
     pub log: Log,
     /// `[[workspaces]]`; empty when none is configured, where `up` adds the development workspace.
@@ -263,6 +265,56 @@ pub enum Dashboard {
     Open,
     /// Whoever has a secret analytics key.
     Key,
+}
+
+/// `[fx]`
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fx {
+    /// Who is asked for rates of exchange every hour.
+    pub provider: FxProvider,
+    /// Where, if not at the provider's own address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The key that Open Exchange Rates gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<String>,
+    /// The file of the provider `file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+}
+
+/// The key is a secret.
+impl fmt::Debug for Fx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fx").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+impl Fx {
+    /// Where the provider is asked.
+    pub fn url(&self) -> &str {
+        let own = match self.provider {
+            FxProvider::OpenExchangeRates => "https://openexchangerates.org/api/latest.json",
+            FxProvider::Ecb => "https://www.ecb.europa.eu/stats/eurofxref/eurofxref-daily.xml",
+            FxProvider::Off | FxProvider::File => "",
+        };
+        self.url.as_deref().unwrap_or(own)
+    }
+}
+
+/// Who gives rates of exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FxProvider {
+    /// Nobody is asked.
+    Off,
+    /// Open Exchange Rates.
+    OpenExchangeRates,
+    /// The European Central Bank.
+    Ecb,
+    /// A file of one's own.
+    File,
 }
 
 /// `[log]`

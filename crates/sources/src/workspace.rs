@@ -72,6 +72,9 @@ impl Workspace {
         check_keys(&config, &mut wrong);
         let ownership = ownership(&config.ownership, &mut wrong);
         let id = WorkspaceId::try_new(config.id.as_str()).map_err(|message| wrong("id", message)).ok();
+        if config.id == commerce::fx::WORKSPACE {
+            wrong("id", format!("'{}' stands for rates of exchange", config.id));
+        }
         if WorkspaceId::try_new(config.environment.as_str()).is_err() {
             wrong("environment", format!("'{}' is not a lower-case name", config.environment));
         }

@@ -8,6 +8,7 @@
 //! | | `commerce.reconciliation.v1`: where sources disagree about one order, once per change of it |
 //! | | `commerce.metrics.v1`: `outcomes`, how many items ended how, kept with the state |
 //! | | `commerce.dead-letters.v1`: events that can't be read |
+//! | | `commerce.events.v1`: rates of exchange once more, while orders are left that waited for them |
 //!
 //! A commit promises that an order, its person, its facts and the mark "this delivery is known" are visible together
 //! or not at all. A person who asked to be forgotten is gone from all of these with the fact `customer.deleted`; their
@@ -17,6 +18,7 @@ mod abandonment;
 mod audience;
 mod automations;
 mod baskets;
+mod fx;
 mod identity;
 mod linked;
 mod moment;
@@ -47,6 +49,7 @@ pub(crate) const METRICS: usize = 3;
 pub(crate) const LETTERS: usize = 4;
 pub(crate) const SIGNALS: usize = 5;
 pub(crate) const RECONCILIATION: usize = 6;
+pub(crate) const EVENTS: usize = 7;
 
 /// What the stage reads, keeps and writes.
 pub const PLAN: Plan = Plan {
@@ -61,6 +64,7 @@ pub const PLAN: Plan = Plan {
         Topic::DeadLetters,
         Topic::Signals,
         Topic::Reconciliation,
+        Topic::Events,
     ],
     tables: &tables::ALL,
     storage: |config| {

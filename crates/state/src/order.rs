@@ -69,6 +69,7 @@ impl StateStage {
         if let Some((id, _)) = &buyer {
             view.person_id = Some(self.person_of(ctx, &event.workspace, *id)?);
         }
+        Self::in_base(&mut view, tenant, &event.workspace, ctx)?;
         Ok(Some((view, buyer.map(|(id, handle)| (handle, id)))))
     }
 

@@ -381,17 +381,7 @@ pub(crate) fn known(
 impl Person {
     /// Takes in what is known of another handle of the same person: commutative, so that their order doesn't matter.
     fn join(&mut self, other: Self) {
-        for (currency, theirs) in other.rollup.by_currency {
-            let ours = self.rollup.by_currency.entry(currency).or_default();
-            for (sum, part) in [
-                (&mut ours.orders, theirs.orders),
-                (&mut ours.spent, theirs.spent),
-                (&mut ours.lifetime, theirs.lifetime),
-                (&mut ours.refunded, theirs.refunded),
-            ] {
-                *sum = sum.saturating_add(part);
-            }
-        }
+        self.rollup.join(other.rollup);
         for (ours, theirs) in [
             (&mut self.email, other.email),
             (&mut self.phone, other.phone),

@@ -9,7 +9,7 @@ use commerce::audience::rule::Rule;
 use commerce::letter::WHOLE;
 use commerce::order::Policy;
 use commerce::{
-    Currency, DuplicateLevel, Event, Outcome, PersonId, Profile, Reason, ReceivedTime, WorkspaceId,
+    Currency, DuplicateLevel, Event, EventName, Outcome, PersonId, Profile, Reason, ReceivedTime, WorkspaceId,
 };
 use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
@@ -169,6 +169,12 @@ impl StateStage {
 impl Processor for StateStage {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let event: Event = decode(&mut self.decoder, record)?;
+        if event.event == EventName::FxRatesPublished {
+            // Of no tenant, and not counted among what tenants have sent.
+            let outcome = self.rates(record, &event, ctx)?;
+            ctx.count([outcome.as_str(), outcome.detail(), ""]);
+            return Ok(());
+        }
         let outcome = match self.handle(&event, ctx)? {
             // What a delivery brings along isn't a delivery: duplicates are counted by what was sent.
             Outcome::Duplicate(_) if event.raw_part > 0 => Outcome::Filtered(Reason::NothingNew),

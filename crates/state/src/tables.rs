@@ -39,6 +39,11 @@ pub(crate) const MEMBER: Table = Table { number: 18, name: "members", ordered: f
 /// Whose membership is to be asked about again, by time: see [`due`]. No value.
 pub(crate) const DUE: Table = Table { number: 19, name: "due", ordered: true };
 
+/// A base currency and an hour to the rates of it: [`crate::fx`].
+pub(crate) const FX_RATE: Table = Table { number: 26, name: "fx_rates", ordered: false };
+/// A base currency, an hour, a currency and the key of an order that waits for the rate. No value.
+pub(crate) const FX_WAITING: Table = Table { number: 27, name: "fx_waiting", ordered: true };
+
 /// A handle's key, the kind and the id of an automation to [`crate::automations::Open`].
 pub(crate) const AUTOMATION: Table = Table { number: 12, name: "automations", ordered: true };
 /// What is to happen when: see [`crate::timers`]. No value.
@@ -55,7 +60,7 @@ pub(crate) const GROUP: Table = Table { number: 20, name: "groups", ordered: fal
 /// `workspace\0source\0matter` of open disagreements to their number: [`crate::outcomes::Count`].
 pub(crate) const DISAGREED: Table = Table { number: 23, name: "disagreements", ordered: false };
 
-pub(crate) const ALL: [Table; 22] = [
+pub(crate) const ALL: [Table; 24] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -78,6 +83,8 @@ pub(crate) const ALL: [Table; 22] = [
     DUE,
     GROUP,
     DISAGREED,
+    FX_RATE,
+    FX_WAITING,
 ];
 
 /// Reads a value.

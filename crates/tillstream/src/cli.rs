@@ -8,8 +8,8 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, audit, bench, dlq, doctor, explain, features, home::Home, identity, import, lag, measure,
-    openapi, recompute, serve, tail, taxonomy, topic, trigger, up,
+    Output, Stop, audit, bench, dlq, doctor, explain, features, fx, home::Home, identity, import, lag,
+    measure, openapi, recompute, serve, tail, taxonomy, topic, trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -83,6 +83,14 @@ enum Command {
     Dlq {
         #[command(subcommand)]
         command: dlq::Command,
+    },
+    /// Rates of exchange: fetches, publishes and lists them.
+    #[command(
+        after_help = "Examples:\n  tillstream fx put eurofxref-daily.xml\n  tillstream fx ls --currency EUR"
+    )]
+    Fx {
+        #[command(subcommand)]
+        command: fx::Command,
     },
     /// Who is whom: shows why, and says that two are one person or never are.
     #[command(
@@ -196,7 +204,9 @@ pub enum Service {
     Aggregator,
     /// Reports and dashboard.
     Query,
-    /// All of them in one process.
+    /// Rates of exchange, every hour.
+    Fx,
+    /// All of them in one process, rates only where a provider is configured.
     All,
 }
 
@@ -213,6 +223,7 @@ impl Cli {
             Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
             Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
             Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
+            Command::Fx { command } => fx::run(&common.load(vec![])?, &command),
             Command::Identity { command } => identity::run(&common, &command),
             Command::Audit(args) => audit::run(&common.load(vec![])?, &args),
             Command::Doctor(args) => doctor::run(&common, &args),

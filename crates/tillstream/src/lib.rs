@@ -8,6 +8,7 @@
 //! | [`serve`] | one service, or all, against an existing cluster |
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
+//! | [`fx`] | rates of exchange: fetched, published, listed |
 //! | [`import`] | profiles from a file |
 //! | [`doctor`], [`lag`] | what is wrong, and how far behind the stages are |
 //! | [`recompute`], [`audit`] | the totals of people from the books; everything computed anew from the events |
@@ -24,6 +25,7 @@ pub mod dlq;
 pub mod doctor;
 pub mod explain;
 pub mod features;
+pub mod fx;
 pub mod home;
 pub mod identity;
 pub mod import;

@@ -133,6 +133,11 @@ impl Services {
                 result
             }));
         }
+        if which == Service::Fx
+            || (which == Service::All && config.fx.provider != service::config::FxProvider::Off)
+        {
+            services.fx(config, metrics, shutdown, which, ops).await?;
+        }
         let stages: [(Service, &'static str, StageRun, SocketAddr); 3] = [
             (Service::Normalizer, "normalizer", normalizer::run, config.normalizer.listen),
             (Service::State, "state", state::run, config.state.listen),
@@ -185,6 +190,31 @@ impl Services {
             }));
         }
         Ok(services)
+    }
+
+    /// Starts fetching rates. In a process with others its readiness isn't theirs: they work without a rate, and what
+    /// waits for one is healed.
+    async fn fx(
+        &mut self,
+        config: &Arc<Config>,
+        metrics: &Metrics,
+        shutdown: &Shutdown,
+        which: Service,
+        ops: Option<SocketAddr>,
+    ) -> anyhow::Result<()> {
+        let readiness = Readiness::new(shutdown.clone());
+        if which == Service::Fx {
+            let listen = ops.unwrap_or(config.normalizer.listen);
+            self.serve_ops("normalizer.listen", listen, readiness.clone(), metrics, shutdown).await?;
+        }
+        let (config, shutdown) = (Arc::clone(config), shutdown.clone());
+        let thread = thread::Builder::new().name("fx".to_owned()).spawn(move || {
+            let result = crate::fx::fetch::serve(&config, &readiness, &shutdown);
+            shutdown.trigger();
+            result
+        })?;
+        self.stages.push(("fx", thread));
+        Ok(())
     }
 
     async fn serve_ops(

@@ -15,6 +15,7 @@ const FILES: &[(&str, &str)] = &[
     ("profile.avsc", include_str!("../../../schemas/avro/profile.avsc")),
     ("metric.avsc", include_str!("../../../schemas/avro/metric.avsc")),
     ("signal.avsc", include_str!("../../../schemas/avro/signal.avsc")),
+    ("fx_rate.avsc", include_str!("../../../schemas/avro/fx_rate.avsc")),
     ("reconciliation.avsc", include_str!("../../../schemas/avro/reconciliation.avsc")),
     ("dead_letter.avsc", include_str!("../../../schemas/avro/dead_letter.avsc")),
 ];

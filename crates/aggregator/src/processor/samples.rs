@@ -120,6 +120,7 @@ fn view(figures: &Figures) -> View {
         context: figures.context,
         qa: figures.qa,
         carts: figures.carts,
+        base: figures.base,
         ..View::default()
     }
 }

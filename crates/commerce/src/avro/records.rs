@@ -7,16 +7,17 @@ use crate::event::{
     Person, Refund, Subscription,
 };
 use crate::fact::RefundFact;
+use crate::fx::Rate;
 use crate::letter::Status;
 use crate::members::Written;
-use crate::order::{Figures, Line, Matter, View};
+use crate::order::{Base, Figures, Line, Matter, View};
 use crate::person::{Identifier, Kind};
 use crate::profile::{Contact, Reported};
 use crate::reconciliation::{Figure, Standing};
 use crate::signal::Automation;
 use crate::{
-    Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
-    Reconciliation, Signal, SignalName, Source, WorkspaceId,
+    Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Profile,
+    ReceivedTime, Reconciliation, Signal, SignalName, Source, WorkspaceId,
 };
 
 /// Writes and reads the fields one after the other.
@@ -71,6 +72,7 @@ roots! {
     Metric = "Metric",
     DeadLetter = "DeadLetter",
     Signal = "Signal",
+    FxRate = "FxRate",
     Reconciliation = "Reconciliation",
 }
 
@@ -138,8 +140,12 @@ fields! {
         id aliases source sources person_id updated_at financial_status fulfillment_status placed_at paid_at
         partially_fulfilled_at fulfilled_at cancelled_at counted counted_at total subtotal discount_total
         shipping_total tax_total refunds refund_times refunded_total net item_count items coupon_codes tags campaign
-        country context qa flags carts
+        country context qa flags carts base
     }
+    Base {
+        currency rate rate_at total subtotal discount_total shipping_total tax_total refunds refunded_total net
+    }
+    FxRate { currency base hour rate provider carried published_at }
     RefundFact { id amount refunded_total full }
     Profile {
         workspace person_id merged_into contact orders_count total_spent total_spent_by_currency lifetime_value
@@ -260,7 +266,7 @@ impl Read for Figures {
         let (campaign, country) = (Read::read(input)?, Read::read(input)?);
         let (context, qa) = (Read::read(input)?, Read::read(input)?);
         Vec::<String>::skip(input)?; // flags
-        let carts = Read::read(input)?;
+        let (carts, base) = (Read::read(input)?, Read::read(input)?);
         Ok(Self {
             id,
             source,
@@ -283,6 +289,7 @@ impl Read for Figures {
             context,
             qa,
             carts,
+            base,
         })
     }
 }
@@ -314,6 +321,18 @@ impl Skip for Allocation {
     fn skip(input: &mut Input<'_>) -> Result<(), Malformed> {
         Money::skip(input)?;
         Option::<String>::skip(input)
+    }
+}
+
+impl Write for Rate {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.to_string().as_str().write(out);
+    }
+}
+
+impl Read for Rate {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        Self::parse(input.text()?).map_err(|_| Malformed("no rate of exchange"))
     }
 }
 

@@ -81,6 +81,9 @@ words! {
         CustomerUnsuppressed = "customer.unsuppressed",
         /// An accepted event whose name is not mapped; the name is in `source_event`. Never triggers a money rule.
         CustomTracked = "custom.tracked",
+        /// Rates of exchange of an hour are known, of which no tenant is the subject: once per task, in the name of
+        /// the workspace `_fx`. No fact.
+        FxRatesPublished = "fx.rates_published",
     }
 }
 

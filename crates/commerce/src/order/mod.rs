@@ -10,6 +10,7 @@
 //! [`State::merge`] is commutative, associative and idempotent: any permutation and any repetition of the same
 //! deliveries ends in the same state, and so in the same view.
 
+mod base;
 mod disagreement;
 pub mod links;
 mod name;
@@ -19,6 +20,7 @@ mod state;
 mod steps;
 mod view;
 
+pub use base::{Base, FX_MISSING};
 pub use disagreement::{Disagreement, Matter, Said};
 pub use register::{Register, Version};
 pub use state::{Observed, SourceOrder, Space, State};

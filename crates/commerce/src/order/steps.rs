@@ -39,6 +39,7 @@ pub fn steps<E>(
         let mut now = described_by(after, old);
         for step in others {
             take(&mut now, step, after);
+            now.take_rate(after.base.as_ref());
             see(step, &now)?;
         }
     }

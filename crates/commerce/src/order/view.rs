@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::base::Base;
 use super::refund;
 use super::register::Register;
 use super::state::{SourceOrder, Space, State};
@@ -96,11 +97,15 @@ pub struct View {
     pub context: Option<Context>,
     /// Test traffic.
     pub qa: bool,
-    /// Remarks: `refund_exceeds_order`, `refunded_rest`, `currency_conflict`.
+    /// Remarks: `refund_exceeds_order`, `refunded_rest`, `currency_conflict`, `fx_missing`.
     pub flags: Vec<String>,
     /// The carts that it came of, ascending.
     #[serde(default)]
     pub carts: Vec<String>,
+    /// The amounts in the workspace's base currency. Absent where they are in it already, and as long as the rate of
+    /// the order's hour isn't known, then with the flag `fx_missing`.
+    #[serde(default)]
+    pub base: Option<Base>,
 }
 
 /// What figures are made of: the part of a [`View`] that the reader of many facts needs. Each field is as in the view.
@@ -149,6 +154,9 @@ pub struct Figures {
     /// The carts that it came of.
     #[serde(default)]
     pub carts: Vec<String>,
+    /// The amounts in base.
+    #[serde(default)]
+    pub base: Option<Base>,
 }
 
 impl Figures {
@@ -281,6 +289,7 @@ impl State {
                 .collect::<BTreeSet<_>>()
                 .into_iter()
                 .collect(),
+            base: None,
         })
     }
 }

@@ -32,7 +32,7 @@ impl<'a, const D: usize, const V: usize> Breakdown<'a, D, V> {
         for series in figure.iter().flat_map(|figure| figure.series()) {
             let text = |name: &str| series.dimensions.get(name).map(String::as_str);
             let asked = question.source.is_none_or(|source| text("source") == Some(source.as_str()));
-            if !asked || text("currency") != Some(revenue.currency.as_str()) {
+            if !asked || !revenue.takes(series) {
                 continue;
             }
             for (_, cell) in series.days(question.range) {

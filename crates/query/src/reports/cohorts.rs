@@ -125,7 +125,7 @@ pub fn of(question: &Question<'_>, asked: Asked) -> Cohorts {
     for series in figure("cohort_revenue").iter().flat_map(|figure| figure.series()) {
         let text = |name: &str| series.dimensions.get(name).map_or("", String::as_str);
         let Some(cohort) = Month::parse(text("cohort")).filter(|month| within(*month)) else { continue };
-        if text("currency") != revenue.currency.as_str() {
+        if !revenue.takes(series) {
             continue;
         }
         for (day, cell) in series.days(Range::always()) {

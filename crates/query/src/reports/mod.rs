@@ -21,6 +21,7 @@ pub mod user_journey;
 
 use std::collections::BTreeMap;
 
+use commerce::time::Day;
 use commerce::{Currency, ReceivedTime, Source};
 use serde::Serialize;
 
@@ -195,7 +196,11 @@ mod value {
 struct Revenue<'a> {
     /// What the amounts of the answer are in.
     currency: Currency,
+    /// The base currency, unless one currency is asked for by itself: what was converted into it is part of it then.
+    base: Option<Currency>,
     by_currency: BTreeMap<Currency, &'a Series>,
+    /// By the currency that it was converted from, in the base currency.
+    in_base: BTreeMap<Currency, &'a Series>,
     as_of: Option<ReceivedTime>,
 }
 
@@ -203,28 +208,61 @@ impl<'a> Revenue<'a> {
     fn of(question: &Question<'a>) -> Self {
         let name = if question.source.is_some() { value::BY_SOURCE } else { value::FIGURE };
         let figure = question.cells.and_then(|cells| cells.figure(name));
-        let mut by_currency = BTreeMap::new();
+        let (mut by_currency, mut in_base) = (BTreeMap::new(), BTreeMap::new());
         for series in figure.iter().flat_map(|figure| figure.series()) {
             let source = series.dimensions.get("source").map(String::as_str);
             // A series that is cut by more than what is asked for is part of the one that isn't.
             let asked = source == question.source.map(Source::as_str)
-                && series.dimensions.len() == 1 + usize::from(question.source.is_some());
+                && series.dimensions.len()
+                    == 1 + usize::from(question.source.is_some())
+                        + usize::from(series.dimensions.contains_key(BASE));
             let cut = series.dimensions.get("currency").filter(|_| asked);
-            if let Some(currency) = cut.and_then(|code| Currency::parse(code).ok()) {
-                by_currency.insert(currency, series);
+            let Some(currency) = cut.and_then(|code| Currency::parse(code).ok()) else { continue };
+            match series.dimensions.get(BASE) {
+                None => drop(by_currency.insert(currency, series)),
+                Some(base) if base == question.base.as_str() => drop(in_base.insert(currency, series)),
+                // What was converted before the base currency was another one.
+                Some(_) => {}
             }
         }
         Self {
             currency: question.currency.unwrap_or(question.base),
+            base: question.currency.is_none().then_some(question.base),
             by_currency,
+            in_base,
             as_of: figure.and_then(|figure| figure.as_of),
         }
     }
 
+    /// The series that make up the figures of a currency: of the base currency also what was converted into it.
+    fn series(&self, currency: Currency) -> impl Iterator<Item = &'a Series> {
+        let converted = (self.base == Some(currency)).then(|| self.in_base.values().copied());
+        self.by_currency.get(&currency).copied().into_iter().chain(converted.into_iter().flatten())
+    }
+
+    /// True for the cells of a breakdown that are in the currency of the answer.
+    fn takes(&self, series: &Series) -> bool {
+        let text = |name: &str| series.dimensions.get(name).map(String::as_str);
+        let own = self.currency.as_str();
+        match text(BASE) {
+            None => text("currency") == Some(own),
+            Some(base) => base == own && self.base == Some(self.currency),
+        }
+    }
+
+    /// The sums of one value by day.
+    fn by_day(&self, currency: Currency, range: Range, name: &str) -> BTreeMap<Day, i64> {
+        let mut days: BTreeMap<Day, i64> = BTreeMap::new();
+        for (day, cell) in self.series(currency).flat_map(|series| series.days(range)) {
+            let sum = days.entry(day).or_default();
+            *sum = sum.saturating_add(cell.value(name));
+        }
+        days
+    }
+
     /// The sums of one currency over a range.
     fn sums(&self, currency: Currency, range: Range) -> Sums {
-        let series = self.by_currency.get(&currency);
-        let sum = |name| series.map_or(0, |series| series.sum(range, name));
+        let sum = |name| self.series(currency).map(|series| series.sum(range, name)).sum();
         Sums {
             gross: sum(value::GROSS),
             orders: sum(value::ORDERS),
@@ -243,19 +281,36 @@ impl<'a> Revenue<'a> {
             self.by_currency.keys().filter(|c| question.currency.is_none() && **c != question.base)
         {
             let sums = self.sums(*currency, question.range);
-            if sums.orders != 0 || sums.gross != 0 {
-                held.insert(*currency, Held { orders: sums.orders, revenue: sums.amount(sums.gross) });
+            let (known, gross) = converted(question, *currency);
+            let (orders, gross) = (sums.orders - known, sums.gross - gross);
+            if orders != 0 || gross != 0 {
+                held.insert(*currency, Held { orders, revenue: sums.amount(gross) });
             }
         }
-        let shown = self.by_currency.get(&self.currency);
-        Basis {
-            currency: self.currency,
-            held,
-            as_of: self.as_of.map(ReceivedTime::to_rfc3339),
-            corrected: shown.is_some_and(|series| series.corrected(question.range)),
-        }
+        let corrected = self.series(self.currency).any(|series| series.corrected(question.range));
+        Basis { currency: self.currency, held, as_of: self.as_of.map(ReceivedTime::to_rfc3339), corrected }
     }
 }
+
+/// The orders of a currency whose worth in base is known, and their gross total in their own currency.
+fn converted(question: &Question<'_>, currency: Currency) -> (i128, i128) {
+    let figure = question.cells.and_then(|cells| cells.figure("converted"));
+    let is = |series: &Series, name: &str, text: &str| {
+        series.dimensions.get(name).is_some_and(|known| known == text)
+    };
+    let asked = |series: &&Series| {
+        is(series, "currency", currency.as_str())
+            && is(series, BASE, question.base.as_str())
+            && question.source.is_none_or(|source| is(series, "source", source.as_str()))
+    };
+    figure.iter().flat_map(|figure| figure.series()).filter(asked).fold((0, 0), |(orders, gross), series| {
+        let sum = |name| series.sum(question.range, name);
+        (orders + sum(value::ORDERS), gross + sum(value::GROSS))
+    })
+}
+
+/// The dimension of cells whose amounts were converted.
+const BASE: &str = "base";
 
 /// Sums over a range, minor units.
 #[derive(Clone, Copy, Debug)]
@@ -287,7 +342,7 @@ impl Sums {
 pub struct Basis {
     /// What its amounts are in.
     pub currency: Currency,
-    /// Orders in currencies for which there is no rate: in no total.
+    /// Orders whose rate into the base currency isn't known yet: in no total.
     pub held: BTreeMap<Currency, Held>,
     /// The newest arrival that is contained, RFC 3339; `null` before the first.
     pub as_of: Option<String>,
@@ -308,7 +363,6 @@ pub struct Held {
 pub(crate) mod samples {
     use super::*;
     use crate::range::Asked;
-    use commerce::time::Day;
 
     /// The question for `start..=end` in base USD.
     pub(crate) fn question<'a>(cells: Option<&'a Cells>, start: &str, end: &str) -> Question<'a> {

@@ -121,6 +121,46 @@ mod tests {
     }
 
     #[test]
+    fn what_was_converted_is_in_the_totals_and_only_the_rest_is_held() {
+        let part = |metric: &str, of: (&str, &str), values: &[(&str, i64)]| {
+            let mut cell = revenue("2026-03-02", of.0, values);
+            cell.metric = metric.to_owned();
+            cell.dimensions.insert("base".to_owned(), of.1.to_owned());
+            cell
+        };
+        let mut converted = part("converted", ("EUR", "USD"), &[("gross", 1_000), ("orders", 1)]);
+        converted.dimensions.insert("source".to_owned(), "shopify".to_owned());
+        let refunded = [("gross", 1_100), ("orders", 1), ("refund_amount", 550), ("refunds", 1)];
+        let cells = cells(&[
+            revenue("2026-03-01", "USD", &[("gross", 10_000), ("orders", 2)]),
+            revenue(
+                "2026-03-02",
+                "EUR",
+                &[("gross", 1_234), ("orders", 2), ("refund_amount", 500), ("refunds", 1)],
+            ),
+            part("revenue", ("EUR", "USD"), &refunded),
+            // The base currency was another one once.
+            part("revenue", ("USD", "GBP"), &[("gross", 7), ("orders", 7)]),
+            converted,
+        ]);
+        let mut question = question(Some(&cells), "2026-03-01", "2026-03-30");
+        let all = json(&question);
+        assert!(
+            all.starts_with(
+                r#"{"total_revenue":111.00,"net_revenue":105.50,"total_orders":3,"total_refunds":1,"#
+            ),
+            "{all}"
+        );
+        assert!(all.contains(r#""held":{"EUR":{"orders":1,"revenue":2.34}}"#), "{all}");
+        question.currency = Some(Currency::USD);
+        let own = json(&question);
+        assert!(own.starts_with(r#"{"total_revenue":100.00,"#) && own.contains(r#""held":{}"#), "{own}");
+        question.currency = Currency::parse("EUR").ok();
+        let own = json(&question);
+        assert!(own.starts_with(r#"{"total_revenue":12.34,"#), "{own}");
+    }
+
+    #[test]
     fn a_currency_without_decimals_is_shown_without() {
         let cells = cells(&[revenue("2026-03-01", "JPY", &[("gross", 5_000), ("orders", 3)])]);
         let mut question = question(Some(&cells), "2026-03-01", "2026-03-30");

@@ -40,21 +40,14 @@ pub(super) fn as_text<S: Serializer>(day: &Day, serializer: S) -> Result<S::Ok, 
 pub fn of(question: &Question<'_>) -> RevenueTimeseries {
     let revenue = Revenue::of(question);
     let exponent = revenue.currency.exponent();
-    let cells: BTreeMap<Day, _> = revenue
-        .by_currency
-        .get(&revenue.currency)
-        .map(|series| series.days(question.range).collect())
-        .unwrap_or_default();
+    let [gross, orders] =
+        [value::GROSS, value::ORDERS].map(|name| revenue.by_day(revenue.currency, question.range, name));
     let series = question
         .range
         .iter()
         .map(|date| {
-            let value = |name| cells.get(&date).map_or(0, |cell| cell.value(name));
-            Point {
-                date,
-                revenue: Amount { minor: i128::from(value(value::GROSS)), exponent },
-                orders: value(value::ORDERS),
-            }
+            let of = |days: &BTreeMap<Day, i64>| days.get(&date).copied().unwrap_or(0);
+            Point { date, revenue: Amount { minor: i128::from(of(&gross)), exponent }, orders: of(&orders) }
         })
         .collect();
     RevenueTimeseries { series, days: question.range.days(), basis: revenue.basis(question) }

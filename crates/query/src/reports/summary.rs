@@ -28,7 +28,8 @@ pub struct Summary {
     pub today: Day,
     /// Days of the range.
     pub days: i32,
-    /// The base currency first, then every other in which there was anything in the range.
+    /// The base currency first, with all that is known in it; then every other in which there was anything in the
+    /// range, by itself.
     pub currencies: Vec<Line>,
     /// The days in the shown currency.
     pub series: Vec<Point>,
@@ -153,19 +154,16 @@ pub fn of(
 
 fn series(revenue: &Revenue<'_>, range: Range) -> Vec<Point> {
     let exponent = revenue.currency.exponent();
-    let cells: BTreeMap<Day, _> = revenue
-        .by_currency
-        .get(&revenue.currency)
-        .map(|series| series.days(range).collect())
-        .unwrap_or_default();
+    let [gross, orders, refunded] = [value::GROSS, value::ORDERS, value::REFUND_AMOUNT]
+        .map(|name| revenue.by_day(revenue.currency, range, name));
     let point = |date: Day| {
-        let value = |name| cells.get(&date).map_or(0, |cell| cell.value(name));
+        let of = |days: &BTreeMap<Day, i64>| days.get(&date).copied().unwrap_or(0);
         let amount = |minor| Amount { minor, exponent };
-        let (gross, refunded) = (i128::from(value(value::GROSS)), i128::from(value(value::REFUND_AMOUNT)));
+        let (gross, refunded) = (i128::from(of(&gross)), i128::from(of(&refunded)));
         Point {
             date,
             revenue: amount(gross),
-            orders: value(value::ORDERS),
+            orders: of(&orders),
             refund_amount: amount(refunded),
             net_revenue: amount(gross - refunded),
         }

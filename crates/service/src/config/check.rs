@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sources::Workspaces;
 
-use crate::config::{Config, Mistake, Origin, Stage, Store};
+use crate::config::{Config, FxProvider, Mistake, Origin, Stage, Store};
 use crate::unit::ByteSize;
 use crate::{kafka, log};
 
@@ -39,6 +39,7 @@ pub(super) fn all(config: &Config) -> Vec<Mistake> {
     for (key, url) in [
         ("registry.url", Some(&config.registry.url)),
         ("gateway.reports_url", config.gateway.reports_url.as_ref()),
+        ("fx.url", config.fx.url.as_ref()),
     ]
     .into_iter()
     .chain(services)
@@ -63,6 +64,15 @@ pub(super) fn all(config: &Config) -> Vec<Mistake> {
     store("aggregator", aggregator.store, aggregator.folder.as_deref(), aggregator.cache, buffer, &mut wrong);
     if config.state.person_id_key.as_ref().is_some_and(|key| key.trim().len() < 16) {
         wrong("state.person_id_key", "it has fewer than 16 characters".to_owned());
+    }
+    let fx = &config.fx;
+    if fx.provider == FxProvider::OpenExchangeRates
+        && fx.app_id.as_ref().is_none_or(|id| id.trim().is_empty())
+    {
+        wrong("fx.app_id", "it is needed with fx.provider = \"open_exchange_rates\"".to_owned());
+    }
+    if fx.provider == FxProvider::File && fx.file.as_ref().is_none_or(|file| file.as_os_str().is_empty()) {
+        wrong("fx.file", "it is needed with fx.provider = \"file\"".to_owned());
     }
     if let Err(message) = log::filter(&config.log.level) {
         wrong("log.level", message);

@@ -29,6 +29,10 @@ impl Config {
         if let Some(key) = &mut shown.state.person_id_key {
             HIDDEN.clone_into(key);
         }
+        if let Some(id) = &mut shown.fx.app_id {
+            HIDDEN.clone_into(id);
+        }
+        shown.fx.url.iter_mut().for_each(hide_user);
         hide_user(&mut shown.registry.url);
         shown.gateway.reports_url.iter_mut().for_each(hide_user);
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use commerce::fx::{Hour, Rate, announcement};
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
 use commerce::{
-    DeadLetter, EventName, EventTime, Fact, Metric, PersonId, Profile, ReceivedTime, Reconciliation,
-    WorkspaceId,
+    Currency, DeadLetter, EventName, EventTime, Fact, Metric, PersonId, Profile, ReceivedTime,
+    Reconciliation, WorkspaceId,
 };
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -50,6 +51,8 @@ pub(crate) struct Story {
     /// Dead letters of the door and both stages.
     pub(crate) letters: Vec<DeadLetter>,
     counts: BTreeMap<String, i64>,
+    /// How often records of rates were processed.
+    pub(crate) rounds: usize,
     /// In what sources were found to disagree, and to agree again.
     pub(crate) reconciliations: Vec<Reconciliation>,
     /// The records of all facts.
@@ -87,6 +90,7 @@ impl Story {
             profiles: BTreeMap::new(),
             letters: vec![],
             counts: BTreeMap::new(),
+            rounds: 0,
             reconciliations: vec![],
             told: vec![],
         }
@@ -157,6 +161,24 @@ impl Story {
             let emitted = self.state.process(&Record::new(Topic::Events.name(), 0, 0, &key, &event)).unwrap();
             self.collect(&state::PLAN, emitted);
         }
+    }
+
+    /// The rates of an hour are published: `("EUR", "1.0842")`. A record that the stage puts behind what is to be
+    /// processed comes round again.
+    pub(crate) fn rates(&mut self, base: &str, hour: &str, rates: &[(&str, &str)]) {
+        let currency = |code: &str| Currency::parse(code).unwrap();
+        let rates = rates.iter().map(|(code, rate)| (currency(code), Rate::parse(rate).unwrap())).collect();
+        let event = announcement(currency(base), Hour::parse(hour).unwrap(), &rates, self.now).unwrap();
+        let mut value = Vec::new();
+        self.parts.schemas.encoder(Topic::Events).unwrap().encode(&event, &mut value).unwrap();
+        let mut next = vec![(format!("_fx:{}", event.entity.id).into_bytes(), value)];
+        while let Some((key, value)) = next.pop() {
+            let emitted = self.state.process(&Record::new(Topic::Events.name(), 0, 0, &key, &value)).unwrap();
+            next.extend(self.collect(&state::PLAN, emitted));
+            self.rounds += 1;
+        }
+        let published = self.state.commit(0).unwrap();
+        self.collect(&state::PLAN, published);
     }
 
     fn collect(&mut self, plan: &Plan, emitted: Vec<Emitted>) -> Vec<(Vec<u8>, Vec<u8>)> {

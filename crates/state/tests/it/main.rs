@@ -8,6 +8,7 @@ mod analytics_facts;
 mod audiences;
 mod customerio_facts;
 mod fixture;
+mod fx;
 mod hard_orders;
 mod identity;
 mod linked_orders;

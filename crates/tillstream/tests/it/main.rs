@@ -12,6 +12,7 @@ mod books;
 mod clients;
 mod convergence;
 mod differential;
+mod fx;
 mod letters;
 mod product;
 mod running;

@@ -24,6 +24,7 @@ macro_rules! each_record {
         $see(Topic::Signals, &full_signal(), &[bare_signal()]);
         $see(Topic::Reconciliation, &full_reconciliation(), &[bare_reconciliation()]);
         $see(Topic::DeadLetters, &full_letter(), &[bare_letter()]);
+        $see(Topic::FxRates, &full_rate(), &[bare_rate()]);
     };
 }
 pub(crate) use each_record;

@@ -8,16 +8,17 @@ use commerce::event::{
     Person, Refund, Subscription,
 };
 use commerce::fact::RefundFact;
+use commerce::fx::{Hour, Rate};
 use commerce::letter::{Status, WHOLE};
 use commerce::members::Written;
-use commerce::order::{Matter, View};
+use commerce::order::{Base, Matter, View};
 use commerce::person::{Identifier, Kind};
 use commerce::profile::{Contact, Reported};
 use commerce::reconciliation::{Figure, Standing};
 use commerce::signal::Automation;
 use commerce::{
-    Currency, DeadLetter, Event, EventName, EventTime, Fact, Metric, Money, PersonId, Profile, ReceivedTime,
-    Reconciliation, Signal, SignalName, Source, WorkspaceId,
+    Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Profile,
+    ReceivedTime, Reconciliation, Signal, SignalName, Source, WorkspaceId,
 };
 
 fn text(text: &str) -> Option<String> {
@@ -317,7 +318,43 @@ pub fn full_order() -> View {
         qa: true,
         flags: texts(&["refund_exceeds_order"]),
         carts: texts(&["cart-1"]),
+        base: Some(full_base()),
     }
+}
+
+fn full_base() -> Base {
+    let eur = |minor| Some(Money::new(minor, Currency::parse("EUR").unwrap()));
+    Base {
+        currency: Currency::parse("EUR").unwrap(),
+        rate: Rate::parse("0.9223").unwrap(),
+        rate_at: Hour::of(at(0)).start(),
+        total: eur(37_809),
+        subtotal: eur(36_708),
+        discount_total: eur(922),
+        shipping_total: eur(641),
+        tax_total: eur(460),
+        refunds: BTreeMap::from([("509562969".into(), eur(3_868).unwrap())]),
+        refunded_total: eur(3_868),
+        net: eur(33_941),
+    }
+}
+
+/// A rate with everything.
+pub fn full_rate() -> FxRate {
+    FxRate {
+        currency: Currency::parse("EUR").unwrap(),
+        base: Currency::USD,
+        hour: Hour::of(at(0)).start(),
+        rate: Rate::parse("1.0842").unwrap(),
+        provider: "open_exchange_rates".into(),
+        carried: true,
+        published_at: at(1),
+    }
+}
+
+/// A rate with nothing that can be left out.
+pub fn bare_rate() -> FxRate {
+    FxRate { provider: String::new(), carried: false, ..full_rate() }
 }
 
 /// An order with nothing that can be left out.
