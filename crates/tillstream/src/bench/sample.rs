@@ -238,7 +238,7 @@ fn secret(source: Source) -> anyhow::Result<String> {
             Some(format!("{}:{}", credential.site_id, credential.api_key.expose()))
         }),
         Source::Sequenzy => own.sequenzy.and_then(|orders| first(&orders.keys)),
-        Source::Analytics | Source::Operator => first(&own.analytics.secret_keys),
+        Source::Analytics => first(&own.analytics.secret_keys),
         Source::Records => own.records.and_then(|records| first(&records.keys)),
         // Whoever runs the product sends no traffic.
         Source::Operator => None,
