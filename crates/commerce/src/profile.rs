@@ -155,9 +155,9 @@ impl Sums {
 }
 
 /// Adds to the sums of a key, and leaves none where nothing is left.
-fn add<K: Ord>(all: &mut BTreeMap<K, Sums>, key: K, part: Sums, sign: i64) -> Result<(), Overflow>
+fn add<K>(all: &mut BTreeMap<K, Sums>, key: K, part: Sums, sign: i64) -> Result<(), Overflow>
 where
-    K: Copy,
+    K: Ord + Copy,
 {
     let sums = all.entry(key).or_default();
     for (sum, part) in [
