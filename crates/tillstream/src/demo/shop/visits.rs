@@ -3,7 +3,8 @@
 use commerce::Source;
 use serde_json::{Value, json};
 
-use super::lives::{CAMPAIGNS, Maker, seconds};
+use super::goods::CAMPAIGNS;
+use super::lives::{Maker, seconds};
 use super::people::Shopper;
 use super::*;
 use crate::demo::AnalyticsKey;
