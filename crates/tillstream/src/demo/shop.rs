@@ -6,6 +6,7 @@
 //! | `elsewhere` | orders that are pushed, bought on the web or in the app, or rung up at the till |
 //! | `visits` | what people look at and put into carts |
 //! | `plans` | subscriptions, which Stripe collects |
+//! | `goods` | what is sold |
 //! | `people` | who all these are, and how they come to be known |
 //! | `traffic` | the order of sending, and everything that goes wrong on the way |
 //!
@@ -16,6 +17,7 @@
 //! `now` doesn't, so a little less of it is seen.
 
 mod elsewhere;
+mod goods;
 mod lives;
 mod people;
 mod plans;

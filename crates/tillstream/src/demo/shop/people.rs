@@ -62,7 +62,8 @@ impl Maker<'_> {
         let email =
             format!("{}.{}.{}.{index}@example.com", plain(first_name), plain(last_name), self.options.seed);
         let place = PLACES.get(index % 7).or(PLACES.first()).copied().unwrap_or_default();
-        let user_id = (index % MEMBERS == 0).then(|| format!("user-{}", self.number(800_000_000, index)));
+        let user_id =
+            index.is_multiple_of(MEMBERS).then(|| format!("user-{}", self.number(800_000_000, index)));
         Shopper { index, first_name, last_name, email, user_id, place }
     }
 

@@ -3,7 +3,8 @@
 use commerce::Source;
 use serde_json::{Value, json};
 
-use super::lives::{CAMPAIGNS, Maker, seconds};
+use super::goods::CAMPAIGNS;
+use super::lives::{Maker, seconds};
 use super::people::Shopper;
 use super::*;
 use crate::demo::AnalyticsKey;
@@ -218,7 +219,7 @@ impl Maker<'_> {
             self.options.credentials.record("product_events/append", &key, body)
         };
         let first = row(&record);
-        if index % 20 == 0 {
+        if index.is_multiple_of(20) {
             // A key that stands for two bodies: whichever comes first is the row.
             record["screen"] = json!("front");
             let second = Delivery { purpose: Purpose::Contradicts, ..row(&record) };
