@@ -46,7 +46,7 @@ pub(super) fn vocabulary() -> [(Source, Vec<(&'static str, EventName)>); 5] {
 }
 
 pub(super) fn all() -> Vec<Delivery> {
-    [shopify(), stripe(), lifesight(), customerio(), sequenzy(), analytics(), records()]
+    [shopify(), stripe(), lifesight(), customerio(), sequenzy(), analytics(), records(), operator()]
         .into_iter()
         .flatten()
         .collect()
@@ -203,4 +203,12 @@ fn records() -> Vec<Delivery> {
     let types = ["product_view", "add_to_cart", "back_in_stock_requested", "size_chosen"];
     all.extend(types.map(|event_type| row("product_events", "append", product(event_type))));
     all
+}
+
+fn operator() -> Vec<Delivery> {
+    let of = |word: &str| {
+        let handles = json!({"a": "user:5", "b": "email:ada.byrne@example.com"});
+        post(Source::Operator, format!("/v1/identity/{word}"), handles)
+    };
+    vec![of("merge"), of("unmerge")]
 }
