@@ -327,15 +327,21 @@ fn count(n: usize) -> Result<i64, Overflow> {
     i64::try_from(n).map_err(|_| Overflow)
 }
 
+/// A figure as it is compared and shown.
+type Get = fn(&Totals) -> Value;
+
+fn time(at: Option<EventTime>) -> Value {
+    json!(at.map(EventTime::to_rfc3339))
+}
+
 fn compare(who: &Who, live: Option<&Totals>, books: &Totals, differences: &mut Vec<Difference>) {
-    let time = |at: Option<EventTime>| json!(at.map(EventTime::to_rfc3339));
-    let fields: [(&'static str, &dyn Fn(&Totals) -> Value); 6] = [
-        ("orders_count", &|totals| json!(totals.orders_count)),
-        ("total_spent_by_currency", &|totals| json!(totals.total_spent)),
-        ("lifetime_value_by_currency", &|totals| json!(totals.lifetime_value)),
-        ("refunded_total_by_currency", &|totals| json!(totals.refunded_total)),
-        ("first_order_at", &|totals| time(totals.first_order_at)),
-        ("last_order_at", &|totals| time(totals.last_order_at)),
+    let fields: [(&'static str, Get); 6] = [
+        ("orders_count", |totals| json!(totals.orders_count)),
+        ("total_spent_by_currency", |totals| json!(totals.total_spent)),
+        ("lifetime_value_by_currency", |totals| json!(totals.lifetime_value)),
+        ("refunded_total_by_currency", |totals| json!(totals.refunded_total)),
+        ("first_order_at", |totals| time(totals.first_order_at)),
+        ("last_order_at", |totals| time(totals.last_order_at)),
     ];
     for (field, get) in fields {
         let (live, recomputed) = (live.map_or(Value::Null, get), get(books));
