@@ -48,8 +48,8 @@ struct Bought<'a> {
 }
 
 /// Moves what a fact changes.
-pub(crate) fn apply<'a>(
-    fact: &'a Fact<Figures>,
+pub(crate) fn apply(
+    fact: &Fact<Figures>,
     zone: &Zone,
     ctx: &mut Context<'_>,
     deltas: &mut Deltas,

@@ -16,7 +16,8 @@
 //!
 //! What a list contributes is a function of its rows, so whatever comes first, the figures end the same. Persons that
 //! turn out to be one are joined by a forward: the old person's rows move, and whatever is said of the old person later
-//! (also the `before` of an order) is said of the new one.
+//! (also the `before` of an order) is said of the new one. A person who is told apart from another again
+//! (`customer.separated`) loses the forward; their orders come back by facts of their own.
 
 use commerce::order::Figures;
 use commerce::{EventName, EventTime, Fact, Mark, Money, PersonId};

@@ -92,7 +92,7 @@ impl Identifier {
         };
         let (space, value) = (space.trim().to_owned(), value.trim());
         let value = if kind == Kind::Email { email(value)? } else { value.to_owned() };
-        let fine = !value.is_empty() && (space.is_empty() == !kind.has_spaces());
+        let fine = !value.is_empty() && (space.is_empty() != kind.has_spaces());
         fine.then_some(Self { kind, space, value })
     }
 }

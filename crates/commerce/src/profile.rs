@@ -155,10 +155,7 @@ impl Sums {
 }
 
 /// Adds to the sums of a key, and leaves none where nothing is left.
-fn add<K: Ord>(all: &mut BTreeMap<K, Sums>, key: K, part: Sums, sign: i64) -> Result<(), Overflow>
-where
-    K: Copy,
-{
+fn add<K: Ord + Copy>(all: &mut BTreeMap<K, Sums>, key: K, part: Sums, sign: i64) -> Result<(), Overflow> {
     let sums = all.entry(key).or_default();
     for (sum, part) in [
         (&mut sums.orders, part.orders),

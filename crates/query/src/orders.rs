@@ -23,7 +23,7 @@ pub fn find(orders: &Store<View>, workspace: &str, id: &str) -> Option<View> {
         |candidates: Vec<View>| candidates.into_iter().min_by_key(|view| (view.id != id, view.id.clone()));
     best(orders.find(workspace, id))
         .or_else(|| best(orders.find(workspace, id.strip_prefix("gid://shopify/Order/")?)))
-        .or_else(|| best(orders.find(workspace, &format!("#{id}"))))
+        .or_else(|| best(orders.find(workspace, &format!("number:{}", id.trim_start_matches('#')))))
 }
 
 /// The order as JSON: the names of the topic, times in RFC 3339, money as `{minor, currency}`.
@@ -104,10 +104,8 @@ mod tests {
 
     #[test]
     fn every_name_finds_the_order() {
-        let store = orders(&[order("820982911946154508", &["#1001", "checkout-1"])]);
-        for id in
-            ["820982911946154508", "#1001", "1001", "checkout-1", "gid://shopify/Order/820982911946154508"]
-        {
+        let store = orders(&[order("820982911946154508", &["number:1001", "s-1"])]);
+        for id in ["820982911946154508", "#1001", "1001", "s-1", "gid://shopify/Order/820982911946154508"] {
             assert!(find(&store, "demo", id).is_some(), "{id}");
         }
         assert_eq!(find(&store, "demo", "1002"), None);

@@ -270,16 +270,17 @@ impl StateStage {
                 let profile = format!("{}:{to}", event.workspace);
                 ctx.emit(PROFILES, Some(ctx.partition()), profile.as_bytes(), None)?;
             }
-            if is_known && told.insert((*from, *to)) {
-                let between = |moved: &&Moved| moved.from == *from && moved.to == *to;
-                let both: Vec<&Moved> = moved.iter().filter(between).collect();
-                // Who leaves with the handle that stood for the person takes the person along.
-                let whole = both.iter().any(|moved| moved.handle == *from);
-                if !whole || both.iter().any(|moved| moved.handle == *to) {
-                    self.tell_moved(event, EventName::CustomerSeparated, (*from, *to), ctx)?;
+            let between = |moved: &&Moved| moved.from == *from && moved.to == *to;
+            let mut both = moved.iter().filter(between);
+            // Who leaves with the handle that stood for the person takes the person along.
+            let whole = both.clone().any(|moved| moved.handle == *from);
+            let part = if whole { *to } else { *handle };
+            if is_known && told.insert((*from, *to, part)) {
+                if !whole || both.any(|moved| moved.handle == *to) {
+                    self.tell_moved(event, EventName::CustomerSeparated, (*from, *to), part, ctx)?;
                 }
                 if whole {
-                    self.tell_moved(event, EventName::CustomerMerged, (*from, *to), ctx)?;
+                    self.tell_moved(event, EventName::CustomerMerged, (*from, *to), *to, ctx)?;
                 }
             }
             if handle != from {
@@ -301,20 +302,24 @@ impl StateStage {
         joined.into_iter().try_for_each(|person| self.rejoin(event, person, ctx))
     }
 
+    /// Says that who was `from` is `to` now, or that a handle of theirs is; the entity is the id under which the handle
+    /// stands alone.
     fn tell_moved(
         &mut self,
         event: &Event,
         name: EventName,
         (from, to): (PersonId, PersonId),
+        handle: PersonId,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let mut fact = Fact::<commerce::order::View>::about(event, name, to);
         fact.from_person_id = Some(from);
+        fact.entity_id = handle.to_string();
         let word: &[u8] = if name == EventName::CustomerMerged { b"merged" } else { b"separated" };
         let stamp = event.stamp();
         let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
-        let mark = Mark::of(&[word, &from.0.to_be_bytes(), &to.0.to_be_bytes(), &when]);
-        fact.event_id = mark.to_uuid();
+        let ids = [from, to, handle].map(|id| id.0.to_be_bytes()).concat();
+        fact.event_id = Mark::of(&[word, &ids, &when]).to_uuid();
         self.tell(format!("{}:{to}", event.workspace).as_bytes(), &fact, ctx)
     }
 

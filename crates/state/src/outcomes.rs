@@ -57,17 +57,17 @@ pub(crate) fn use_up(
     put(ctx, USAGE, &key, &count, buffer)
 }
 
-/// Counts a change of a disagreement, by what it is about and who isn't followed.
+/// Counts the disagreements that are open, by what they are about and who isn't followed: `change` is 1 or -1.
 pub(crate) fn disagree(
     ctx: &mut Context<'_>,
     record: &Reconciliation,
+    change: i64,
     buffer: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    let (source, matter) = (record.other.source.as_str(), record.matter.as_str());
-    let parts = [record.workspace.as_str(), source, matter, record.standing.as_str()];
+    let parts = [record.workspace.as_str(), record.other.source.as_str(), record.matter.as_str()];
     let key = parts.join("\0").into_bytes();
     let mut count: Count = get(ctx, DISAGREED, &key)?.unwrap_or_default();
-    count.count += 1;
+    count.count += change;
     count.as_of = count.as_of.max(record.received_at.0);
     put(ctx, DISAGREED, &key, &count, buffer)
 }
@@ -87,8 +87,8 @@ pub(crate) fn usage(key: &[u8], count: Count) -> Option<Metric> {
 
 /// The published form of stored disagreements; `None` for a key that isn't of any.
 pub(crate) fn disagreements(key: &[u8], count: Count) -> Option<Metric> {
-    let (workspace, dimensions) = dimensions(key, &["source", "matter", "standing"])?;
-    Some(cell(workspace, "disagreements", dimensions, "count", count))
+    let (workspace, dimensions) = dimensions(key, &["source", "matter"])?;
+    Some(cell(workspace, "disagreements", dimensions, "open", count))
 }
 
 fn dimensions(key: &[u8], names: &[&str]) -> Option<(WorkspaceId, BTreeMap<String, String>)> {

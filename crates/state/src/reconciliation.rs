@@ -2,7 +2,7 @@
 
 use commerce::Event;
 use commerce::order::{Disagreement, View};
-use commerce::reconciliation::Reconciliation;
+use commerce::reconciliation::{Reconciliation, Standing};
 use service::stage::encode_error;
 use stream::{Context, Failure};
 use topics::Topic;
@@ -30,7 +30,12 @@ impl StateStage {
             let key = record.key().into_bytes();
             let emitted = ctx.emit(RECONCILIATION, Some(ctx.partition()), &key, Some(&self.value));
             published(emitted, Topic::Reconciliation, &key)?;
-            outcomes::disagree(ctx, &record, &mut self.stored)?;
+            let change = match record.standing {
+                Standing::Resolved => -1,
+                Standing::Open if before.iter().any(|known| record.is_of(known)) => continue,
+                Standing::Open => 1,
+            };
+            outcomes::disagree(ctx, &record, change, &mut self.stored)?;
         }
         Ok(())
     }

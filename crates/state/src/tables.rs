@@ -57,7 +57,7 @@ pub(crate) const CLOCK: Table = Table { number: 16, name: "clocks", ordered: fal
 /// The key of a handle that stands for a person to all their handles: [`crate::identity`]'s group.
 pub(crate) const GROUP: Table = Table { number: 20, name: "groups", ordered: false };
 
-/// `workspace\0source\0matter\0standing` of disagreements to their number: [`crate::outcomes::Count`].
+/// `workspace\0source\0matter` of open disagreements to their number: [`crate::outcomes::Count`].
 pub(crate) const DISAGREED: Table = Table { number: 23, name: "disagreements", ordered: false };
 
 pub(crate) const ALL: [Table; 24] = [

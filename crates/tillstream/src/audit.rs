@@ -164,3 +164,6 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

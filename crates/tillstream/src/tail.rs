@@ -90,7 +90,12 @@ impl Reader {
     /// Asks the registry for the schemas.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let registry = SchemaRegistry::new(&config.registry.url, Duration::from_secs(10))?;
-        Ok(Self { decoder: Schemas::lookup(&registry)?.decoder() })
+        Ok(Self::with(&Schemas::lookup(&registry)?))
+    }
+
+    /// With schemas that are known.
+    pub fn with(schemas: &Schemas) -> Self {
+        Self { decoder: schemas.decoder() }
     }
 
     /// The value of a record; what can't be decoded is shown as it is.

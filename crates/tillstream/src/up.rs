@@ -119,7 +119,12 @@ fn load(file: Option<&Path>, home: &Home) -> Result<Config, service::config::Err
     let in_memory = vec![own("state.store", "memory"), own("aggregator.store", "memory")];
     let chosen = Config::load(file, in_memory)?;
     let folder = home.state_dir();
-    let folders = [("state.folder", chosen.state.folder), ("aggregator.folder", chosen.aggregator.folder)]
+    let chosen = [
+        ("state.folder", chosen.state.folder),
+        ("aggregator.folder", chosen.aggregator.folder),
+        ("query.folder", chosen.query.folder),
+    ];
+    let folders = chosen
         .into_iter()
         .filter(|(_, chosen)| chosen.is_none())
         .map(|(key, _)| own(key, &folder.to_string_lossy()));
@@ -354,6 +359,7 @@ mod tests {
         let config = load(Some(&file), &home).unwrap();
         assert_eq!(config.state.folder, Some(home.state_dir()));
         assert_eq!(config.aggregator.folder, Some(PathBuf::from("/elsewhere")));
+        assert_eq!(config.query.folder, Some(home.state_dir()));
         assert_eq!(config.state.store, service::config::Store::Disk);
     }
 }

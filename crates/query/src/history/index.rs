@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use commerce::order::View;
 use commerce::{Event, EventName, Fact, Mark, PersonId, ReceivedTime, Source};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::rows::{self, OrderRow, Packed, PaymentRow};
@@ -51,9 +52,12 @@ pub enum Error {
     /// The store on disk refused.
     #[error("the index on disk can't be used")]
     Store(#[from] fjall::Error),
-    /// A row couldn't be written or isn't as it was written.
+    /// A row couldn't be packed or isn't as it was written.
     #[error("a row isn't what it must be")]
-    Row(#[from] serde_json::Error),
+    Row(#[from] postcard::Error),
+    /// A row couldn't be answered.
+    #[error("a row can't be answered")]
+    Answer(#[from] serde_json::Error),
 }
 
 /// A place in a list that is answered newest first: the row before it in the answer.
@@ -157,15 +161,18 @@ impl Index {
     }
 
     /// Takes in a fact of the topic's place `offset`.
-    pub fn fact(&self, fact: &Fact<View>, offset: i64, waiting: &mut Waiting) -> Result<(), Error> {
-        let workspace = fact.workspace.as_str();
+    pub fn fact(&self, fact: Fact<View>, offset: i64, waiting: &mut Waiting) -> Result<(), Error> {
+        let tenant_of = fact.workspace.clone();
+        let workspace = tenant_of.as_str();
         let place = Cursor { received_at: fact.received_at, offset }.key();
         if let (EventName::CustomerMerged | EventName::CustomerSeparated, Some(from), Some(to)) =
             (fact.event, fact.from_person_id, fact.person_id)
         {
             self.write(waiting)?;
+            // Who is kept apart may still be somebody; the handle is not.
             let stays = fact.event == EventName::CustomerSeparated;
-            self.merge(person(workspace, from), person(workspace, to), stays)?;
+            let from = if stays { PersonId::parse(&fact.entity_id) } else { Some(from) };
+            self.merge(from.map(|from| person(workspace, from)), person(workspace, to))?;
         }
         if fact.event == EventName::CustomerDeleted
             && let Some(gone) = fact.person_id
@@ -179,18 +186,18 @@ impl Index {
             let key = keyed(ERASED, order(workspace, id));
             waiting.0.push((key, fact.received_at.0.to_be_bytes().to_vec()));
         }
-        // Of an erasure nothing is left, not even that there was one.
-        if let Some(of) = fact.person_id.filter(|_| fact.event != EventName::CustomerDeleted) {
-            let key = [&keyed(TOLD, person(workspace, of))[..], &place].concat();
-            waiting.0.push((key, rows::told(fact)?));
-        }
         if fact.event == EventName::PaymentSucceeded {
             let key = [&keyed(PAYMENT, tenant(workspace))[..], &place].concat();
-            waiting.0.push((key, PaymentRow::of(fact).pack()?));
+            waiting.0.push((key, PaymentRow::of(&fact).pack()?));
             if let Some(of) = fact.person_id {
                 let key = [&keyed(PAID, person(workspace, of))[..], &place].concat();
                 waiting.0.push((key, tenant(workspace).to_vec()));
             }
+        }
+        // Of an erasure nothing is left, not even that there was one.
+        if let Some(of) = fact.person_id.filter(|_| fact.event != EventName::CustomerDeleted) {
+            let key = [&keyed(TOLD, person(workspace, of))[..], &place].concat();
+            waiting.0.push((key, rows::kept(fact)?));
         }
         self.write_many(waiting)
     }
@@ -211,12 +218,12 @@ impl Index {
         Ok(batch.commit()?)
     }
 
-    /// A former id leads to the one of today, or is nobody's any more: who is somebody else's now has been told so.
-    fn merge(&self, from: [u8; 16], to: [u8; 16], stays: bool) -> Result<(), Error> {
+    /// A former id leads to the one of today.
+    fn merge(&self, from: Option<[u8; 16]>, to: [u8; 16]) -> Result<(), Error> {
         let mut batch = self.database.batch();
         // Whoever others become is somebody: if they were a part of somebody else before, they no longer are.
         self.part(&mut batch, to)?;
-        if !stays && from != to {
+        if let Some(from) = from.filter(|from| *from != to) {
             self.part(&mut batch, from)?;
             batch.insert(&self.keyspace, keyed(INTO, from), to.to_vec());
             batch.insert(&self.keyspace, [&keyed(FORMER, to)[..], &from].concat(), Vec::new());
@@ -301,10 +308,10 @@ impl Index {
         id: PersonId,
         before: Option<Cursor>,
         limit: usize,
-    ) -> Result<(Vec<String>, Option<Cursor>), Error> {
+    ) -> Result<(Vec<Value>, Option<Cursor>), Error> {
         let (rows, next) = self.newest(TOLD, person(workspace, id), before, limit)?;
-        let text = |(_, row): (Vec<u8>, Vec<u8>)| String::from_utf8_lossy(&row).into_owned();
-        Ok((rows.into_iter().map(text).collect(), next))
+        let told = |(_, row): &(Vec<u8>, Vec<u8>)| Ok(rows::told(&Fact::unpack(row)?)?);
+        Ok((rows.iter().map(told).collect::<Result<_, Error>>()?, next))
     }
 
     /// The payments of a person, or of the whole workspace, newest arrival first.

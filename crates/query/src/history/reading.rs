@@ -141,7 +141,7 @@ impl Pass<'_> {
             }
         } else {
             match decode::<Fact<View>>(&mut self.decoder, &self.reader.shutdown, value) {
-                Ok(Some(fact)) => self.index.fact(&fact, offset, &mut self.waiting)?,
+                Ok(Some(fact)) => self.index.fact(fact, offset, &mut self.waiting)?,
                 Ok(None) => {}
                 Err(reason) => return Ok(Err(reason)),
             }

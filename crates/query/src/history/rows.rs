@@ -21,12 +21,12 @@ pub fn mark_of(workspace: &str, value: &str) -> Masked {
 
 /// A row as it is kept.
 pub(super) trait Packed: Serialize + for<'a> Deserialize<'a> {
-    fn pack(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(self)
+    fn pack(&self) -> postcard::Result<Vec<u8>> {
+        postcard::to_allocvec(self)
     }
 
-    fn unpack(bytes: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(bytes)
+    fn unpack(bytes: &[u8]) -> postcard::Result<Self> {
+        postcard::from_bytes(bytes)
     }
 }
 
@@ -50,15 +50,9 @@ pub struct OrderRow {
     origin: String,
     qa: bool,
     /// How often it came.
-    #[serde(default = "once")]
     deliveries: u64,
     /// An older version than one that the same source had sent before.
-    #[serde(default)]
     stale: bool,
-}
-
-const fn once() -> u64 {
-    1
 }
 
 impl Packed for OrderRow {}
@@ -81,7 +75,7 @@ impl OrderRow {
             flags: event.flags.clone(),
             origin: event.origin.kind.clone(),
             qa: event.qa,
-            deliveries: once(),
+            deliveries: 1,
             stale: false,
         }
     }
@@ -266,8 +260,19 @@ fn shown(profile: &Profile, workspace: &str, kind: Kind, mark: Masked) -> Option
     values.find(|value| mark_of(workspace, value) == mark).cloned()
 }
 
-/// What is answered of a fact, as text: the names of the topic, absent parts left out, of an order its figures alone.
-pub(super) fn told(fact: &Fact<View>) -> serde_json::Result<Vec<u8>> {
+impl Packed for Fact<View> {}
+
+/// What is kept of a fact: what [`told`] makes its answer of.
+pub(super) fn kept(mut fact: Fact<View>) -> postcard::Result<Vec<u8>> {
+    fact.before = None;
+    if let Some(after) = &mut fact.after {
+        after.items = Vec::new();
+    }
+    fact.pack()
+}
+
+/// What is answered of a fact: the names of the topic, absent parts left out, of an order its figures alone.
+pub(super) fn told(fact: &Fact<View>) -> serde_json::Result<Value> {
     let mut row = json!({
         "event_id": fact.event_id,
         "event": fact.event,
@@ -323,5 +328,5 @@ pub(super) fn told(fact: &Fact<View>) -> serde_json::Result<Vec<u8>> {
     if let Value::Object(row) = &mut row {
         row.extend(parts);
     }
-    serde_json::to_vec(&row)
+    Ok(row)
 }

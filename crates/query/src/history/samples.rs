@@ -77,7 +77,7 @@ pub(crate) fn index() -> Index {
     let mut paid = Fact::about(&order, EventName::OrderPaid, PersonId(7));
     (paid.entity_type, paid.entity_id) = ("order".to_owned(), view.id.clone());
     (paid.order_id, paid.after) = (Some(view.id.clone()), Some(view));
-    index.fact(&paid, 1, &mut waiting).unwrap();
+    index.fact(paid, 1, &mut waiting).unwrap();
 
     let mut payment = event(EventName::PaymentSucceeded, ("payment", "in_1"), Source::Stripe, 2);
     payment.source_event = "invoice.payment_succeeded".to_owned();
@@ -90,14 +90,14 @@ pub(crate) fn index() -> Index {
         ..Payment::default()
     });
     index.event(&payment, &mut waiting).unwrap();
-    index.fact(&Fact::of_event(&payment, jane)[0], 2, &mut waiting).unwrap();
+    index.fact(Fact::of_event(&payment, jane).remove(0), 2, &mut waiting).unwrap();
 
     let mut searched = event(EventName::SearchPerformed, ("event", "searched"), Source::Customerio, 3);
     searched.source_event = "search_performed".to_owned();
     searched.flags = vec!["timestamp_naive".to_owned()];
     searched.payload.activity = Some(Activity { search_term: text("mug"), ..Activity::default() });
     searched.payload.properties = BTreeMap::from([("theme".to_owned(), "\"dark\"".to_owned())]);
-    index.fact(&Fact::of_event(&searched, jane)[0], 3, &mut waiting).unwrap();
+    index.fact(Fact::of_event(&searched, jane).remove(0), 3, &mut waiting).unwrap();
     index.write(&mut waiting).unwrap();
     index
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use commerce::{PersonId, Profile, WorkspaceId};
 use http::HeaderMap;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use super::{App, Parameters, Shared, answer, loaded, value};
 use crate::error::Error;
@@ -65,7 +65,7 @@ fn find(
 #[derive(Debug, Serialize)]
 struct Events {
     person_id: PersonId,
-    events: Vec<Box<RawValue>>,
+    events: Vec<Value>,
     /// Where the list goes on; absent at its end.
     next_before: Option<String>,
 }
@@ -83,8 +83,7 @@ pub(super) async fn events(
     on_disk(move || {
         let stores = app.published.stores();
         let found = find(&app, &index, &stores, &tenant.id, &id)?.ok_or(Error::NotFound)?;
-        let (rows, next) = index.told(tenant.id.as_str(), found.person, asked.before, asked.limit)?;
-        let events = rows.into_iter().map(RawValue::from_string).collect::<Result<_, _>>()?;
+        let (events, next) = index.told(tenant.id.as_str(), found.person, asked.before, asked.limit)?;
         let next_before = next.map(|cursor| cursor.to_string());
         answer(&headers, &Events { person_id: found.person, events, next_before })
     })
@@ -94,7 +93,7 @@ pub(super) async fn events(
 #[derive(Debug, Serialize)]
 struct Versions {
     order_id: String,
-    history: Vec<serde_json::Value>,
+    history: Vec<Value>,
 }
 
 pub(super) async fn versions(
@@ -120,7 +119,7 @@ pub(super) async fn versions(
 
 #[derive(Debug, Serialize)]
 struct Payments {
-    payments: Vec<serde_json::Value>,
+    payments: Vec<Value>,
     /// Where the list goes on; absent at its end.
     next_before: Option<String>,
 }

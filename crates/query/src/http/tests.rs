@@ -54,7 +54,7 @@ impl Service {
         }
         let profile = crate::people::samples::profile(7, &[(Kind::Email, "jane+1@example.com")]);
         working.profile(format!("demo:{}", profile.person_id).as_bytes(), Some(&profile)).unwrap();
-        let view = crate::orders::samples::order("450789469", &["#1001"]);
+        let view = crate::orders::samples::order("450789469", &["number:1001"]);
         working.order(b"demo:450789469", Some(&view)).unwrap();
         working.letter(&letter("a", "bad_money", "2026-03-15T10:00:00Z"));
         service.app.published.history().complete(Arc::new(crate::history::samples::index()));

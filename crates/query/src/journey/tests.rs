@@ -139,3 +139,20 @@ fn the_last_thousand_events_of_a_person_are_kept() {
     let some = journeys.of("demo", PersonId(1), EventTime(200 * SECOND), EventTime(210 * SECOND));
     assert_eq!(some.len(), 10);
 }
+
+#[test]
+fn a_person_whose_handle_became_somebody_elses_keeps_their_journey() {
+    let journeys = Journeys::default();
+    journeys.take(&fact(EventName::ProductViewed, "a", 1, 10)).unwrap();
+    let moved = Fact {
+        from_person_id: Some(PersonId(1)),
+        activity: None,
+        ..fact(EventName::CustomerSeparated, "m", 2, 30)
+    };
+    journeys.take(&moved).unwrap();
+    journeys.take(&fact(EventName::SearchPerformed, "c", 1, 40)).unwrap();
+    assert_eq!(
+        (types(&journeys, 1), types(&journeys, 2)),
+        (vec!["view_item".to_owned(), "search".to_owned()], vec![])
+    );
+}

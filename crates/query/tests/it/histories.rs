@@ -122,7 +122,7 @@ impl Shop {
                 Topic::Facts => {
                     let fact: Fact<View> = self.decoder.decode(&value.unwrap()).unwrap();
                     self.facts += 1;
-                    self.index.fact(&fact, self.facts, &mut self.waiting).unwrap();
+                    self.index.fact(fact, self.facts, &mut self.waiting).unwrap();
                 }
                 Topic::Orders => {
                     let view: Option<View> = value.map(|value| self.decoder.decode(&value).unwrap());
@@ -497,4 +497,25 @@ async fn nothing_is_answered_before_the_index_is_complete_and_its_folder_goes_wi
             assert_eq!(response.status(), status, "{path} {key}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_device_that_turns_out_to_be_somebody_elses_takes_nobody_with_it() {
+    let mut shop = Shop::new();
+    shop.anonymous("device-1", "product_viewed", &json!({"product_id": "mug"}));
+    shop.customer(Method::PUT, "6", &json!({"email": "noel@example.org", "anonymous_id": "device-1"}));
+    shop.event("6", "wished", &json!({"n": 1}));
+    // It arrived before, and is processed late: the device is whose it was first.
+    shop.now = parse_received("2026-03-14T15:00:00Z").unwrap();
+    shop.customer(Method::PUT, "5", &json!({"email": JANE, "anonymous_id": "device-1"}));
+    let six = shop.json("/v1/people/6/events").await;
+    let names = column(&six, "events", "event");
+    assert!(names.contains(&json!("custom.tracked")) && !names.contains(&json!("product.viewed")), "{six}");
+    let five = shop.json("/v1/people/5/events").await;
+    let names = column(&five, "events", "event");
+    assert!(names.contains(&json!("product.viewed")) && !names.contains(&json!("custom.tracked")), "{five}");
+    assert!(names.contains(&json!("customer.separated")), "{five}");
+    shop.customer(Method::DELETE, "5", &json!({}));
+    assert_eq!(shop.json("/v1/people/6/events").await, six);
+    assert_eq!(shop.get("/v1/people/device-1/events").await.0, 404, "it was the erased one's");
 }

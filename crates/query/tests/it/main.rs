@@ -107,7 +107,13 @@ fn profile() -> Profile {
 
 fn order() -> View {
     let total = Some(Money::new(3049, Currency::USD));
-    View { id: "1".to_owned(), aliases: vec!["#1001".to_owned()], counted: true, total, ..View::default() }
+    View {
+        id: "1".to_owned(),
+        aliases: vec!["number:1001".to_owned()],
+        counted: true,
+        total,
+        ..View::default()
+    }
 }
 
 struct Service {

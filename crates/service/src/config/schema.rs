@@ -59,7 +59,10 @@ fn texts(file: &str) -> BTreeMap<String, String> {
             text.clear();
         } else if let Some(key) = key(comment.unwrap_or(line)) {
             let path = format!("{section}{key}");
-            texts.insert(path, std::mem::take(&mut text).join(" "));
+            // Some comments go on from one key to the next.
+            let sentence = std::mem::take(&mut text).join(" ");
+            let sentence = sentence.trim_start_matches("... ").trim_end_matches([' ', '.', ',']);
+            texts.insert(path, format!("{sentence}."));
         } else if let Some(comment) = comment {
             text.push(comment.to_owned());
         } else {

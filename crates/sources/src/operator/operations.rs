@@ -1,6 +1,6 @@
 //! What an operator says, as the documentation shows it.
 
-use crate::operation::{ANALYTICS_SECRET, Answer, Body, Field, Kind, Operation};
+use crate::operation::{ANALYTICS_SECRET, Answer, Body, Field, Kind, Operation, example};
 
 const BODY: Body = Body {
     text: "Two handles: `user:5`, `email:jane@example.com`, `phone:+12025550100`, `stripe_customer:cus_1`, \
@@ -12,7 +12,7 @@ const BODY: Body = Body {
 };
 
 const ANSWERS: &[Answer] = &[
-    Answer::new(200, "It is committed; the figures follow.", r#"{"ok":true}"#),
+    Answer::new(200, "It is committed; the figures follow.", ""),
     Answer::new(400, "A handle is missing or is none.", r#"{"error":"'a' and 'b' are the same handle"}"#),
     Answer::new(401, "The key is missing or unknown.", r#"{"error":"Invalid API key"}"#),
     Answer::new(403, "The key is a publishable one.", r#"{"error":"Secret key required"}"#),
@@ -36,6 +36,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "identityMerge",
         path: super::MERGE,
         summary: "Says that two handles are one person",
+        examples: &[example!("operator_merge", 200, r#"{"ok":true}"#)],
         description: "Their orders, rollups and figures become those of one person, each counted once.",
         ..BASE
     },
@@ -43,6 +44,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "identityUnmerge",
         path: super::UNMERGE,
         summary: "Says that two handles are never one person",
+        examples: &[example!("operator_unmerge", 200, r#"{"ok":true}"#)],
         description: "It stands for ever. Orders, rollups and forwarding records become what they would be without \
                       whatever linked the two; what was done under them later is kept apart.",
         ..BASE

@@ -73,7 +73,7 @@ impl<'a> Call<'a> {
                     let signed = [format!("{seconds}.").as_bytes(), body].concat();
                     header(name, &format!("t={seconds},v1={}", hex::encode(sign("whsec_dev", &signed))));
                 }
-                (Source::Analytics, Scheme::Header(name)) => header(name, "sk_dev_demo"),
+                (Source::Analytics | Source::Operator, Scheme::Header(name)) => header(name, "sk_dev_demo"),
                 (Source::Lifesight, Scheme::Query(name)) => {
                     query.append_pair(name, "dev-backend-key");
                 }

@@ -203,6 +203,10 @@ impl Story {
                 }
                 (Topic::Metrics, Some(value)) => {
                     let metric: Metric = self.decoder.decode(&value).unwrap();
+                    if metric.metric == "disagreements" {
+                        let name = [&*metric.dimensions["source"], &*metric.dimensions["matter"]].join("/");
+                        self.counts.insert(name, metric.values["open"]);
+                    }
                     if metric.metric == "outcomes" && plan.name == state::PLAN.name {
                         let dimension = |name: &str| metric.dimensions[name].clone();
                         let name = [dimension("source"), dimension("outcome"), dimension("detail")].join("/");

@@ -10,6 +10,7 @@ mod customerio_facts;
 mod fixture;
 mod fx;
 mod hard_orders;
+mod identity;
 mod linked_orders;
 mod privacy;
 mod products;

@@ -56,7 +56,8 @@ impl<'a> Fold<'a> {
         Self::with(config, Schemas::lookup(&registry)?)
     }
 
-    fn with(config: &'a Config, schemas: Schemas) -> anyhow::Result<Self> {
+    /// The same with schemas that are known.
+    pub(super) fn with(config: &'a Config, schemas: Schemas) -> anyhow::Result<Self> {
         let workspaces = config.workspaces().map_err(|mistakes| anyhow!(mistakes.join("; ")))?;
         let parts = Parts { workspaces: workspaces.into(), schemas, event_partitions: 1 };
         Ok(Self { config, parts, tasks: HashMap::new(), computed: Computed::default() })

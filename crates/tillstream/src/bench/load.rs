@@ -82,7 +82,7 @@ fn read_head(head: &[u8]) -> anyhow::Result<(u16, usize)> {
 pub struct Load {
     /// Milliseconds of each answer.
     pub millis: Vec<f64>,
-    /// Answers that weren't 200.
+    /// Answers that weren't 2xx.
     pub refused: u64,
     /// How long it lasted.
     pub seconds: f64,
@@ -112,7 +112,7 @@ pub async fn flood(
                     let (status, _) = connection.ask(request).await?;
                     if began >= warm {
                         load.millis.push(began.elapsed().as_secs_f64() * 1e3);
-                        load.refused += u64::from(status != 200);
+                        load.refused += u64::from(!(200..300).contains(&status));
                     }
                 }
                 anyhow::Ok(load)

@@ -2,6 +2,7 @@
 //! be left of it. Each is told as it is, in other orders, twice, and with restarts: the same must be left.
 
 mod core;
+mod kafka;
 mod left;
 mod requests;
 mod told;

@@ -49,7 +49,12 @@ impl Scenario {
 
     /// All requests with the time of their arrival and the status that is expected.
     pub fn requests(&self) -> Vec<(Request, ReceivedTime, Option<u16>)> {
-        let mut now = ReceivedTime(received(START).0 - SECOND);
+        self.requests_from(received(START))
+    }
+
+    /// The same, with the first one at a time unless it says another.
+    pub fn requests_from(&self, start: ReceivedTime) -> Vec<(Request, ReceivedTime, Option<u16>)> {
+        let mut now = ReceivedTime(start.0 - SECOND);
         let mut all = Vec::new();
         for delivery in &self.deliveries {
             for _ in 0..delivery.times {
@@ -128,9 +133,11 @@ impl Scenario {
         Request {
             at: 0,
             purpose: Purpose::Tells,
+            items: 1,
             method,
             path_and_query: path,
             headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            stripe_secret: None,
             body,
             expect_status: delivery.status.unwrap_or(200),
         }

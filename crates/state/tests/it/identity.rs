@@ -1,0 +1,94 @@
+//! Contracts R10.3 and R10.5: who becomes somebody else, what is said of it, and how a merge is undone.
+
+use commerce::EventName;
+use commerce::person::Kind;
+use serde_json::{Value, json};
+
+use crate::fixture::*;
+
+fn paid(story: &mut Story, user: &str, order: &str, total: f64) {
+    let data = json!({"order_id": order, "total": total, "currency": "USD"});
+    let body = json!({"name": "order_paid", "timestamp": 1_773_500_400, "data": data});
+    story.track(http::Method::POST, &format!("{user}/events"), &body);
+}
+
+fn operator(story: &mut Story, word: &str, a: &str, b: &str) -> u16 {
+    let line = format!("/v1/identity/{word}");
+    let body = json!({"a": a, "b": b}).to_string();
+    story.call((http::Method::POST, &line, None), &[("x-api-key", "sk_dev_demo")], &body)
+}
+
+fn two() -> Story {
+    let mut story = Story::new();
+    for (user, first_name) in [("5", "Jane"), ("6", "John")] {
+        story
+            .identify(user, &json!({"first_name": first_name, "email": format!("{first_name}@example.com")}));
+    }
+    paid(&mut story, "5", "W-1", 10.0);
+    paid(&mut story, "6", "W-2", 20.0);
+    story
+}
+
+#[test]
+fn a_merge_that_is_called_off_leaves_orders_profiles_and_forwarding_records_as_they_were() {
+    let mut story = two();
+    let before = story.settled();
+    let (jane, john) = (story.id(Kind::User, "5"), story.id(Kind::User, "6"));
+    assert_eq!(operator(&mut story, "merge", "user:5", "user:6"), 200);
+    assert_eq!(story.profile(Kind::User, "6").person_id, jane, "a forwarding record leads there");
+    assert_eq!(story.profile(Kind::User, "5").orders_count, 2);
+    assert_eq!(story.order("W-2").person_id, Some(jane));
+    assert_ne!(story.settled(), before);
+
+    assert_eq!(operator(&mut story, "unmerge", "user:6", "user:5"), 200);
+    // The address was forwarded to its own account before, and is again.
+    assert_eq!(story.settled(), before);
+    assert_eq!(story.profile(Kind::User, "6").person_id, john);
+    let separated: Vec<_> = story
+        .named(EventName::CustomerSeparated)
+        .into_iter()
+        .filter(|f| f.from_person_id.is_some())
+        .collect();
+    assert_eq!(separated.len(), 1);
+    assert_eq!((separated[0].from_person_id, separated[0].person_id), (Some(jane), Some(john)));
+    let moved: Vec<_> =
+        story.facts.iter().filter(|fact| fact.flags.iter().any(|f| f == "person_moved")).collect();
+    assert_eq!(moved.len(), 2, "there and back");
+    assert_eq!(moved[1].before.as_ref().unwrap().person_id, Some(jane));
+    assert_eq!(moved[1].after.as_ref().unwrap().person_id, Some(john));
+    story.assert_chain("W-2");
+
+    // It stands for ever.
+    assert_eq!(operator(&mut story, "merge", "user:5", "user:6"), 200);
+    assert_eq!(operator(&mut story, "merge", "user:6", "user:5"), 200);
+    assert_eq!(story.settled(), before);
+}
+
+#[test]
+fn whoever_loses_a_shared_handle_to_an_earlier_sighting_stays_who_they_are() {
+    let mut door = Story::new();
+    let shared = |door: &mut Story, user: &str, body: Value| {
+        let authorization = ("authorization", "Basic ZGV2LXNpdGU6ZGV2LXRyYWNrLWtleQ==");
+        let path = format!("/api/v1/customers/{user}");
+        door.store((http::Method::PUT, &path, None), &[authorization], &body.to_string()).1.unwrap()
+    };
+    let first = shared(&mut door, "5", json!({"email": "home@example.com"}));
+    let second = shared(&mut door, "6", json!({"email": "home@example.com"}));
+    let mut story = Story::new();
+    story.take(&second);
+    assert_eq!(story.profile(Kind::User, "6").contact.identifiers.len(), 2);
+    story.take(&first);
+    let (jane, john) = (story.profile(Kind::User, "5"), story.profile(Kind::User, "6"));
+    assert_eq!((jane.contact.identifiers.len(), john.contact.identifiers.len()), (2, 1));
+    assert_eq!(story.count(EventName::CustomerMerged), 0, "nobody became anybody else");
+}
+
+#[test]
+fn an_operators_word_makes_nobody_known() {
+    let mut story = Story::new();
+    assert_eq!(operator(&mut story, "unmerge", "user:5", "user:6"), 200);
+    assert_eq!(operator(&mut story, "merge", "user:7", "email:x@example.com"), 200);
+    assert!(story.people().is_empty());
+    assert_eq!(operator(&mut story, "merge", "user:7", "user:7"), 400);
+    assert_eq!(operator(&mut story, "merge", "user:7", "somebody"), 400);
+}
