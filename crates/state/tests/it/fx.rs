@@ -112,8 +112,10 @@ fn an_order_in_the_base_currency_is_what_it_was() {
     assert_eq!(story.profile(Kind::Email, JANE).total_spent.minor, 10_000);
 }
 
+type Deed = Box<dyn Fn(&mut Story)>;
+
 /// What happens, each by itself.
-fn deeds() -> Vec<Box<dyn Fn(&mut Story)>> {
+fn deeds() -> Vec<Deed> {
     vec![
         Box::new(|story| story.rates("USD", HOUR, &[("EUR", "1.08425"), ("JPY", "0.0064")])),
         Box::new(|story| story.rates("USD", "2026-03-14T15", &[("EUR", "1.5")])),
