@@ -19,13 +19,16 @@ BLOCKED = 2
 
 
 class Topic:
-    """A topic that is read on each time it is asked for."""
+    """A topic that is read anew each time it is asked for: the end of a partition is told once per reading."""
 
     def __init__(self, kafka, registry, name):
-        self.registry, self.name, self.schemas, self.records = registry, name, {}, []
-        self.consumer = Consumer(
+        self.kafka, self.registry, self.name, self.schemas = kafka, registry, name, {}
+
+    def read(self):
+        """Every committed record, to the present end of each partition."""
+        consumer = Consumer(
             {
-                "bootstrap.servers": kafka,
+                "bootstrap.servers": self.kafka,
                 "group.id": "differential",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
@@ -33,15 +36,12 @@ class Topic:
                 "auto.offset.reset": "error",
             }
         )
-        self.partitions = sorted(self.consumer.list_topics(name, timeout=30).topics[name].partitions)
-        self.consumer.assign([TopicPartition(name, partition, 0) for partition in self.partitions])
-
-    def read(self):
-        """Every committed record, to the present end of each partition."""
-        left = set(self.partitions)
+        left = set(consumer.list_topics(self.name, timeout=30).topics[self.name].partitions)
+        consumer.assign([TopicPartition(self.name, partition, 0) for partition in left])
+        records = []
         deadline = time.monotonic() + 60
         while left:
-            message = self.consumer.poll(0.2)
+            message = consumer.poll(0.2)
             if message is None:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"no end of {self.name}")
@@ -52,8 +52,9 @@ class Topic:
                 left.discard(message.partition())
                 continue
             place = (message.partition(), message.offset())
-            self.records.append((place, self.decode(message.value())))
-        return [value for _, value in sorted(self.records, key=lambda record: record[0])]
+            records.append((place, self.decode(message.value())))
+        consumer.close()
+        return [value for _, value in sorted(records, key=lambda record: record[0])]
 
     def decode(self, value):
         magic, number = struct.unpack(">bI", value[:5])
