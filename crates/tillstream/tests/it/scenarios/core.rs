@@ -161,6 +161,10 @@ pub fn take(
             let letter: commerce::DeadLetter = decoder.decode(value).unwrap();
             said.letters.push(letter.reason);
         }
+        // Who disagrees with whom on the way is history; what is open in the end is a metric.
+        (Topic::Reconciliation, Some(value)) => {
+            let _: commerce::Reconciliation = decoder.decode(value).unwrap();
+        }
         (topic, value) => panic!("{topic:?} {value:?}"),
     }
 }
