@@ -480,14 +480,19 @@ class Reports:
         for at, name, _, (kind, minor, currency, cart, term, *channel) in moments:
             entry = {"event_type": kind, "cart_id": cart, "search_term": term, **dict(zip(CHANNEL, channel))}
             items = self.rows(
-                """select shown_id, shown_title, quantity, price, price_currency from items join moments using (number)
+                """select number, shown_id, shown_title, quantity, price, price_currency from items join moments using (number)
                 where person = $person and instant = $at and name = $name order by number, place""",
                 person=person,
                 at=at,
                 name=name,
             )
-            # The same item twice in an event of several is said once, each of those being a fact of its own.
-            entry["items"] = things(dict.fromkeys(items)) or None
+            # Items of one event that are facts of their own are told apart by what they say alone: the same again is
+            # one. A fact that lists several says each.
+            told = []
+            for number, *item in items:
+                if number == items[0][0] or item not in told:
+                    told.append(item)
+            entry["items"] = things(told) or None
             if minor is not None and currency == "USD":
                 entry["revenue"] = written(minor, 2)
             events.append((at, said(entry)))

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use hashbrown::HashMap;
 
@@ -59,7 +59,9 @@ impl Entries {
 pub(crate) struct Overlay {
     tables: Vec<Option<Entries>>,
     /// What the current record replaced: table, key, and the slot before (`None`: no slot).
-    undo: Vec<(u8, Bytes, Option<Slot>)>,
+    undo: Vec<(u8, Range<usize>, Option<Slot>)>,
+    /// The keys of what it replaced, one behind the other.
+    undo_keys: Vec<u8>,
     changes: usize,
     /// What the processor keeps of the open transaction; it goes when the changes go, whichever way.
     scratch: Option<Box<dyn Any + Send>>,
@@ -80,7 +82,7 @@ impl Overlay {
             };
             all[index] = Some(empty);
         }
-        Self { tables: all, undo: Vec::new(), changes: 0, scratch: None }
+        Self { tables: all, undo: Vec::new(), undo_keys: Vec::new(), changes: 0, scratch: None }
     }
 
     pub(crate) fn get(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
@@ -95,7 +97,9 @@ impl Overlay {
         if before.is_none() {
             self.changes += 1;
         }
-        self.undo.push((table, key.into(), before));
+        let start = self.undo_keys.len();
+        self.undo_keys.extend_from_slice(key);
+        self.undo.push((table, start..self.undo_keys.len(), before));
         true
     }
 
@@ -110,27 +114,30 @@ impl Overlay {
     /// The record counts: its changes stay.
     pub(crate) fn keep(&mut self) {
         self.undo.clear();
+        self.undo_keys.clear();
     }
 
     /// The record doesn't count: back to the savepoint.
     pub(crate) fn undo(&mut self) {
         while let Some((table, key, before)) = self.undo.pop() {
+            let key = self.undo_keys.get(key).unwrap_or_default();
             if let Some(Some(entries)) = self.tables.get_mut(usize::from(table)) {
                 match before {
                     Some(slot) => {
-                        entries.set(&key, slot);
+                        entries.set(key, slot);
                     }
                     None => {
-                        entries.unset(&key);
+                        entries.unset(key);
                         self.changes -= 1;
                     }
                 }
             }
         }
+        self.undo_keys.clear();
     }
 
     pub(crate) fn clear(&mut self) {
-        self.undo.clear();
+        self.keep();
         self.changes = 0;
         self.scratch = None;
         self.tables.iter_mut().flatten().for_each(Entries::clear);
