@@ -260,6 +260,11 @@ impl<P: Processor> Harness<P> {
         self.counts.all()
     }
 
+    /// Entries of a table after [`Harness::commit`], and the bytes of their keys and values.
+    pub fn size(&self, table: Table) -> (usize, usize) {
+        self.store.size(table.number)
+    }
+
     /// Number of stored entries after [`Harness::commit`].
     pub fn entries(&self) -> usize {
         self.store.len()

@@ -45,6 +45,15 @@ impl Memory {
         Self { tables: all, bytes: 0 }
     }
 
+    /// Entries of a table, and the bytes of their keys and values.
+    pub fn size(&self, table: u8) -> (usize, usize) {
+        match self.table(table) {
+            Some(Entries::Hashed(map)) => (map.len(), map.iter().map(|(k, v)| k.len() + v.len()).sum()),
+            Some(Entries::Ordered(map)) => (map.len(), map.iter().map(|(k, v)| k.len() + v.len()).sum()),
+            None => (0, 0),
+        }
+    }
+
     fn table(&self, table: u8) -> Option<&Entries> {
         self.tables.get(usize::from(table)).and_then(Option::as_ref)
     }

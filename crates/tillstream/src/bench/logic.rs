@@ -103,6 +103,12 @@ impl<P: Processor> Stage<P> {
 
     fn report(&self, report: &mut Report, n: f64) {
         let name = self.plan.name;
+        for table in self.plan.tables {
+            let (entries, bytes) = self.harness.size(*table);
+            let (table, entries, bytes) = (table.name, float(entries as u64), float(bytes as u64));
+            report.figure(format!("{name}.{table} entries"), entries / n, "per webhook");
+            report.figure(format!("{name}.{table} bytes"), bytes / n, "per webhook, keys and values");
+        }
         report.figure(format!("{name}_us"), self.busy.as_secs_f64() * 1e6 / n, "µs per webhook");
         for (topic, (records, bytes)) in &self.written {
             let topic = topic.name();
