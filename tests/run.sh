@@ -94,6 +94,7 @@ shell_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x; }
 # a command with --check here, which fails and says how to make it anew.
 generated() {
     "${CARGO_TARGET_DIR:-target}/debug/tillstream" openapi --check
+    "${CARGO_TARGET_DIR:-target}/debug/tillstream" asyncapi --check
     "${CARGO_TARGET_DIR:-target}/debug/tillstream" taxonomy --check
 }
 

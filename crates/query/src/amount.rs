@@ -86,6 +86,8 @@ fn number<S: Serializer>(value: i128, digits: u32, serializer: S) -> Result<S::O
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -93,7 +95,6 @@ mod tests {
         let of = |code: &str| digits().get(&Currency::parse(code).unwrap()).copied();
         assert_eq!((of("JPY"), of("KWD"), of("CLF"), of("USD")), (Some(0), Some(3), Some(4), None));
     }
-    use proptest::prelude::*;
 
     fn json(value: impl Serialize) -> String {
         serde_json::to_string(&value).unwrap()

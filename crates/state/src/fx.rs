@@ -42,19 +42,21 @@ impl StateStage {
             ctx.put(FX_RATE, &key, &row.0)?;
         }
         let mut left = PORTION;
+        let mut healed = false;
         for currency in rates.keys() {
             let waiting = waiting_key(base, hour, *currency, b"");
             for (entry, _) in ctx.scan(FX_WAITING, &waiting, None, left) {
                 ctx.remove(FX_WAITING, &entry)?;
                 self.heal(event, hour, &entry[waiting.len()..], ctx)?;
                 left -= 1;
+                healed = true;
             }
             if left == 0 {
                 ctx.emit(EVENTS, Some(ctx.partition()), record.key, record.value)?;
                 break;
             }
         }
-        Ok(if new { Outcome::Published } else { Outcome::Duplicate(DuplicateLevel::Entity) })
+        Ok(if new || healed { Outcome::Published } else { Outcome::Duplicate(DuplicateLevel::Entity) })
     }
 
     /// Says what an order is worth in base: at once where the rate is known, else when it comes. Costs an order in the

@@ -8,8 +8,8 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, audit, bench, dlq, doctor, explain, features, fx, home::Home, identity, import, lag,
-    measure, openapi, recompute, serve, tail, taxonomy, topic, trigger, up,
+    Output, Stop, asyncapi, audit, bench, dlq, doctor, explain, features, fx, home::Home, identity, import,
+    lag, measure, openapi, recompute, serve, tail, taxonomy, topic, trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -121,6 +121,9 @@ Exit code 1 when a total differs.")]
     /// Prints the description of the HTTP API, OpenAPI 3.1.
     #[command(after_help = "Example:\n  tillstream openapi | jq '.paths | keys'")]
     Openapi(openapi::Args),
+    /// Prints the AsyncAPI document of the topics, or writes or checks the file that is kept of it.
+    #[command(after_help = "Example:\n  tillstream asyncapi | jq '.channels | keys'")]
+    Asyncapi(openapi::Args),
     /// Prints all names of events: what they mean, who says them, the fields they need, a sample of each.
     #[command(
         after_help = "Example:\n  tillstream taxonomy | jq '.events[] | select(.name == \"order.paid\")'"
@@ -232,6 +235,7 @@ impl Cli {
             Command::Completions { shell } => completions(shell),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
+            Command::Asyncapi(args) => asyncapi::run(&args),
             Command::Taxonomy(args) => taxonomy::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Bench { command } => bench::run(&common, &command),

@@ -13,10 +13,11 @@
 //! | [`doctor`], [`lag`] | what is wrong, and how far behind the stages are |
 //! | [`recompute`], [`audit`] | the totals of people from the books; everything computed anew from the events |
 //! | [`trigger`], [`identity`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
-//! | [`openapi`], [`taxonomy`] | the description of the HTTP API, and that of the events |
+//! | [`openapi`], [`asyncapi`], [`taxonomy`] | the description of the HTTP API, of the topics, of the events |
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or unequal, 64 usage or configuration.
 
+pub mod asyncapi;
 pub mod audit;
 pub mod bench;
 pub mod cli;

@@ -112,7 +112,8 @@ fn print(books: &Books, differences: &[Difference], args: &Args) -> Result<(), S
         }
         data(line)
     };
-    let (people, orders) = (books.people(), books.orders());
+    let workspace = args.workspace.as_deref();
+    let (people, orders) = (books.people(workspace), books.orders(workspace));
     if args.output == Output::Json {
         return put(&json!({"equal": differences.is_empty(), "compared": people, "orders": orders,
                 "as_of": ReceivedTime(books.as_of).to_rfc3339(), "differences": differences})

@@ -356,8 +356,12 @@ impl Index {
     pub fn versions(&self, workspace: &str, view: &View) -> Result<Vec<OrderRow>, Error> {
         let mut found: Vec<(Vec<u8>, OrderRow)> = Vec::new();
         let ids: BTreeSet<&String> = view.aliases.iter().chain([&view.id]).collect();
-        let erased = self.keyspace.get(keyed(ERASED, order(workspace, &view.id)))?;
-        let erased = erased.and_then(|at| <[u8; 8]>::try_from(&*at).ok()).map(i64::from_be_bytes);
+        // It may have been known by another of its ids when its person was erased.
+        let mut erased = None;
+        for id in &ids {
+            let at = self.keyspace.get(keyed(ERASED, order(workspace, id)))?;
+            erased = erased.max(at.and_then(|at| <[u8; 8]>::try_from(&*at).ok()).map(i64::from_be_bytes));
+        }
         for id in ids {
             for entry in self.keyspace.prefix(keyed(VERSION, order(workspace, id))).take(MOST_VERSIONS) {
                 let (key, value) = entry.into_inner()?;

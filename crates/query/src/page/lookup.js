@@ -82,7 +82,7 @@ async function personOf(p, mine) {
     make("h3", null, "Handles"),
     (contact.identifiers || []).length ? table("Handles", [["Kind"], ["Value"]], contact.identifiers.map((i) => [words(i.kind) + (i.space ? `, ${i.space}` : ""), i.value])) : make("p", { class: "none" }, "None is told."),
     ...list("Audiences", p.audiences), ...list("Tags", p.tags), ...list("Consent", consent), ...list("Flags", p.flags),
-    ...ordersOf(journey), make("h3", null, "Journey"), journeyOf(journey),
+    ...ordersOf(journey), make("h3", null, "Journey"), journeyOf(journey, p.total_spent?.currency),
     make("p", { class: "quiet mono" }, p.person_id));
 }
 function list(title, values) {
@@ -95,10 +95,9 @@ function ordersOf(journey) {
   return ids.length ? [make("h3", null, "Orders"), make("p", { class: "links" }, ...ids.slice(0, 50).map(orderLink))] : [];
 }
 
-function journeyOf(journey) {
+function journeyOf(journey, base = "") {
   if (journey === null) return make("p", { class: "none" }, "The journey can’t be told now.");
   if (journey.events.length === 0) return make("p", { class: "none" }, "Nothing is known of what this person did.");
-  const base = view.summary ? view.summary.base_currency : "";
   const rows = journey.events.slice().reverse().slice(0, 200);
   return make("div", null, table("Journey", [["When"], ["What"], ["Worth", "n"]], rows.map((event) => {
     const items = (event.items || []).map((item) => `${item.quantity} × ${item.item_name || item.item_id}`);
@@ -115,7 +114,7 @@ async function orderOf(o, mine) {
   const history = await lookUp(path("orders", o.id, "/history"), {}, mine.signal).catch((error) => { if (error.name === "AbortError") throw error; return error; });
   const items = o.items || [];
   const refunds = Object.entries(o.refunds || {});
-  const more = (o.aliases || []).filter((alias) => alias !== o.id);
+  const more = (o.aliases || []).filter((alias) => alias !== o.id).map((alias) => alias.replace(/^number:/, "#"));
   return make("section", { class: "panel found", "aria-label": "Order" },
     make("div", { class: "head" }, make("h2", null, `Order ${more.find((alias) => alias.startsWith("#")) || o.id}`), make("p", { class: "quiet" }, `${o.source || "no source"}${o.updated_at ? `, updated ${when(o.updated_at)}` : ""}`)),
     make("p", { class: "sum" }, make("b", null, sum(o.total)), o.counted ? "counted in revenue" : "not counted in revenue", o.qa ? " (a test order)" : "", o.financial_status ? `, ${words(o.financial_status)}` : "", o.fulfillment_status ? `, ${words(o.fulfillment_status)}` : ""),

@@ -41,14 +41,15 @@ function showCurrencies(s, shown, choose) {
     const pick = make("button", { type: "button", class: "pick", "data-currency": c.currency, "aria-pressed": String(c === shown), "aria-label": `Show ${c.currency}` }, c.currency);
     pick.addEventListener("click", () => choose(c.base ? "" : c.currency));
     const held = Object.hasOwn(s.held, c.currency);
-    const tag = c.base ? [make("span", { class: "tag" }, "base")] : held ? [make("span", { class: "tag held" }, "no rate yet")] : [];
+    const tag = c.base ? [make("span", { class: "tag" }, "base")] : held ? [make("span", { class: "tag held" }, "rates missing")] : [];
     const cell = (text, wide) => make("td", { class: wide ? "n wide" : "n" }, text);
     return make("tr", null, make("th", { scope: "row" }, pick, ...tag), cell(count(c.range.orders)), cell(amount(c.range.revenue)),
       cell(amount(c.range.refund_amount), true), cell(amount(c.range.net_revenue)), cell(c.range.orders > 0 ? amount(c.range.avg_order_value) : "–", true));
   }));
   if (focused) document.querySelector(`[data-currency="${CSS.escape(focused)}"]`)?.focus();
   const held = Object.keys(s.held);
-  $("held").textContent = held.length ? `${held.join(", ")}: held until a rate arrives, in no total` : "\u00a0";
+  const waits = held.length ? `Some of ${held.join(", ")} wait for a rate and are in no total. ` : "";
+  $("held").textContent = s.currencies.length > 1 ? `${waits}The base currency contains what was converted into it.` : waits || "\u00a0";
 }
 
 /* ---- the drawing ---- */

@@ -52,7 +52,8 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Deci
         let (scheme, token) = request.header(AUTHORIZATION.as_str())?.trim().split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token)
     };
-    let key = request.header("x-api-key").or_else(bearer).map(str::trim).unwrap_or_default();
+    let own = request.header("x-api-key").filter(|key| !key.trim().is_empty());
+    let key = own.or_else(bearer).map(str::trim).unwrap_or_default();
     let Some((workspace, kind)) = workspaces.by_key(Source::Analytics, key) else {
         return refuse(Reason::UnknownKey, 401, "Invalid API key");
     };

@@ -65,7 +65,9 @@ impl Cut {
                 return Ok(());
             };
             progress.step();
-            let (Some(value), None, true) = (value, &failed, is_of(key, workspace)) else { return Ok(()) };
+            // What is said of rates is said to every workspace.
+            let concerns = is_of(key, workspace) || is_of(key, Some(commerce::fx::WORKSPACE));
+            let (Some(value), None, true) = (value, &failed, concerns) else { return Ok(()) };
             let record = Record::new(topic, partition, offset, key, value).with_timestamp(timestamp_millis);
             let is_settled = self.settled.get(&partition).is_some_and(|next| offset < *next);
             events += 1;

@@ -150,6 +150,8 @@ pub(super) fn disk(config: &Config, home: &Home) -> Vec<Check> {
     let on_disk = stages.into_iter().filter(|(store, _)| *store == Store::Disk);
     let mut folders: Vec<PathBuf> = vec![home.dir().to_owned()];
     folders.extend(on_disk.filter_map(|(_, folder)| folder.cloned()));
+    folders.push(config.query.folder.clone().unwrap_or_else(std::env::temp_dir));
+    folders.sort();
     folders.dedup();
     let mut checks = Vec::new();
     for folder in folders {

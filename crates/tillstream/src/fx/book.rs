@@ -48,11 +48,6 @@ impl Book {
         rates.entry(rate.currency).or_insert(rate.rate);
     }
 
-    /// True when there are rates of an hour into every base.
-    pub fn has(&self, hour: Hour, bases: &BTreeSet<Currency>) -> bool {
-        bases.iter().all(|base| self.rates.contains_key(&(*base, hour)))
-    }
-
     /// What of a provider's quotes is new, in each of the bases.
     pub fn add(&self, quotes: &[Quotes], bases: &BTreeSet<Currency>) -> (Vec<Page>, Tally) {
         let (mut pages, mut tally) = (Vec::new(), Tally::default());
@@ -184,7 +179,8 @@ mod tests {
             [(6, "1.1".to_owned(), true), (7, "1.1".to_owned(), true), (8, "1.4".to_owned(), false)]
         );
         published(&mut book, &pages);
-        assert!(book.has(Hour(8), &bases()) && !book.has(Hour(9), &bases()));
+        let known = |hour| bases().iter().all(|base| book.rates.contains_key(&(*base, Hour(hour))));
+        assert!(known(8) && !known(9));
         // The provider has nothing newer than the hour before.
         let (pages, _) = book.poll(&quotes(8, 8, "1.4"), Hour(9), &bases());
         assert_eq!((pages.len(), pages[0].carried), (1, true));

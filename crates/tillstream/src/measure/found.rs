@@ -80,7 +80,8 @@ impl Found {
     /// Refunds by the day on which they were made.
     pub fn refunds_by_day(&self) -> BTreeMap<(Day, Currency), DayTotals> {
         let mut days: BTreeMap<(Day, Currency), DayTotals> = BTreeMap::new();
-        for metric in self.metrics.values().filter(|metric| metric.metric == "revenue") {
+        let own = |metric: &&Metric| metric.metric == "revenue" && !metric.dimensions.contains_key("base");
+        for metric in self.metrics.values().filter(own) {
             let currency = metric.dimensions.get("currency").map_or("", String::as_str);
             let (Some(day), Ok(currency)) = (Day::parse(&metric.window_start), Currency::parse(currency))
             else {

@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 /// A person of a workspace.
 pub(super) type Who = (String, PersonId);
 
+fn is_of(who: &Who, workspace: Option<&str>) -> bool {
+    workspace.is_none_or(|wanted| who.0 == wanted)
+}
+
 /// A sum left the range of 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a sum went beyond 64 bits")]
@@ -130,16 +134,16 @@ impl Books {
     }
 
     /// How many people there are with a profile or an order.
-    pub(super) fn people(&self) -> usize {
-        let with_orders = self.orders.values().map(|(who, _)| who);
-        let without_profile: std::collections::BTreeSet<&Who> =
-            with_orders.filter(|who| !self.people.contains_key(who)).collect();
-        self.people.len() + without_profile.len()
+    pub(super) fn people(&self, workspace: Option<&str>) -> usize {
+        let everybody = self.people.keys().chain(self.orders.values().map(|(who, _)| who));
+        let people: std::collections::BTreeSet<&Who> =
+            everybody.filter(|who| is_of(who, workspace)).collect();
+        people.len()
     }
 
     /// How many orders reached payment and are somebody's.
-    pub(super) fn orders(&self) -> usize {
-        self.orders.len()
+    pub(super) fn orders(&self, workspace: Option<&str>) -> usize {
+        self.orders.values().filter(|(who, _)| is_of(who, workspace)).count()
     }
 
     /// The workspaces that have people.
@@ -150,7 +154,7 @@ impl Books {
     /// Everything in which a profile isn't what the person's orders, and the totals that a source reported of them, make
     /// it.
     pub(super) fn differences(&self, workspace: Option<&str>) -> Result<Vec<Difference>, Overflow> {
-        let is_wanted = |who: &Who| workspace.is_none_or(|wanted| who.0 == wanted);
+        let is_wanted = |who: &Who| is_of(who, workspace);
         let mut differences = Vec::new();
         let mut orders = self.by_person();
         for (who, live) in self.people.iter().filter(|(who, _)| is_wanted(who)) {

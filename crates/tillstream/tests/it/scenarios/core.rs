@@ -124,7 +124,10 @@ impl Stages {
         for (output, _, key, value) in emitted {
             let topic = plan.outputs[output];
             match (topic, &value) {
-                (Topic::Events, Some(value)) => onward.push((key, value.clone())),
+                // What the state stage puts back for itself is no fact.
+                (Topic::Events, Some(value)) if plan.name == normalizer::PLAN.name => {
+                    onward.push((key, value.clone()));
+                }
                 (Topic::Facts, Some(fact)) => {
                     onward.push((key.clone(), fact.clone()));
                     take(topic, &key, value.as_deref(), &mut self.decoder, (&mut self.left, &mut self.said));
