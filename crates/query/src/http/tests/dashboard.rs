@@ -124,7 +124,9 @@ async fn a_dashboard_with_a_key_names_nobody_to_strangers() {
         assert_eq!(service.get(path, &[]).await, (401, error("Invalid API key")), "{path}");
         let publishable = [("x-api-key", "pk_dev_demo")];
         assert_eq!(service.get(path, &publishable).await, (403, error("Secret key required")), "{path}");
-        assert_eq!(service.send("GET", path, &[SECRET]).await.status(), 200, "{path}");
+        // The stages' counters are those of all workspaces together: one of several tenants isn't told them.
+        let status = if path == "/dashboard/pipeline" { 404 } else { 200 };
+        assert_eq!(service.send("GET", path, &[SECRET]).await.status(), status, "{path}");
     }
 }
 
