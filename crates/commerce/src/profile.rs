@@ -44,9 +44,8 @@ pub struct Converted {
 }
 
 impl Contribution {
-    /// The contribution of an order; `None` when it has no person or doesn't count.
-    pub fn of(view: &View) -> Option<Self> {
-        let person = view.person_id?;
+    /// What an order contributes to the rollups of a person or handle; `None` when it doesn't count.
+    pub fn of(view: &View, person: PersonId) -> Option<Self> {
         if !view.counted {
             return None;
         }
@@ -297,12 +296,11 @@ impl Share {
 }
 
 impl Share {
-    /// The share of an order that counts; `None` for any other.
-    pub fn of(view: &View) -> Option<Self> {
-        let contribution = Contribution::of(view)?;
+    /// The share of an order that contributes this.
+    pub fn of(view: &View, contribution: &Contribution) -> Self {
         let refunds = view.refunds.iter();
         let refunds = refunds.filter_map(|(id, money)| Some((*view.refund_times.get(id)?, money.minor)));
-        Some(Self {
+        Self {
             placed_at: contribution.placed_at,
             total: Money::new(contribution.spent, contribution.currency),
             cancelled: view.cancelled_at.is_some(),
@@ -311,7 +309,7 @@ impl Share {
             refunds: refunds.collect(),
             total_in_base: contribution.converted.map(|sums| Money::new(sums.spent, sums.base)),
             net_in_base: contribution.converted.map(|sums| Money::new(sums.lifetime, sums.base)),
-        })
+        }
     }
 }
 
@@ -564,8 +562,9 @@ mod tests {
         let profile = |views: &[View]| {
             let mut known = Known::default();
             for view in views {
-                known.rollup.apply(&Contribution::of(view).unwrap(), 1).unwrap();
-                known.shares.extend(Share::of(view));
+                let contribution = Contribution::of(view, PersonId(1)).unwrap();
+                known.rollup.apply(&contribution, 1).unwrap();
+                known.shares.push(Share::of(view, &contribution));
             }
             let workspace = WorkspaceId::try_new("demo").unwrap();
             Profile::new(workspace, PersonId(1), known, Currency::USD, ReceivedTime(0))
@@ -579,7 +578,7 @@ mod tests {
         assert_eq!((known.total_spent, known.aov, known.flags), (usd(3_500), Some(usd(1_750)), vec![]));
         assert_eq!(known.total_spent_by_currency, BTreeMap::from([(eur(0).currency, 3_000)]));
         let mut rollup = Rollup::default();
-        let contribution = Contribution::of(&view(1_000, Some("1.1"))).unwrap();
+        let contribution = Contribution::of(&view(1_000, Some("1.1")), PersonId(1)).unwrap();
         rollup.apply(&contribution, 1).unwrap();
         rollup.apply(&contribution, -1).unwrap();
         assert_eq!(rollup, Rollup::default());

@@ -13,9 +13,10 @@ use commerce::{EventName, Fact, Mark, PersonId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use service::stage::encode_error;
 use stream::{Context, Failure};
+use topics::Topic;
 
 use crate::people;
-use crate::processor::StateStage;
+use crate::processor::{StateStage, published};
 use crate::shelf::Stored;
 use crate::tables::{self, COMPONENT, GROUP, LINK, MEMBER, ORDER_OF, get, put};
 use crate::{FACTS, ORDERS, PROFILES};
@@ -177,10 +178,10 @@ impl StateStage {
         for other in known.iter().filter(|other| **other != number) {
             ctx.remove(COMPONENT, &component_key(workspace, *other))?;
         }
-        let met = |handle: &Identifier| {
+        let met = |handle: &Identifier, before: Option<Link>| {
             let named = handles.iter().skip(1).any(|other| *other == handle);
             let seen = if named { component.seen(first, handle) } else { None };
-            seen.map(|stamp| (first_id, stamp))
+            seen.map(|stamp| (first_id, stamp)).or(before.and_then(|before| before.met))
         };
         self.regroup(workspace, number, &component, met, ctx)
     }
@@ -191,7 +192,7 @@ impl StateStage {
         workspace: &WorkspaceId,
         number: u128,
         component: &Component,
-        met: impl Fn(&Identifier) -> Option<(PersonId, Stamp)>,
+        met: impl Fn(&Identifier, Option<Link>) -> Option<(PersonId, Stamp)>,
         ctx: &mut Context<'_>,
     ) -> Result<Vec<Moved>, Failure> {
         put(ctx, COMPONENT, &component_key(workspace, number), component, &mut self.stored)?;
@@ -206,7 +207,7 @@ impl StateStage {
                 let key = tables::person(workspace.as_str(), id);
                 let before: Option<Link> = get(ctx, LINK, &key)?;
                 were.extend(before.map(|before| before.person));
-                let met = met(&handle).or(before.and_then(|before| before.met));
+                let met = met(&handle, before);
                 kept.handles.push((handle, id));
                 let link = Link { component: number, person, conflict, met };
                 if before == Some(link) {
@@ -255,7 +256,8 @@ impl StateStage {
         let Some(number) = component.handles().next().map(|handle| self.id_of(workspace, handle).0) else {
             return Ok(());
         };
-        let moved = self.regroup(workspace, number, &component, |_| None, ctx)?;
+        // Those that they were named with may be gone.
+        let moved = self.regroup(workspace, number, &component, |_, _| None, ctx)?;
         self.move_all(event, &moved, ctx)
     }
 
@@ -362,7 +364,7 @@ impl StateStage {
         self.tell(key, &fact, ctx)?;
         self.value.clear();
         self.orders.encode(&after, &mut self.value).map_err(|e| encode_error(&e))?;
-        ctx.emit(ORDERS, Some(ctx.partition()), key, Some(&self.value))?;
+        published(ctx.emit(ORDERS, Some(ctx.partition()), key, Some(&self.value)), Topic::Orders, key)?;
         stored.state().published = Some(after);
         stored.store(ctx, &mut self.stored)
     }

@@ -232,8 +232,9 @@ impl People {
     ) -> Result<(), Failure> {
         let (buyer, after) = (after.0.map(|(handle, _)| handle), (after.0.map(|(_, id)| id), after.1));
         let of = |handle: Option<PersonId>, view: &View| {
-            let view = View { person_id: handle, ..view.clone() };
-            Some((Contribution::of(&view)?, Share::of(&view)?))
+            let contribution = Contribution::of(view, handle?)?;
+            let share = Share::of(view, &contribution);
+            Some((contribution, share))
         };
         let old = before.1.and_then(|view| of(before.0, view));
         let new = of(after.0, after.1);

@@ -105,10 +105,12 @@ impl Overlay {
 
     /// The scratch of the open transaction, empty at its start.
     pub(crate) fn scratch<T: Any + Send + Default>(&mut self) -> &mut T {
-        let scratch = self.scratch.take().filter(|known| known.is::<T>());
-        let scratch = self.scratch.insert(scratch.unwrap_or_else(|| Box::<T>::default()));
-        #[expect(clippy::expect_used, reason = "another type was replaced in the line above")]
-        scratch.downcast_mut().expect("a scratch of this type")
+        let scratch = self.scratch.get_or_insert_with(|| Box::<T>::default());
+        #[expect(
+            clippy::expect_used,
+            reason = "a processor has one type of scratch: a second one would lose the first"
+        )]
+        scratch.downcast_mut().expect("the scratch of one type")
     }
 
     /// The record counts: its changes stay.

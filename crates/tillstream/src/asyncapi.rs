@@ -4,7 +4,7 @@
 //! there. `schemas/asyncapi.json` is what this makes, checked in.
 
 use serde_json::{Map, Value as Json, json};
-use topics::{Party, Topic, Value};
+use topics::{Topic, Value};
 
 use crate::Stop;
 use crate::openapi::{Args, keep};
@@ -65,12 +65,9 @@ fn document() -> Result<Json, serde_json::Error> {
     }))
 }
 
-/// The topics that anybody may read.
+/// The topics whose records are told to others.
 fn public() -> impl Iterator<Item = Topic> {
-    Topic::ALL.iter().copied().filter(|topic| {
-        let spec = topic.spec();
-        spec.consumers.contains(&Party::Outside) || spec.consumers.contains(&Party::Tools)
-    })
+    Topic::ALL.iter().copied().filter(|topic| topic.spec().value != Value::Internal)
 }
 
 fn channel(topic: Topic) -> Json {

@@ -92,3 +92,19 @@ fn an_operators_word_makes_nobody_known() {
     assert_eq!(operator(&mut story, "merge", "user:7", "user:7"), 400);
     assert_eq!(operator(&mut story, "merge", "user:7", "somebody"), 400);
 }
+
+#[test]
+fn who_comes_back_after_an_erasure_is_linked_anew_with_what_names_them() {
+    let mut story = Story::new();
+    let (email, phone) = (json!({"email": "home@example.com"}), json!({"phone": "+15551234567"}));
+    story.identify("6", &email);
+    story.identify("5", &email);
+    story.identify("6", &phone);
+    story.track(http::Method::DELETE, "5", &json!({}));
+    // Both handles are the other one's, who shares them.
+    story.identify("5", &phone);
+    story.identify("5", &email);
+    assert_eq!(operator(&mut story, "unmerge", "user:6", "email:home@example.com"), 200);
+    let theirs = &story.profile(Kind::User, "5").contact.identifiers;
+    assert!(theirs.iter().any(|handle| handle.kind == Kind::Email), "{theirs:?}");
+}

@@ -41,9 +41,9 @@ fn profile(who: u128, email: Option<&str>, orders: &[View], reported: Reported) 
     let mut rollup = Rollup::default();
     let mut shares = Vec::new();
     for order in orders {
-        let contribution = Contribution::of(order).unwrap();
+        let contribution = Contribution::of(order, order.person_id.unwrap()).unwrap();
         rollup.apply(&contribution, 1).unwrap();
-        shares.extend(Share::of(order));
+        shares.push(Share::of(order, &contribution));
     }
     let placed: Vec<EventTime> = orders.iter().filter_map(|order| order.placed_at).collect();
     let span = placed.iter().min().copied().zip(placed.iter().max().copied());
