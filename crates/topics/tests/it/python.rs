@@ -73,5 +73,8 @@ fn every_default_is_what_its_field_can_be() {
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let checked = python("check_defaults.py", &files);
     assert_eq!(checked.len(), Topic::with_schema().count());
-    assert!(checked.iter().all(|file| file["defaults"].as_u64() > Some(0)), "{checked:?}");
+    let without =
+        checked.iter().filter(|file| file["defaults"] == 0).map(|file| file["file"].as_str().unwrap());
+    let without: Vec<&str> = without.map(|file| file.rsplit('/').next().unwrap()).collect();
+    assert_eq!(without, ["fx_rate.avsc"], "a rate alone has nothing that can be left out");
 }
