@@ -1,7 +1,9 @@
 //! The services as processes, and what is done to them.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -52,10 +54,11 @@ impl Fleet {
     /// Starts one more copy and gives its number among those of its service.
     pub fn add(&mut self, service: &'static str) -> usize {
         let number = self.copies.iter().filter(|copy| copy.service == service).count();
+        let taken: Vec<u16> = self.copies.iter().map(|copy| copy.port).collect();
         self.copies.push(Copy {
             service,
             name: format!("{service}-{number}"),
-            port: free_port(),
+            port: free_port(&taken),
             child: None,
             frozen: false,
             removed: false,
@@ -275,6 +278,16 @@ fn signal(name: &str, child: &Child) {
     let _ = Command::new("kill").args([name, &child.id().to_string()]).stderr(Stdio::null()).status();
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+/// Ports below those that the kernel gives to outgoing connections: while a copy is dead no client of anything may take
+/// its port, or it could never start again.
+const PORTS: std::ops::Range<u16> = 14_000..20_000;
+
+/// A port that nobody listens on, and that no copy has, dead or alive.
+fn free_port(taken: &[u16]) -> u16 {
+    let span = PORTS.end - PORTS.start;
+    // Anywhere, so that two runs at a time rarely meet.
+    let first = u16::try_from(RandomState::new().build_hasher().finish() % u64::from(span)).unwrap();
+    let mut ports = (0..span).map(|step| PORTS.start + (first + step) % span);
+    let free = |port: &u16| !taken.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.find(free).expect("a free port")
 }
