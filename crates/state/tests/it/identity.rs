@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::*;
 
-fn paid(story: &mut Story, user: &str, order: &str, total: f64) {
+fn paid(story: &mut Story, user: &str, order: &str, total: i64) {
     let data = json!({"order_id": order, "total": total, "currency": "USD"});
     let body = json!({"name": "order_paid", "timestamp": 1_773_500_400, "data": data});
     story.track(http::Method::POST, &format!("{user}/events"), &body);
@@ -24,8 +24,8 @@ fn two() -> Story {
         story
             .identify(user, &json!({"first_name": first_name, "email": format!("{first_name}@example.com")}));
     }
-    paid(&mut story, "5", "W-1", 10.0);
-    paid(&mut story, "6", "W-2", 20.0);
+    paid(&mut story, "5", "W-1", 10);
+    paid(&mut story, "6", "W-2", 20);
     story
 }
 
