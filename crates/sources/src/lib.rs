@@ -24,6 +24,7 @@ mod customerio;
 mod envelope;
 pub mod http;
 mod json;
+mod label;
 mod lifesight;
 pub mod meter;
 pub mod operation;
@@ -43,6 +44,7 @@ use commerce::reason::Failure;
 use commerce::{Event, Reason, ReceivedTime, Source};
 
 pub use crate::http::{Accepted, Decision, Letter, Refused, Reply, Request, Route};
+pub use crate::label::is_load_label;
 pub use crate::meter::Meter;
 pub use crate::workspace::{Workspace, WorkspaceConfig, Workspaces};
 
@@ -97,9 +99,13 @@ pub fn route(method: &::http::Method, path: &str) -> Result<Route, Reply> {
 
 /// Authenticates and checks a request. What it may use up is asked of `meter`.
 pub fn accept(route: &Route, request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> Decision {
-    match family(route.source) {
+    let decision = match family(route.source) {
         Some(family) => (family.accept)(request, workspaces, meter),
         None => Refused::plain(Reason::UnknownPath, Reply::new(404, r#"{"error":"not found"}"#)),
+    };
+    match decision {
+        Decision::Accept(accepted) => Decision::Accept(label::told(accepted, request, workspaces)),
+        other => other,
     }
 }
 
@@ -165,15 +171,6 @@ impl<'a> Raw<'a> {
         rejected.split(',').any(|of| of.parse() == Ok(item))
     }
 }
-
-/// True for a stored header that labels a load: such deliveries wait in the slow lane. `backfill` is the label that a body
-/// gives itself.
-pub fn is_load_label(name: &str) -> bool {
-    matches!(name, "http.tillstream-backfill" | "http.tillstream-import") || name == BACKFILL_IN_BODY
-}
-
-/// The header that repeats a label which the body gives itself.
-pub(crate) const BACKFILL_IN_BODY: &str = "backfill";
 
 /// The header with the verdicts of the fraud rules.
 pub(crate) const FRAUD: &str = "fraud";

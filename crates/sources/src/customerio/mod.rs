@@ -94,7 +94,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> 
     let pace = workspace.plan.requests_per_second.unwrap_or(DEFAULT_PACE);
     if let Err(seconds) = meter.pace(credential, pace) {
         let reply = error(429, "too many requests", request.correlation);
-        return Refused::plain(Reason::Unavailable, Reply { retry_after: Some(seconds.max(1)), ..reply });
+        return Refused::plain(Reason::RateLimited, Reply { retry_after: Some(seconds.max(1)), ..reply });
     }
     if call == Call::Region {
         return Decision::Answer(region(request, workspace));
