@@ -29,8 +29,8 @@ use crate::{PersonId, WorkspaceId};
 pub enum Entry {
     /// The orders that share it.
     Orders(Vec<State>),
-    /// The key under which they are kept.
-    At(Vec<u8>),
+    /// The id under which they are kept.
+    At(String),
 }
 
 /// Where entries are kept.
@@ -49,7 +49,8 @@ pub trait Shelf {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Cluster {
     workspace: WorkspaceId,
-    key: Vec<u8>,
+    /// The id under which it is kept.
+    home: String,
     /// The orders, each of which is one to everybody.
     pub orders: Vec<State>,
 }
@@ -104,8 +105,8 @@ impl Part {
 impl Cluster {
     /// The orders that share an id with others, or none yet.
     pub fn find<S: Shelf>(shelf: &S, workspace: &WorkspaceId, id: &str) -> Result<Self, S::Error> {
-        let (key, orders) = follow(shelf, key(workspace, id))?;
-        Ok(Self { workspace: workspace.clone(), key, orders: orders.unwrap_or_default() })
+        let (home, orders) = follow(shelf, workspace, id.to_owned())?;
+        Ok(Self { workspace: workspace.clone(), home, orders: orders.unwrap_or_default() })
     }
 
     /// The order of an event, as far as it is known.
@@ -125,16 +126,17 @@ impl Cluster {
 
     /// Keeps it as it is now.
     pub fn store<S: Shelf>(self, shelf: &mut S) -> Result<(), S::Error> {
+        let home = key(&self.workspace, &self.home);
         if self.orders.is_empty() {
-            return shelf.put(&self.key, None);
+            return shelf.put(&home, None);
         }
         for apart in self.orders.iter().filter_map(|order| order.apart.as_deref()) {
             let key = key(&self.workspace, apart);
-            if key != self.key && shelf.get(&key)?.is_none() {
-                shelf.put(&key, Some(&Entry::At(self.key.clone())))?;
+            if apart != self.home && shelf.get(&key)?.is_none() {
+                shelf.put(&key, Some(&Entry::At(self.home.clone())))?;
             }
         }
-        shelf.put(&self.key, Some(&Entry::Orders(self.orders)))
+        shelf.put(&home, Some(&Entry::Orders(self.orders)))
     }
 
     /// Joins one delivery in, and looks up what it says for the first time of its order's names.
@@ -182,10 +184,23 @@ impl Cluster {
         at: usize,
         name: &Name,
     ) -> Result<Standing, S::Error> {
-        let (key, found) = follow(shelf, name.key(&self.workspace))?;
-        if key == self.key {
-            return Ok(Standing::Held);
-        }
+        let known = match name {
+            Name::Id(id) => Some(id.clone()),
+            Name::Number(_) => match shelf.get(&name.key(&self.workspace))? {
+                Some(Entry::At(id)) => Some(id),
+                Some(Entry::Orders(_)) | None => None,
+            },
+        };
+        let (key, found) = match known {
+            Some(id) => {
+                let (id, found) = follow(shelf, &self.workspace, id)?;
+                if id == self.home {
+                    return Ok(Standing::Held);
+                }
+                (key(&self.workspace, &id), found)
+            }
+            None => (name.key(&self.workspace), None),
+        };
         if let Some(others) = found {
             let own = self.orders.get(at).and_then(|state| state.source(event));
             let own = own.map(|order| (claim(order, name), order.first.as_ref()));
@@ -197,7 +212,7 @@ impl Cluster {
             }
             self.orders.extend(others);
         }
-        shelf.put(&key, Some(&Entry::At(self.key.clone())))?;
+        shelf.put(&key, Some(&Entry::At(self.home.clone())))?;
         Ok(Standing::Held)
     }
 
@@ -278,15 +293,15 @@ impl Cluster {
     }
 }
 
-type Found = (Vec<u8>, Option<Vec<State>>);
+type Found = (String, Option<Vec<State>>);
 
-/// Follows a key to where orders are kept, or would be.
-fn follow<S: Shelf>(shelf: &S, mut key: Vec<u8>) -> Result<Found, S::Error> {
+/// Follows an id to the one under which orders are kept, or would be.
+fn follow<S: Shelf>(shelf: &S, workspace: &WorkspaceId, mut id: String) -> Result<Found, S::Error> {
     loop {
-        match shelf.get(&key)? {
-            Some(Entry::At(next)) => key = next,
-            Some(Entry::Orders(orders)) => return Ok((key, Some(orders))),
-            None => return Ok((key, None)),
+        match shelf.get(&key(workspace, &id))? {
+            Some(Entry::At(next)) => id = next,
+            Some(Entry::Orders(orders)) => return Ok((id, Some(orders))),
+            None => return Ok((id, None)),
         }
     }
 }

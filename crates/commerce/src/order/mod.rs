@@ -12,6 +12,7 @@
 
 mod base;
 mod disagreement;
+mod kept;
 pub mod links;
 mod name;
 mod refund;

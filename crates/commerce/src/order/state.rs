@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::disagreement::Disagreement;
+use super::kept::Kept;
 use super::name::{Name, Standing};
 use super::refund;
 use super::register::{Join, Register, Version, Versions, prune};
@@ -260,7 +261,8 @@ fn earliest(a: Option<EventTime>, b: Option<EventTime>) -> Option<EventTime> {
 }
 
 /// Everything that is known of one order.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[serde(from = "Kept")]
 pub struct State {
     /// What each source knows.
     pub sources: BTreeMap<Space, SourceOrder>,
