@@ -86,8 +86,8 @@ impl StateStage {
         }
         let mut known = Vec::new();
         for name in names.iter().chain(&unnamed) {
-            let named = baskets::look(ctx, name)?;
-            if named.done || named.closed_at.is_some_and(|closed_at| closed_at >= at) {
+            let named = baskets::look(ctx, &event.workspace, name)?;
+            if named.is_settled(at) {
                 return Ok(());
             }
             known.extend(named.open);
@@ -193,7 +193,7 @@ impl StateStage {
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         for name in names {
-            for key in baskets::look(ctx, name)?.open {
+            for key in baskets::open(ctx, name)? {
                 let Some(open) = get::<Open>(ctx, AUTOMATION, &key)? else { continue };
                 if name.once || open.opened_at <= cause.at {
                     self.call_off(workspace, (&key, &open), cause, ctx)?;

@@ -15,7 +15,7 @@ use crate::identity;
 use crate::people;
 use crate::processor::StateStage;
 use crate::tables::{self, AUTOMATION, PAID, get, put};
-use crate::timers::{self, Due, Purpose};
+use crate::timers::{self, Due};
 
 /// As many timers fire per event at most, so that a pile of them can't hold up what comes in.
 const MOST_FIRED: usize = 16;
@@ -149,10 +149,10 @@ pub(crate) fn store(
     if let Some(before) = get::<Open>(ctx, AUTOMATION, key)?
         && before.due != open.due
     {
-        timers::clear(ctx, workspace, before.due, Purpose::Automation, key)?;
+        timers::clear(ctx, workspace, before.due, key)?;
     }
     put(ctx, AUTOMATION, key, open, buffer)?;
-    timers::set(ctx, workspace, open.due, Purpose::Automation, key)?;
+    timers::set(ctx, workspace, open.due, key)?;
     baskets::list(ctx, &open.names, key, true, buffer)
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn discard(
     buffer: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     ctx.remove(AUTOMATION, key)?;
-    timers::clear(ctx, workspace, open.due, Purpose::Automation, key)?;
+    timers::clear(ctx, workspace, open.due, key)?;
     baskets::list(ctx, &open.names, key, false, buffer)
 }
 
@@ -257,10 +257,7 @@ impl StateStage {
         let now = timers::advance(ctx, workspace, event.received_at, &mut self.stored)?;
         for _ in 0..MOST_FIRED {
             let Some(due) = timers::take(ctx, workspace, now)? else { break };
-            match due.purpose {
-                Purpose::Automation => self.fire(workspace, &due, ctx)?,
-                Purpose::Name => baskets::forget(ctx, &due.key, &mut self.stored)?,
-            }
+            self.fire(workspace, &due, ctx)?;
         }
         Ok(())
     }

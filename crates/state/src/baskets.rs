@@ -2,19 +2,30 @@
 //!
 //! A cart or checkout has several names (its id, its token, the cart that it came of), and an order names it by some
 //! of them. Names belong to one space of one source.
+//!
+//! Nearly every order closes a cart or a checkout, so a closing is one small row that lies with those of its
+//! [`PERIOD`]: it is found by asking for the name in the periods that count, and what is older than all of them is
+//! swept away from the front of the table, without a timer of its own.
 
 use std::collections::BTreeSet;
 
 use commerce::event::{Activity, Link};
-use commerce::{Event, EventTime, Mark, PersonId, ReceivedTime, WorkspaceId, time};
+use commerce::{Event, EventTime, Mark, PersonId, WorkspaceId, time};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure};
 
-use crate::tables::{self, NAME, get, put};
-use crate::timers::{self, Purpose};
+use crate::tables::{self, CLOSED, NAME, get, put};
+use crate::timers;
 
-/// A closing is remembered for as long; an event that comes later than 72 hours starts nothing anyway (R13.2).
-const REMEMBERED: i64 = 30 * time::DAY;
+/// Closings are kept by the part of the stream's time in which they came.
+const PERIOD: i64 = 15 * time::DAY;
+/// A closing counts in its own period and in as many later ones: for 30 days at least, 45 at most. An event that comes
+/// later than 72 hours starts nothing anyway (R13.2).
+const LATER: u16 = 2;
+/// One closing in so many sweeps, so that the others needn't look where the front of the table is.
+const SWEEPS: u8 = 8;
+/// As many are swept away at once: twice as many as have come since, so that they can't pile up.
+const SWEPT: usize = 2 * SWEEPS as usize;
 
 /// One name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -25,16 +36,32 @@ pub(crate) struct Name {
 }
 
 /// What is known under a name.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Named {
     /// Keys of open automations.
     pub(crate) open: BTreeSet<Vec<u8>>,
+    /// How it was closed, if it was.
+    closed: Option<Closed>,
+}
+
+impl Named {
+    /// True where what happened at an instant opens nothing any more.
+    pub(crate) fn is_settled(&self, at: EventTime) -> bool {
+        match self.closed {
+            None => false,
+            Some(Closed::Until(closed_at)) => closed_at >= at,
+            Some(Closed::ForGood) => true,
+        }
+    }
+}
+
+/// How a name was closed; the greater one of two counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+enum Closed {
     /// What happened until then opens nothing any more.
-    pub(crate) closed_at: Option<EventTime>,
+    Until(EventTime),
     /// It never opens again.
-    pub(crate) done: bool,
-    /// When all of this is forgotten.
-    forgotten_at: Option<ReceivedTime>,
+    ForGood,
 }
 
 /// The names that an activity gives its cart or checkout.
@@ -78,7 +105,17 @@ fn of<'a>(event: &Event, named: impl Iterator<Item = (&'a str, &'a str)>) -> Vec
 }
 
 /// What is known under a name.
-pub(crate) fn look(ctx: &Context<'_>, name: &Name) -> Result<Named, Failure> {
+pub(crate) fn look(ctx: &Context<'_>, workspace: &WorkspaceId, name: &Name) -> Result<Named, Failure> {
+    let now = period(ctx, workspace)?;
+    let mut closed = None;
+    for period in now.saturating_sub(LATER)..=now {
+        closed = closed.max(get(ctx, CLOSED, &closing(workspace, period, &name.key))?);
+    }
+    Ok(Named { open: open(ctx, name)?, closed })
+}
+
+/// The open automations of a name.
+pub(crate) fn open(ctx: &Context<'_>, name: &Name) -> Result<BTreeSet<Vec<u8>>, Failure> {
     Ok(get(ctx, NAME, &name.key)?.unwrap_or_default())
 }
 
@@ -87,20 +124,16 @@ pub(crate) fn list(
     ctx: &mut Context<'_>,
     names: &[Name],
     automation: &[u8],
-    open: bool,
+    is_open: bool,
     buffer: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     for name in names {
-        let mut named = look(ctx, name)?;
-        let changed =
-            if open { named.open.insert(automation.to_vec()) } else { named.open.remove(automation) };
-        if !changed {
-            continue;
-        }
-        if named.open.is_empty() && named.closed_at.is_none() {
-            ctx.remove(NAME, &name.key)?;
-        } else {
-            put(ctx, NAME, &name.key, &named, buffer)?;
+        let mut known = open(ctx, name)?;
+        let changed = if is_open { known.insert(automation.to_vec()) } else { known.remove(automation) };
+        match (changed, known.is_empty()) {
+            (false, _) => {}
+            (true, true) => ctx.remove(NAME, &name.key)?,
+            (true, false) => put(ctx, NAME, &name.key, &known, buffer)?,
         }
     }
     Ok(())
@@ -114,25 +147,43 @@ pub(crate) fn close(
     (at, bought): (EventTime, bool),
     buffer: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    let forgotten_at = ReceivedTime(timers::now(ctx, workspace)?.0.saturating_add(REMEMBERED));
+    let now = period(ctx, workspace)?;
     for name in names {
-        let mut named = look(ctx, name)?;
-        if let Some(before) = named.forgotten_at.replace(forgotten_at) {
-            timers::clear(ctx, workspace, before, Purpose::Name, &name.key)?;
+        let key = closing(workspace, now, &name.key);
+        let before: Option<Closed> = get(ctx, CLOSED, &key)?;
+        let closed = if bought && name.once { Closed::ForGood } else { Closed::Until(at) };
+        if before < Some(closed) {
+            put(ctx, CLOSED, &key, &closed, buffer)?;
         }
-        named.closed_at = named.closed_at.max(Some(at));
-        named.done |= bought && name.once;
-        put(ctx, NAME, &name.key, &named, buffer)?;
-        timers::set(ctx, workspace, forgotten_at, Purpose::Name, &name.key)?;
+        if before.is_none() && key.last().is_some_and(|byte| byte % SWEEPS == 0) {
+            sweep(ctx, workspace, now)?;
+        }
     }
     Ok(())
 }
 
-/// Forgets what was remembered of a closing.
-pub(crate) fn forget(ctx: &mut Context<'_>, key: &[u8], buffer: &mut Vec<u8>) -> Result<(), Failure> {
-    let Some(named) = get::<Named>(ctx, NAME, key)? else { return Ok(()) };
-    if named.open.is_empty() {
-        return ctx.remove(NAME, key);
+/// Forgets closings of periods that don't count any more.
+fn sweep(ctx: &mut Context<'_>, workspace: &WorkspaceId, now: u16) -> Result<(), Failure> {
+    let all = closing(workspace, 0, &[]);
+    let all = &all[..all.len() - 2];
+    for _ in 0..SWEPT {
+        let Some((key, _)) = ctx.first(CLOSED, all) else { return Ok(()) };
+        if key.as_slice() >= closing(workspace, now.saturating_sub(LATER), &[]).as_slice() {
+            return Ok(());
+        }
+        ctx.remove(CLOSED, &key)?;
     }
-    put(ctx, NAME, key, &Named { open: named.open, ..Named::default() }, buffer)
+    Ok(())
+}
+
+/// The period in which the stream's time of a workspace is.
+fn period(ctx: &Context<'_>, workspace: &WorkspaceId) -> Result<u16, Failure> {
+    let now = timers::now(ctx, workspace)?.0.max(0);
+    Ok(u16::try_from(now / PERIOD).unwrap_or(u16::MAX))
+}
+
+/// The key of a name's closing in a period, or what those of a period start with.
+fn closing(workspace: &WorkspaceId, period: u16, name: &[u8]) -> Vec<u8> {
+    let mark = name.last_chunk::<16>().map_or(&[][..], |mark| mark);
+    [workspace.as_str().as_bytes(), &[0], &period.to_be_bytes(), mark].concat()
 }

@@ -48,8 +48,10 @@ pub(crate) const FX_WAITING: Table = Table { number: 27, name: "fx_waiting", ord
 pub(crate) const AUTOMATION: Table = Table { number: 12, name: "automations", ordered: true };
 /// What is to happen when: see [`crate::timers`]. No value.
 pub(crate) const TIMER: Table = Table { number: 13, name: "timers", ordered: true };
-/// `workspace:` and a mark of a cart's or checkout's name to [`crate::baskets`]' state of it.
+/// `workspace:` and a mark of a cart's or checkout's name to the open automations of that name.
 pub(crate) const NAME: Table = Table { number: 14, name: "basket_names", ordered: false };
+/// Closings of such names by the period in which they came: see [`crate::baskets`].
+pub(crate) const CLOSED: Table = Table { number: 28, name: "closed_names", ordered: true };
 /// A handle's key to the instant of the last payment under it.
 pub(crate) const PAID: Table = Table { number: 15, name: "paid", ordered: false };
 /// `workspace` to the stream's time of it.
@@ -60,7 +62,7 @@ pub(crate) const GROUP: Table = Table { number: 20, name: "groups", ordered: fal
 /// `workspace\0source\0matter` of open disagreements to their number: [`crate::outcomes::Count`].
 pub(crate) const DISAGREED: Table = Table { number: 23, name: "disagreements", ordered: false };
 
-pub(crate) const ALL: [Table; 24] = [
+pub(crate) const ALL: [Table; 25] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -76,6 +78,7 @@ pub(crate) const ALL: [Table; 24] = [
     AUTOMATION,
     TIMER,
     NAME,
+    CLOSED,
     PAID,
     CLOCK,
     NOTICE,

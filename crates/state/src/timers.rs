@@ -9,28 +9,10 @@ use stream::{Context, Failure};
 
 use crate::tables::{CLOCK, TIMER, get, put};
 
-/// What a timer is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Purpose {
-    /// The key of an automation.
-    Automation,
-    /// The key of a basket's name.
-    Name,
-}
-
-impl Purpose {
-    const fn tag(self) -> u8 {
-        match self {
-            Self::Automation => b'a',
-            Self::Name => b'n',
-        }
-    }
-}
-
 /// A timer that is due.
 pub(crate) struct Due {
     pub(crate) at: ReceivedTime,
-    pub(crate) purpose: Purpose,
+    /// The key of an automation.
     pub(crate) key: Vec<u8>,
 }
 
@@ -59,10 +41,9 @@ pub(crate) fn set(
     ctx: &mut Context<'_>,
     workspace: &WorkspaceId,
     at: ReceivedTime,
-    purpose: Purpose,
     key: &[u8],
 ) -> Result<(), Failure> {
-    ctx.put(TIMER, &entry(workspace, at, purpose, key), &[])
+    ctx.put(TIMER, &entry(workspace, at, key), &[])
 }
 
 /// Takes a timer away; there need be none.
@@ -70,10 +51,9 @@ pub(crate) fn clear(
     ctx: &mut Context<'_>,
     workspace: &WorkspaceId,
     at: ReceivedTime,
-    purpose: Purpose,
     key: &[u8],
 ) -> Result<(), Failure> {
-    ctx.remove(TIMER, &entry(workspace, at, purpose, key))
+    ctx.remove(TIMER, &entry(workspace, at, key))
 }
 
 /// Takes the earliest timer that is due.
@@ -98,22 +78,16 @@ fn prefix(workspace: &WorkspaceId) -> Vec<u8> {
     [workspace.as_str().as_bytes(), b"\0"].concat()
 }
 
-fn entry(workspace: &WorkspaceId, at: ReceivedTime, purpose: Purpose, key: &[u8]) -> Vec<u8> {
+fn entry(workspace: &WorkspaceId, at: ReceivedTime, key: &[u8]) -> Vec<u8> {
     // With the sign bit flipped, bytes sort as the numbers do.
     let at = at.0.cast_unsigned() ^ (1 << 63);
-    [&*prefix(workspace), &at.to_be_bytes(), &[purpose.tag()], key].concat()
+    [&*prefix(workspace), &at.to_be_bytes(), key].concat()
 }
 
 fn read(entry: &[u8]) -> Option<Due> {
-    let (at, rest) = entry.split_first_chunk::<8>()?;
-    let (purpose, key) = rest.split_first()?;
-    let purpose = match purpose {
-        b'a' => Purpose::Automation,
-        b'n' => Purpose::Name,
-        _ => return None,
-    };
+    let (at, key) = entry.split_first_chunk::<8>()?;
     let at = ReceivedTime((u64::from_be_bytes(*at) ^ (1 << 63)).cast_signed());
-    Some(Due { at, purpose, key: key.to_vec() })
+    Some(Due { at, key: key.to_vec() })
 }
 
 #[cfg(test)]
@@ -124,14 +98,12 @@ mod tests {
     fn timers_sort_by_their_instant_and_read_back() {
         let workspace = WorkspaceId::try_new("demo").unwrap();
         let times = [i64::MIN, -1, 0, 1, i64::MAX];
-        let entries: Vec<Vec<u8>> = times
-            .iter()
-            .map(|at| entry(&workspace, ReceivedTime(*at), Purpose::Automation, b"key"))
-            .collect();
+        let entries: Vec<Vec<u8>> =
+            times.iter().map(|at| entry(&workspace, ReceivedTime(*at), b"key")).collect();
         assert!(entries.is_sorted());
         for (at, entry) in times.iter().zip(&entries) {
             let due = read(&entry[prefix(&workspace).len()..]).unwrap();
-            assert_eq!((due.at.0, due.purpose, due.key.as_slice()), (*at, Purpose::Automation, &b"key"[..]));
+            assert_eq!((due.at.0, due.key.as_slice()), (*at, &b"key"[..]));
         }
     }
 }

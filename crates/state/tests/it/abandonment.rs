@@ -1,6 +1,7 @@
 //! Carts and checkouts that are left, and what calls them off.
 
 use commerce::signal::Automation;
+use commerce::time::DAY;
 use commerce::{Event, EventName, Signal, SignalName};
 
 use crate::world::*;
@@ -137,6 +138,33 @@ fn an_order_that_is_not_paid_closes_its_own_checkout_alone() {
     assert_eq!(world.send(&order), said(CANCELLED, "c1"));
     assert_eq!(world.last().reason, "order_placed");
     assert_eq!(world.send(&paid(&[user("u1")], "o1", &[], 2 * MINUTE)), said(CANCELLED, "c2"));
+}
+
+#[test]
+fn a_checkout_that_was_bought_is_remembered_for_a_month_and_its_rows_do_not_pile_up() {
+    let mut world = World::new();
+    let order = |id: &str, after: i64| {
+        let mut order = paid(&[], id, &[], after);
+        order.payload.order.as_mut().unwrap().links = vec![link("checkout", id), link("cart", id)];
+        order
+    };
+    let checkout = |day: i64| checkout(&[user("u1")], "c1", day * DAY);
+    world.send(&order("c1", 0));
+    for day in 0..50 {
+        for n in 0..20 {
+            world.send(&order(&format!("{day}-{n}"), day * DAY));
+        }
+        if day == 30 {
+            world.send(&checkout(day));
+            assert!(world.pass(day * DAY + 2 * HOUR).is_empty());
+        }
+    }
+    // No more than those of the period that runs and of the two before it, of two names each.
+    let rows = world.rows("closed_names");
+    assert!((30 * 40..=45 * 40).contains(&rows), "{rows}");
+    assert_eq!((world.rows("timers"), world.rows("basket_names")), (0, 0));
+    world.send(&checkout(50));
+    assert_eq!(world.pass(50 * DAY + 2 * HOUR), said(ABANDONED, "c1"));
 }
 
 #[test]

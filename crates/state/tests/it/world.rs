@@ -62,6 +62,13 @@ impl World {
         self.harness.processor = StateStage::new(&self.parts, "key").unwrap();
     }
 
+    /// How many rows a table has.
+    pub(crate) fn rows(&mut self, table: &str) -> usize {
+        self.harness.commit(0).unwrap();
+        let table = state::PLAN.tables.iter().find(|known| known.name == table).unwrap();
+        self.harness.size(*table).0
+    }
+
     /// Processes an event and gives the signals that come of it, by name and target.
     pub(crate) fn send(&mut self, event: &Event) -> Vec<(SignalName, String)> {
         let mut bytes = Vec::new();
