@@ -46,6 +46,11 @@ pub(crate) fn sortable(micros: i64) -> [u8; 8] {
     (micros ^ i64::MIN).to_be_bytes()
 }
 
+/// The time of such bytes.
+pub(crate) fn sorted(bytes: [u8; 8]) -> i64 {
+    i64::from_be_bytes(bytes) ^ i64::MIN
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +59,6 @@ mod tests {
     fn times_before_1970_come_before_those_after() {
         let times = [i64::MIN, -1, 0, 1, i64::MAX];
         assert!(times.map(sortable).is_sorted());
+        assert_eq!(times.map(|time| sorted(sortable(time))), times);
     }
 }

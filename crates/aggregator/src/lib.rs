@@ -76,9 +76,9 @@ pub(crate) const CELL: Table = Table { number: 0, name: "cells", ordered: false 
 pub(crate) const CLOCK: Table = Table { number: 1, name: "clock", ordered: false };
 /// `workspace`, person, time of payment and order to what was bought: the purchases of a person in their order.
 pub(crate) const BUYER: Table = Table { number: 2, name: "buyers", ordered: true };
-/// `workspace`, product, time of payment and order to the title that the order says.
+/// `workspace`, product, day and title to how often orders paid on that day say it, and when: see [`title`].
 pub(crate) const TITLE: Table = Table { number: 3, name: "titles", ordered: true };
-/// `workspace` and product to the latest of its titles. Written only when that changes.
+/// `workspace` and product to the latest of its titles. Written only when that or its day changes.
 pub(crate) const NAME: Table = Table { number: 4, name: "names", ordered: false };
 
 /// What the stage reads, keeps and writes.

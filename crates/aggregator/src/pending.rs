@@ -15,13 +15,15 @@ use crate::cell::{Cell, Place};
 use crate::funnel::{Chunk, Presence};
 use crate::kept::{get, put, unreadable_key};
 use crate::rows::SETS;
+use crate::title::Titles;
 use crate::{CELL, funnel};
 
-/// Sums by cell and memberships by chunk; the keys are those of the state.
+/// Sums by cell, memberships by chunk, and titles; the keys are those of the state.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) cells: hashbrown::HashMap<Vec<u8>, Moved>,
     pub(crate) sets: hashbrown::HashMap<Vec<u8>, Changed>,
+    pub(crate) titles: Titles,
 }
 
 /// What moves one cell.

@@ -109,8 +109,8 @@ impl Processor for Aggregator {
         add_up(&fact, zone, &mut deltas);
         if fact.before != fact.after {
             buyer::apply(&fact, zone, ctx, &mut deltas)?;
-            title::apply(&fact, ctx)?;
         }
+        let titles = title::said(&fact)?;
         let mut book = Book::new(ctx, workspace.as_str(), zone, closed_before);
         people::apply(&mut book, &fact, self.quiet)?;
         let (moves, presences) = (std::mem::take(&mut book.moves), std::mem::take(&mut book.presences));
@@ -132,12 +132,13 @@ impl Processor for Aggregator {
         for presence in presences {
             pending.set(presence, fact.received_at);
         }
+        title::collect(&mut pending.titles, titles);
         ctx.count([Outcome::Published.as_str(), "", fact.source.as_str()]);
         Ok(())
     }
 
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
-        let Pending { cells, sets } = std::mem::take(ctx.scratch());
+        let Pending { cells, sets, titles } = std::mem::take(ctx.scratch());
         for (key, moved) in cells {
             let metric = moved.store(ctx, &key, &self.zones)?;
             self.say(&metric, ctx)?;
@@ -146,7 +147,7 @@ impl Processor for Aggregator {
             let metric = changed.store(ctx, &key, &self.zones)?;
             self.say(&metric, ctx)?;
         }
-        for (key, metric) in title::changed(ctx)? {
+        for (key, metric) in title::store(ctx, titles)? {
             self.value.clear();
             if let Some(metric) = &metric {
                 self.metrics.encode(metric, &mut self.value).map_err(|e| encode_error(&e))?;

@@ -1,127 +1,224 @@
 //! What a product is called: the title under which it was bought last (analytics.md §6.4).
 //!
 //! A cell of the metric `product_name` has no figure; the title is one of its dimensions. Every purchase says its
-//! titles at the time of its payment, and takes them back when it stops counting, so each of them is kept: a title that
-//! was only remembered as the latest would depend on what came between. Nearly every purchase says what the product is
-//! called already, and then nothing is looked up among them.
+//! titles at the time of its payment, and takes them back when it stops counting. What is kept of them is how often
+//! each was said on a day, and when on average, so that neither a product that sells well nor the order in which facts
+//! come makes a difference: the name is the title that was said latest, on average, of the last day that has any. A
+//! product that was given another title is called by it from the next purchase on.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use commerce::order::{Figures, Line};
+use commerce::time::DAY;
 use commerce::{Fact, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure};
 
 use crate::cell::cut;
+use crate::kept::unreadable_key;
 use crate::product::item_id;
 use crate::{NAME, TITLE, kept};
 
 /// The metric's name.
 pub(crate) const METRIC: &str = "product_name";
 
-/// What a product is called.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-struct Name {
-    /// The latest title.
-    title: Option<String>,
-    /// The title of the record that is published, which has to be taken back before another one is.
-    published: Option<String>,
+/// Microseconds of a millisecond: sums of milliseconds stay far below 64 bits.
+const MILLI: i64 = 1_000;
+
+/// As many titles of one day are weighed against each other, the first by their letters: nobody calls a product by more,
+/// and whoever does must not make each purchase cost a thousand of them.
+const MOST_TITLES: usize = 32;
+
+/// How often a title was said on a day, and the sum of the milliseconds of the day at which it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Times {
+    count: i64,
+    millis: i64,
+}
+
+impl Times {
+    /// By when it was said on average. Counts are above zero.
+    fn by_mean(&self, other: &Self) -> Ordering {
+        let cross = |a: &Self, b: &Self| i128::from(a.millis) * i128::from(b.count);
+        cross(self, other).cmp(&cross(other, self))
+    }
+}
+
+/// What the open transaction changes of one title on one day of a product.
+#[derive(Debug, Default)]
+pub(crate) struct Moved {
+    /// How long the part of the key is that says which product it is.
+    product: usize,
+    by: Times,
     as_of: i64,
 }
 
+/// What a product is called.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Name {
+    title: String,
+    /// The day of it, the last that has any title.
+    day: i64,
+    /// True when it is the only title of that day.
+    alone: bool,
+    /// The arrival that brought it.
+    as_of: i64,
+}
+
+/// What the facts of the open transaction say and take back: by the key of the row.
+pub(crate) type Titles = hashbrown::HashMap<Vec<u8>, Moved>;
+
 /// What a fact says and takes back.
-pub(crate) fn apply(fact: &Fact<Figures>, ctx: &mut Context<'_>) -> Result<(), Failure> {
-    let (before, after) = (fact.before.as_ref().map(said), fact.after.as_ref().map(said));
+pub(crate) fn said(fact: &Fact<Figures>) -> Result<Vec<(Vec<u8>, Moved)>, Failure> {
+    let [before, after] =
+        [&fact.before, &fact.after].map(|view| view.as_ref().map(titles).unwrap_or_default());
     if before == after {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
-    let products = before.keys().chain(after.keys().filter(|product| !before.contains_key(*product)));
-    for product in products {
-        let (old, new) = (before.get(product), after.get(product));
-        if old != new {
-            change(&kept::key(&(&fact.workspace, product))?, old, new, fact.received_at, ctx)?;
+    let mut moves = Vec::new();
+    for (titles, sign) in [(before, -1), (after, 1)] {
+        let Some(at) = titles.at else { continue };
+        let (day, millis) = (at.div_euclid(DAY), at.rem_euclid(DAY) / MILLI);
+        for (product, title) in titles.of {
+            let mut key = kept::key(&(&fact.workspace, product))?;
+            let product = key.len();
+            key.extend_from_slice(&kept::sortable(day));
+            key.extend_from_slice(title.as_bytes());
+            let by = Times { count: sign, millis: millis * sign };
+            moves.push((key, Moved { product, by, as_of: fact.received_at.0 }));
         }
     }
-    Ok(())
+    Ok(moves)
 }
 
-/// What an order calls a product.
-#[derive(Clone, PartialEq, Debug)]
-struct Said<'a> {
-    at: i64,
-    order: &'a str,
-    title: &'a str,
-}
-
-impl Said<'_> {
-    /// Its place among all that was said of the product: by time, and by the order where two are of one instant.
-    fn key(&self, product: &[u8]) -> Vec<u8> {
-        [product, &kept::sortable(self.at)[..], self.order.as_bytes()].concat()
+/// Adds them to those of the transaction.
+pub(crate) fn collect(titles: &mut Titles, moves: Vec<(Vec<u8>, Moved)>) {
+    for (key, moved) in moves {
+        let known = titles.entry(key).or_default();
+        known.product = moved.product;
+        known.by.count += moved.by.count;
+        known.by.millis += moved.by.millis;
+        known.as_of = known.as_of.max(moved.as_of);
     }
 }
 
-/// The titles that an order says, each product's last.
-fn said(view: &Figures) -> BTreeMap<&str, Said<'_>> {
-    let Some((at, _)) = view.purchase() else { return BTreeMap::new() };
-    let titled = view.items.iter().filter_map(|line| Some((item_id(line)?, title(line)?)));
-    titled.map(|(id, title)| (cut(id), Said { at: at.0, order: &view.id, title: cut(title) })).collect()
+/// What an order calls its products, and when: each product's last title.
+#[derive(Default, PartialEq)]
+struct Called<'a> {
+    at: Option<i64>,
+    of: BTreeMap<&'a str, &'a str>,
+}
+
+fn titles(view: &Figures) -> Called<'_> {
+    let Some((at, _)) = view.purchase() else { return Called::default() };
+    let titled = view.items.iter().filter_map(|line| Some((cut(item_id(line)?), cut(title(line)?))));
+    Called { at: Some(at.0), of: titled.collect() }
 }
 
 fn title(line: &Line) -> Option<&str> {
     line.title.as_deref().map(str::trim).filter(|title| !title.is_empty())
 }
 
-fn change(
-    product: &[u8],
-    old: Option<&Said<'_>>,
-    new: Option<&Said<'_>>,
-    received_at: ReceivedTime,
-    ctx: &mut Context<'_>,
-) -> Result<(), Failure> {
-    let mut name: Name = kept::get(ctx, NAME, product)?.unwrap_or_default();
-    if let Some(old) = old {
-        ctx.remove(TITLE, &old.key(product))?;
-    }
-    if let Some(new) = new {
-        ctx.put(TITLE, &new.key(product), new.title.as_bytes())?;
-    }
-    let known = name.title.as_deref();
-    // The name stays when it is said again, and when another title goes.
-    if old.is_none_or(|old| Some(old.title) != known) && new.is_none_or(|new| Some(new.title) == known) {
-        return Ok(());
-    }
-    let latest = ctx.last(TITLE, product).and_then(|(_, title)| String::from_utf8(title).ok());
-    if latest != name.title {
-        name = Name { title: latest, as_of: name.as_of.max(received_at.0), ..name };
-        kept::put(ctx, NAME, product, &name)?;
-    }
-    Ok(())
-}
+/// A record that a change of names asks for: key, and the record or its end.
+type Named = (String, Option<Metric>);
 
-/// The records that a change of names asks for: key, and the record or its end.
-pub(crate) fn changed(ctx: &mut Context<'_>) -> Result<Vec<(String, Option<Metric>)>, Failure> {
+/// Stores what the transaction moves, and gives the records that this asks for.
+pub(crate) fn store(ctx: &mut Context<'_>, titles: Titles) -> Result<Vec<Named>, Failure> {
+    let mut moves: Vec<(Vec<u8>, Moved)> = titles.into_iter().collect();
+    moves.retain(|(_, moved)| moved.by != Times::default());
+    moves.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let mut records = Vec::new();
-    for key in ctx.changed(NAME) {
-        let Some(mut name) = kept::get::<Name>(ctx, NAME, &key)? else { continue };
-        let latest = name.title.clone();
-        if name.published == latest {
+    for of_one in moves.chunk_by(|(a, of), (b, _)| a.get(..of.product) == b.get(..of.product)) {
+        let Some((product, _)) = of_one.first().and_then(|(key, of)| key.split_at_checked(of.product)) else {
+            continue;
+        };
+        let before: Option<Name> = kept::get(ctx, NAME, product)?;
+        // Neither another day nor the same title again can change the name.
+        let mut same = true;
+        for (key, moved) in of_one {
+            let left = change(ctx, key, moved.by)?;
+            let (day, title) = read(product, key)?;
+            same &= before.as_ref().is_some_and(|name| {
+                day < name.day || (day == name.day && name.alone && left && title == name.title)
+            });
+        }
+        if same {
             continue;
         }
-        let (workspace, product): (WorkspaceId, String) =
-            postcard::from_bytes(&key).map_err(|e| kept::unreadable_key(&e))?;
-        let metric = |title: &str| metric(&workspace, &product, title, name.as_of);
-        if let Some(old) = &name.published {
-            records.push((metric(old).key(), None));
-        }
-        if let Some(new) = &latest {
-            let metric = metric(new);
-            records.push((metric.key(), Some(metric)));
-        }
-        name.published = latest;
-        kept::put(ctx, NAME, &key, &name)?;
+        let as_of = of_one.iter().map(|(_, moved)| moved.as_of).max().unwrap_or_default();
+        let after = latest(ctx, product, as_of.max(before.as_ref().map_or(i64::MIN, |name| name.as_of)))?;
+        rename(ctx, product, before, after, &mut records)?;
     }
     Ok(records)
+}
+
+/// Changes a row; false when nothing is left of it.
+fn change(ctx: &mut Context<'_>, key: &[u8], by: Times) -> Result<bool, Failure> {
+    let known: Times = kept::get(ctx, TITLE, key)?.unwrap_or_default();
+    let times =
+        Times { count: known.count.saturating_add(by.count), millis: known.millis.saturating_add(by.millis) };
+    if times.count > 0 {
+        kept::put(ctx, TITLE, key, &times)?;
+    } else {
+        ctx.remove(TITLE, key)?;
+    }
+    Ok(times.count > 0)
+}
+
+/// Day and title of a row of a product.
+fn read<'a>(product: &[u8], key: &'a [u8]) -> Result<(i64, &'a str), Failure> {
+    let parts = key.get(product.len()..).and_then(<[u8]>::split_first_chunk::<8>);
+    let parts = parts.and_then(|(day, title)| Some((kept::sorted(*day), std::str::from_utf8(title).ok()?)));
+    parts.ok_or_else(|| Failure::Fatal("the key of a stored title can't be read".to_owned()))
+}
+
+/// What a product is called by its rows.
+fn latest(ctx: &Context<'_>, product: &[u8], as_of: i64) -> Result<Option<Name>, Failure> {
+    let Some((last, _)) = ctx.last(TITLE, product) else { return Ok(None) };
+    let (day, _) = read(product, &last)?;
+    let of_day = [product, &kept::sortable(day)].concat();
+    let rows = ctx.scan(TITLE, &of_day, None, MOST_TITLES);
+    let mut best: Option<(Times, &str)> = None;
+    for (key, value) in &rows {
+        let (_, title) = read(product, key)?;
+        let times: Times = kept::read(TITLE, value)?;
+        // Titles come in order, so of two that were said at the same time the later one stays.
+        if best.is_none_or(|(known, _)| times.by_mean(&known).is_ge()) {
+            best = Some((times, title));
+        }
+    }
+    Ok(best.map(|(_, title)| Name { title: title.to_owned(), day, alone: rows.len() == 1, as_of }))
+}
+
+fn rename(
+    ctx: &mut Context<'_>,
+    product: &[u8],
+    before: Option<Name>,
+    mut after: Option<Name>,
+    records: &mut Vec<Named>,
+) -> Result<(), Failure> {
+    let title = |name: &Option<Name>| name.as_ref().map(|name| name.title.clone());
+    if title(&before) == title(&after) {
+        if let (Some(before), Some(after)) = (&before, &mut after) {
+            after.as_of = before.as_of;
+        }
+    } else {
+        let (workspace, id): (WorkspaceId, String) =
+            postcard::from_bytes(product).map_err(|e| unreadable_key(&e))?;
+        if let Some(name) = &before {
+            records.push((metric(&workspace, &id, &name.title, name.as_of).key(), None));
+        }
+        if let Some(name) = &after {
+            let metric = metric(&workspace, &id, &name.title, name.as_of);
+            records.push((metric.key(), Some(metric)));
+        }
+    }
+    match &after {
+        _ if after == before => Ok(()),
+        Some(name) => kept::put(ctx, NAME, product, name),
+        None => ctx.remove(NAME, product),
+    }
 }
 
 fn metric(workspace: &WorkspaceId, product: &str, title: &str, as_of: i64) -> Metric {
@@ -143,53 +240,4 @@ fn metric(workspace: &WorkspaceId, product: &str, title: &str, as_of: i64) -> Me
 }
 
 #[cfg(test)]
-mod tests {
-    use commerce::order::Figures;
-
-    use crate::aggregation::samples::{line, paid};
-    use crate::processor::samples::Folded;
-
-    fn called(title: &str, day: i64) -> Figures {
-        Figures { id: title.to_owned(), items: vec![line("A", title, 1, 10)], ..paid(10, day) }
-    }
-
-    #[test]
-    fn the_title_of_the_latest_purchase_is_the_name_whatever_comes_late() {
-        let mut folded = Folded::new();
-        folded.order(None, Some(&called("Second", 5)));
-        assert_eq!(folded.cells("product_name"), [" A Second: "]);
-        folded.order(None, Some(&called("First", 1)));
-        folded.order(None, Some(&called(" ", 8)));
-        assert_eq!(folded.cells("product_name"), [" A Second: "]);
-        folded.order(None, Some(&called("Third", 9)));
-        assert_eq!(folded.cells("product_name"), [" A Third: "]);
-    }
-
-    #[test]
-    fn a_title_that_is_taken_back_gives_way_to_the_one_before() {
-        let mut folded = Folded::new();
-        let (first, second) = (called("First", 1), called("Second", 5));
-        folded.order(None, Some(&first));
-        folded.order(None, Some(&second));
-        folded.order(Some(&second), Some(&Figures { counted: false, ..second.clone() }));
-        assert_eq!(folded.cells("product_name"), [" A First: "]);
-        folded.order(Some(&first), Some(&Figures { items: vec![], ..first.clone() }));
-        assert!(folded.cells("product_name").is_empty());
-    }
-
-    #[test]
-    fn a_purchase_whose_time_moves_takes_its_title_along() {
-        let mut folded = Folded::new();
-        let second = called("Second", 5);
-        folded.order(None, Some(&called("First", 3)));
-        folded.order(None, Some(&second));
-        let earlier = Figures { counted_at: called("", 1).counted_at, ..second.clone() };
-        folded.order(Some(&second), Some(&earlier));
-        assert_eq!(folded.cells("product_name"), [" A First: "]);
-        folded.order(Some(&earlier), Some(&second));
-        assert_eq!(folded.cells("product_name"), [" A Second: "]);
-        // One that says the same name again changes no record.
-        folded.order(None, Some(&Figures { id: "9".into(), ..called("Second", 8) }));
-        assert!(folded.metrics.values().filter(|metric| metric.metric == "product_name").count() == 1);
-    }
-}
+mod tests;

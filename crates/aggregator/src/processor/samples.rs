@@ -51,10 +51,24 @@ impl Folded {
 
     /// Any fact, in a transaction of its own.
     pub(crate) fn fact(&mut self, fact: Fact<View>) {
+        self.process(&fact);
+        self.commit();
+    }
+
+    /// One fact of an order, in the open transaction.
+    pub(crate) fn take(&mut self, before: Option<&Figures>, after: Option<&Figures>) {
+        self.process(&Fact { before: before.map(view), after: after.map(view), ..fact() });
+    }
+
+    fn process(&mut self, fact: &Fact<View>) {
         let mut bytes = Vec::new();
-        self.parts.schemas.encoder(Topic::Facts).unwrap().encode(&fact, &mut bytes).unwrap();
+        self.parts.schemas.encoder(Topic::Facts).unwrap().encode(fact, &mut bytes).unwrap();
         let record = Record::new(Topic::Facts.name(), 0, 0, b"demo:1", &bytes);
         assert!(self.harness.process(&record).unwrap().is_empty());
+    }
+
+    /// Ends the transaction.
+    pub(crate) fn commit(&mut self) {
         let mut decoder = self.parts.schemas.decoder();
         let emitted = self.harness.commit(0).unwrap();
         self.published = emitted.len();
@@ -64,6 +78,12 @@ impl Folded {
                 None => drop(self.metrics.remove(&key).unwrap()),
             }
         }
+    }
+
+    /// How many rows a table has.
+    pub(crate) fn rows(&self, table: &str) -> usize {
+        let table = PLAN.tables.iter().find(|known| known.name == table).unwrap();
+        self.harness.size(*table).0
     }
 
     /// The cells of a metric that hold anything: window, dimensions in the order of their names, figures by name.
