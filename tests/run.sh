@@ -114,6 +114,24 @@ tests() {
 # Which test shows which capability.
 features() { "${CARGO_TARGET_DIR:-target}/debug/tillstream" features --log "$TMPDIR/tests.log"; }
 
+# What the tests leave out by themselves, without a failure, where a program is missing: said here, so that a run which
+# looked at nothing in a browser doesn't look like one that did.
+left_out() {
+    local major browser
+    major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p')
+    if [ "${major:-0}" -lt 20 ]; then
+        skip "the dashboard's scripts, the dashboard in a browser" 'no Node 20 or later here (nodejs.org, or nodejs of a newer system)'
+    else
+        for browser in chromium chromium-browser google-chrome ''; do
+            if [ -z "$browser" ] || "$browser" --version >/dev/null 2>&1; then break; fi
+        done
+        [ -n "$browser" ] || skip 'the dashboard in a browser' 'no Chromium here (apt-get install chromium)'
+    fi
+    if [ "${major:-0}" -lt 20 ] || ! have npm; then
+        skip 'clients for Node of Customer.io and Shopify' 'no Node 20 or later with npm here'
+    fi
+}
+
 no_process_left() {
     local left
     # What was told to end may take a moment.
@@ -145,6 +163,7 @@ step 'build of the tests' cargo test --workspace --locked --no-run
 step 'generated files' generated
 step 'configuration of docker-compose.yml' configuration
 step 'tests' tests
+left_out
 step 'capabilities' features
 if [ -d /proc/self ] && have ps; then
     step 'no process left behind' no_process_left

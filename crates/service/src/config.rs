@@ -271,6 +271,8 @@ pub enum Dashboard {
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fx {
+    /// Health and metrics, when it runs alone.
+    pub listen: SocketAddr,
     /// Who is asked for rates of exchange every hour.
     pub provider: FxProvider,
     /// Where, if not at the provider's own address.

@@ -18,7 +18,12 @@ pub fn init(config: &Log) -> Result<(), String> {
     };
     // https://no-color.org: present and not empty.
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colour);
+    // The threads of a stage have its name: where several run in one process, a line says whose it is.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(colour)
+        .with_thread_names(true);
     // An error means that a subscriber is there already: `up` starts several services.
     let _ = if json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
     Ok(())

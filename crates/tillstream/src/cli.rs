@@ -8,8 +8,9 @@ use service::Config;
 use service::config::Overrides;
 
 use crate::{
-    Output, Stop, asyncapi, audit, bench, dlq, doctor, explain, features, fx, home::Home, identity, import,
-    lag, measure, openapi, recompute, serve, tail, taxonomy, topic, trigger, up,
+    Output, Stop, asyncapi, audit, bench, dlq, doctor, explain, features, fx,
+    home::{Home, here},
+    identity, import, lag, measure, openapi, reach, recompute, serve, tail, taxonomy, topic, trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -223,15 +224,15 @@ impl Cli {
             Command::Demo(args) => measure::run(&common, &args),
             Command::Trigger(args) => run_trigger(&common, &args),
             Command::Import { command } => import::run(&common, &command),
-            Command::Tail(args) => tail::run(&common.load(vec![])?, &args),
-            Command::Topics { command } => topic::run(&common.load(vec![])?, &command),
-            Command::Dlq { command } => dlq::run(&common.load(vec![])?, &command),
-            Command::Fx { command } => fx::run(&common.load(vec![])?, &command),
+            Command::Tail(args) => tail::run(&common.cluster()?, &args),
+            Command::Topics { command } => topic::run(&common.cluster()?, &command),
+            Command::Dlq { command } => dlq::run(&common.cluster()?, &command),
+            Command::Fx { command } => fx::run(&common.cluster()?, &command),
             Command::Identity { command } => identity::run(&common, &command),
-            Command::Audit(args) => audit::run(&common.load(vec![])?, &args),
+            Command::Audit(args) => audit::run(&common.cluster()?, &args),
             Command::Doctor(args) => doctor::run(&common, &args),
-            Command::Lag(args) => lag::run(&common.load(vec![])?, &args),
-            Command::Recompute(args) => recompute::run(&common.load(vec![])?, &args),
+            Command::Lag(args) => lag::run(&common.cluster()?, &args),
+            Command::Recompute(args) => recompute::run(&common.cluster()?, &args),
             Command::Completions { shell } => completions(shell),
             Command::Features(args) => features::run(&args),
             Command::Openapi(args) => openapi::run(&args),
@@ -256,7 +257,7 @@ impl Common {
             return Ok(url.to_owned());
         }
         let running = self.home()?.endpoints();
-        Ok(running.map_or_else(|_| format!("http://{}", config.gateway.listen), |running| running.gateway))
+        Ok(running.map_or_else(|_| here(config.gateway.listen), |running| running.gateway))
     }
 
     /// The configuration file: the one that was named, else that of the running `up`.
@@ -271,6 +272,14 @@ impl Common {
     /// The configuration: that of [`Common::file`], else the defaults.
     pub fn load(&self, overrides: Overrides) -> Result<Config, Stop> {
         Config::load(self.file().as_deref(), overrides).map_err(|errors| Stop::Usage(anyhow!("{errors}")))
+    }
+
+    /// As [`Common::load`], for a tool that can do nothing without Kafka and the registry: it ends at once where they
+    /// aren't there.
+    pub fn cluster(&self) -> Result<Config, Stop> {
+        let config = self.load(vec![])?;
+        reach::check(&config)?;
+        Ok(config)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | file | what it looks at |
 //! |---|---|
-//! | [`cluster`] | Kafka, the schema registry, topics, schemas, lag, open transactions |
+//! | [`cluster`] | Kafka, the schema registry, topics, schemas, lag, rates, open transactions |
 //! | [`site`] | the services, the disk, the clock |
 //!
 //! A line is a warning where things work, and won't for long or not as they should.
@@ -88,6 +88,9 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
     }
     if there {
         report.add(cluster::lag(&config))?;
+        if let Some(rates) = cluster::rates(&config).filter(|_| registered) {
+            report.add(rates)?;
+        }
         report.add(cluster::transactions(&config))?;
     }
     let services = site::services(&config, &home)?;

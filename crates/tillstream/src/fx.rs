@@ -89,7 +89,7 @@ pub fn run(config: &Config, command: &Command) -> Result<(), Stop> {
             });
             let hour = named.transpose()?.unwrap_or_else(|| Hour::of(now.as_event()));
             let path = || file.display().to_string();
-            let bytes = std::fs::read(file).with_context(path)?;
+            let bytes = fetch::read_file(file)?;
             let provider = provider::of_file(&bytes);
             let quotes = provider.read(&bytes, hour).with_context(path)?;
             let bases = fetch::bases(config)?;

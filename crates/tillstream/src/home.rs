@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -108,6 +108,16 @@ impl Home {
     }
 }
 
+/// Where a service that listens there is reached from this machine.
+pub fn here(listen: SocketAddr) -> String {
+    let host = match listen.ip() {
+        IpAddr::V4(host) if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        host => host,
+    };
+    format!("http://{}", SocketAddr::new(host, listen.port()))
+}
+
 /// Atomically, readable for the owner.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -127,6 +137,17 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_that_listens_everywhere_is_reached_on_this_machine() {
+        for (listen, url) in [
+            ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+            ("[::]:8080", "http://[::1]:8080"),
+            ("10.1.2.3:8080", "http://10.1.2.3:8080"),
+        ] {
+            assert_eq!(here(listen.parse().unwrap()), url);
+        }
+    }
 
     #[test]
     fn addresses_are_found_by_the_data_folder() {

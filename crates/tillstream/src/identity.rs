@@ -19,8 +19,9 @@ use stream::{Follow, Followed, follow};
 use topics::Topic;
 
 use crate::cli::Common;
+use crate::home::here;
 use crate::tail::Reader;
-use crate::{Output, Stop, data};
+use crate::{Output, Stop, data, reach};
 
 /// `identity`
 #[derive(clap::Subcommand, Debug)]
@@ -70,7 +71,10 @@ fn handle(text: &str) -> Result<Identifier, String> {
 pub fn run(common: &Common, command: &Command) -> Result<(), Stop> {
     let config = common.load(vec![])?;
     match command {
-        Command::Show { workspace, handle, output } => show(&config, workspace, handle, *output),
+        Command::Show { workspace, handle, output } => {
+            reach::check(&config)?;
+            show(&config, workspace, handle, *output)
+        }
         Command::Unmerge(two) => say(common, &config, two, "unmerge", "will never be one person"),
         Command::Merge(two) => say(common, &config, two, "merge", "will be one person"),
     }
@@ -87,7 +91,7 @@ fn say(common: &Common, config: &Config, two: &Two, word: &str, means: &str) -> 
         return Err(Stop::Failed(anyhow!("nothing was said")));
     }
     let gateway = two.gateway.clone().or_else(|| Some(common.home().ok()?.endpoints().ok()?.gateway));
-    let gateway = gateway.unwrap_or_else(|| format!("http://{}", config.gateway.listen));
+    let gateway = gateway.unwrap_or_else(|| here(config.gateway.listen));
     let body = json!({"a": two.a.to_string(), "b": two.b.to_string()}).to_string();
     let client = reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
     let request =

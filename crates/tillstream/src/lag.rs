@@ -193,6 +193,35 @@ pub fn ends(config: &Config, topics: &[Topic]) -> anyhow::Result<BTreeMap<(Topic
     Ok(ends)
 }
 
+/// The values of the last committed records of each partition, at most `most` offsets from its end.
+pub fn last(config: &Config, topic: Topic, most: i64) -> anyhow::Result<Vec<Vec<u8>>> {
+    let ends = ends(config, &[topic])?;
+    let mut list = TopicPartitionList::new();
+    let mut left = BTreeSet::new();
+    for ((_, partition), ends) in ends.iter().filter(|(_, ends)| ends.stable > ends.start) {
+        let from = (ends.stable - most).max(ends.start);
+        list.add_partition_offset(topic.name(), *partition, Offset::Offset(from))?;
+        left.insert(*partition);
+    }
+    let mut values = Vec::new();
+    if left.is_empty() {
+        return Ok(values);
+    }
+    let consumer = client(config, "tillstream-lag", "read_committed")?;
+    consumer.assign(&list)?;
+    let deadline = Instant::now() + ANSWER;
+    while !left.is_empty() {
+        anyhow::ensure!(Instant::now() < deadline, "{topic} couldn't be read to its end in time");
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(record)) => values.extend(record.payload().map(<[u8]>::to_vec)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(left.remove(&partition)),
+            Some(Err(error)) => return Err(error.into()),
+            None => {}
+        }
+    }
+    Ok(values)
+}
+
 fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);

@@ -10,7 +10,7 @@
 //! | [`bench`] | how fast, with the totals checked |
 //! | [`fx`] | rates of exchange: fetched, published, listed |
 //! | [`import`] | profiles from a file |
-//! | [`doctor`], [`lag`] | what is wrong, and how far behind the stages are |
+//! | [`doctor`], [`lag`], [`reach`] | what is wrong, how far behind the stages are, whether a cluster is there |
 //! | [`recompute`], [`audit`] | the totals of people from the books; everything computed anew from the events |
 //! | [`trigger`], [`identity`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
 //! | [`openapi`], [`asyncapi`], [`taxonomy`] | the description of the HTTP API, of the topics, of the events |
@@ -33,6 +33,7 @@ pub mod import;
 pub mod lag;
 pub mod measure;
 pub mod openapi;
+pub mod reach;
 pub mod recompute;
 pub mod serve;
 pub mod tail;

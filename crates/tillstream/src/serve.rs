@@ -204,8 +204,8 @@ impl Services {
     ) -> anyhow::Result<()> {
         let readiness = Readiness::new(shutdown.clone());
         if which == Service::Fx {
-            let listen = ops.unwrap_or(config.normalizer.listen);
-            self.serve_ops("normalizer.listen", listen, readiness.clone(), metrics, shutdown).await?;
+            let listen = ops.unwrap_or(config.fx.listen);
+            self.serve_ops("fx.listen", listen, readiness.clone(), metrics, shutdown).await?;
         }
         let (config, shutdown) = (Arc::clone(config), shutdown.clone());
         let thread = thread::Builder::new().name("fx".to_owned()).spawn(move || {

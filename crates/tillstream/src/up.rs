@@ -1,7 +1,7 @@
 //! `up`: Kafka, the registry, topics, all services and, if wanted, the demo, in one command.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use sources::WorkspaceConfig;
 use topics::SchemaRegistry;
 
 use crate::cli::{Common, Service};
-use crate::home::{Endpoints, Home};
+use crate::home::{Endpoints, Home, here};
 use crate::measure::{self, Size};
 use crate::serve::Services;
 use crate::{Output, Stop, topic};
@@ -140,7 +140,7 @@ async fn with_services(
     begun: Instant,
 ) -> Result<(), Stop> {
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
-    let http = |address: SocketAddr| format!("http://{address}");
+    let http = here;
     let mut endpoints = Endpoints {
         gateway: http(config.gateway.listen),
         query: http(config.query.listen),
@@ -249,8 +249,9 @@ fn start_cluster(config: &mut Config, home: &Home, args: &Args, ports: &mut Port
     let artifacts = Artifacts::resolve(&|text| say(text))?;
     let mut options = localkafka::Options::new(home.kafka_dir());
     options.brokers = args.brokers;
-    options.kafka_port = Some(ports.next("Kafka", 9092));
-    options.registry_port = Some(ports.next("the registry", 8081));
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    options.kafka_port = Some(ports.next("Kafka", local(9092)));
+    options.registry_port = Some(ports.next("the registry", local(8081)));
     say("starting Kafka and the schema registry");
     let cluster = Cluster::start(&artifacts, options)?;
     cluster.wait_kafka()?;
@@ -273,21 +274,30 @@ fn apply_topics(config: &Config, cluster: Option<&Cluster>, brokers: u8) -> Resu
     Ok(admin.apply(&plan, Some(&registry))?)
 }
 
+/// Hosts are those of the configuration, which are loopback unless somebody chose another one.
 fn choose_ports(config: &mut Config, ports: &mut Ports, no_services: bool) {
-    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    config.gateway.listen = loopback(ports.next("the gateway", config.gateway.listen.port()));
-    config.query.listen = loopback(ports.next("the query service", config.query.listen.port()));
-    let ops = loopback(ports.next("metrics", config.normalizer.listen.port()));
-    config.normalizer.listen = ops;
+    for (what, listen) in [
+        ("the gateway", &mut config.gateway.listen),
+        ("the query service", &mut config.query.listen),
+        ("metrics", &mut config.normalizer.listen),
+    ] {
+        listen.set_port(ports.next(what, *listen));
+        if !listen.ip().is_loopback() {
+            say(&format!("{what} listens on {listen}, where other machines may reach it"));
+        }
+    }
     // For `serve` with the written configuration, where each stage has an address of its own.
-    config.state.listen = loopback(ports.free_after(ops.port()));
-    config.aggregator.listen = loopback(ports.free_after(config.state.listen.port()));
+    let mut after = config.normalizer.listen.port();
+    for listen in [&mut config.state.listen, &mut config.aggregator.listen, &mut config.fx.listen] {
+        after = ports.free_after(listen.ip(), after);
+        listen.set_port(after);
+    }
     if config.gateway.reports_url.is_none() {
-        config.gateway.reports_url = Some(format!("http://{}", config.query.listen));
+        config.gateway.reports_url = Some(here(config.query.listen));
     }
     // All stages answer at one address here; the other two may be somebody else's.
     if !no_services && config.query.services.is_empty() {
-        config.query.services = [config.gateway.listen, ops].map(|listen| format!("http://{listen}")).into();
+        config.query.services = [config.gateway.listen, config.normalizer.listen].map(here).into();
     }
 }
 
@@ -298,19 +308,17 @@ struct Ports {
 }
 
 impl Ports {
-    fn next(&mut self, what: &str, documented: u16) -> u16 {
-        let wanted = documented.saturating_add(self.offset);
-        let port = self.free_after(wanted.saturating_sub(1));
+    fn next(&mut self, what: &str, documented: SocketAddr) -> u16 {
+        let wanted = documented.port().saturating_add(self.offset);
+        let port = self.free_after(documented.ip(), wanted.saturating_sub(1));
         if port != wanted {
             say(&format!("port {wanted} is taken, {what} uses {port}"));
         }
         port
     }
 
-    fn free_after(&mut self, port: u16) -> u16 {
-        let free = |port: &u16| {
-            !self.taken.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
-        };
+    fn free_after(&mut self, host: IpAddr, port: u16) -> u16 {
+        let free = |port: &u16| !self.taken.contains(port) && TcpListener::bind((host, *port)).is_ok();
         let found = (port.saturating_add(1)..u16::MAX).find(free).unwrap_or(0);
         self.taken.insert(found);
         found
@@ -348,6 +356,24 @@ fn brokers(text: &str) -> Result<u8, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_that_was_chosen_stays_and_ports_are_free_ones() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut config = Config::load_from(None, &[], Vec::new()).unwrap();
+        config.gateway.listen = "0.0.0.0:28080".parse().unwrap();
+        config.query.listen = taken.local_addr().unwrap();
+        let mut ports = Ports { offset: 0, taken: BTreeSet::new() };
+        choose_ports(&mut config, &mut ports, false);
+        assert!(config.gateway.listen.ip().is_unspecified() && config.gateway.listen.port() > 0);
+        assert!(config.query.listen.ip().is_loopback());
+        assert_ne!(config.query.listen, taken.local_addr().unwrap());
+        // Whoever connects needs an address that leads somewhere.
+        let gateway = format!("http://127.0.0.1:{}", config.gateway.listen.port());
+        assert_eq!(config.query.services, [gateway, here(config.normalizer.listen)]);
+        let all = [config.normalizer.listen, config.state.listen, config.aggregator.listen, config.fx.listen];
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 4);
+    }
 
     #[test]
     fn stores_on_disk_are_in_the_data_folder_unless_another_one_was_chosen() {

@@ -55,7 +55,7 @@ fn a_body_that_labels_itself_waits_in_the_slow_lane_whatever_the_source() {
 fn a_live_event_is_not_held_back_for_a_word_or_for_its_neighbours() {
     for no_label in [json!({"backfill": false}), json!({"note": "backfill"}), json!({"backfill": {"a": 1}})] {
         assert!(!is_load(&customerio(&with(json!({"order_id": "1"}), no_label.clone()))), "{no_label}");
-        assert!(!is_load(&tracked(&[no_label.clone()])), "{no_label}");
+        assert!(!is_load(&tracked(std::slice::from_ref(&no_label))), "{no_label}");
     }
     assert!(!is_load(&tracked(&[json!({"backfill": true}), json!({})])));
     assert!(!is_load(&rows(&[json!(true), Value::Null])));

@@ -1,15 +1,19 @@
 //! Kafka, the schema registry, and what is on them.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use commerce::Currency;
+use commerce::fx::Hour;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use service::Config;
+use service::config::FxProvider;
 use topics::{Plan, SchemaRegistry, Topic};
 
 use super::Check;
+use crate::fx::{fetch, publish};
 use crate::lag::{self, Ends, Place};
+use crate::reach::{self, next_for};
 use crate::topic;
 
 /// How long Kafka or the registry may take to answer.
@@ -48,28 +52,11 @@ pub(super) fn kafka(config: &Config) -> Check {
 
 /// What a plain connection to an address meets.
 fn connect(address: &str) -> String {
-    let met = address.to_socket_addrs().and_then(|mut found| {
-        let address = found.next().ok_or_else(|| std::io::Error::other("the name has no address"))?;
-        TcpStream::connect_timeout(&address, Duration::from_secs(2))
-    });
-    match met {
-        Ok(_) => {
+    match reach::connect(address) {
+        Ok(()) => {
             format!("{address}: something listens, but doesn't speak as it should (TLS or SASL settings?)")
         }
         Err(error) => format!("{address}: {error}"),
-    }
-}
-
-/// On this machine it is `up` that starts it.
-fn next_for(address: &str, key: &str) -> String {
-    let host = address.rsplit_once("://").map_or(address, |(_, rest)| rest);
-    let host = host.split([',', '/']).next().unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
-    let local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if local {
-        "tillstream up".to_owned()
-    } else {
-        format!("start it, or set {key}; `tillstream config show` says what is in use")
     }
 }
 
@@ -144,6 +131,36 @@ fn judge(check: &'static str, plan: &Plan, replication: i32) -> Check {
     }
     let next = if plan.refusals.is_empty() { "apply" } else { "plan" };
     Check::fail(check, detail, format!("tillstream topics {next} --replication {replication}"))
+}
+
+/// Whether somebody publishes rates of exchange: the hour of the newest ones into each base, held against this hour.
+/// `None` where nobody is asked for any.
+pub(super) fn rates(config: &Config) -> Option<Check> {
+    if config.fx.provider == FxProvider::Off {
+        return None;
+    }
+    let now = Hour::of(service::clock::now().as_event());
+    Some(match fetch::bases(config).and_then(|bases| Ok((publish::newest(config)?, bases))) {
+        Ok((newest, bases)) => fresh(now, &bases, &newest),
+        Err(error) => Check::fail("rates", format!("{error:#}"), "tillstream fx ls"),
+    })
+}
+
+fn fresh(now: Hour, bases: &BTreeSet<Currency>, newest: &BTreeMap<Currency, Hour>) -> Check {
+    let (mut old, mut fine) = (Vec::new(), Vec::new());
+    for base in bases {
+        match newest.get(base) {
+            // The hour before, too: this one has only just begun.
+            Some(hour) if now.0 - hour.0 <= 1 => fine.push(format!("into {base} of {hour}")),
+            Some(hour) => old.push(format!("into {base} none since {hour}")),
+            None => old.push(format!("into {base} none at all")),
+        }
+    }
+    if old.is_empty() {
+        return Check::ok("rates", fine.join(", "));
+    }
+    let detail = format!("{}: orders in other currencies are held", old.join(", "));
+    Check::warn("rates", detail, "tillstream fx fetch; `tillstream serve fx` does it every hour")
 }
 
 /// How far the stages are behind.
@@ -255,15 +272,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_this_machine_is_started_by_up() {
-        for local in
-            ["127.0.0.1:9092", "localhost:9092,localhost:9093", "http://127.0.0.1:8081/apis", "[::1]:1"]
-        {
-            assert_eq!(next_for(local, "k"), "tillstream up", "{local}");
-        }
-        for remote in ["kafka:9092", "10.0.0.1:9092", "https://registry.example/apis"] {
-            assert!(next_for(remote, "[kafka] bootstrap").contains("[kafka] bootstrap"), "{remote}");
-        }
+    fn rates_are_old_when_an_hour_has_passed_without_one() {
+        let bases = BTreeSet::from([Currency::USD]);
+        let check = |newest: &[(Currency, Hour)]| {
+            fresh(Hour(490_000), &bases, &newest.iter().copied().collect::<BTreeMap<_, _>>())
+        };
+        assert_eq!(check(&[(Currency::USD, Hour(490_000))]).status, Status::Ok);
+        assert_eq!(check(&[(Currency::USD, Hour(489_999))]).status, Status::Ok);
+        assert_eq!(check(&[(Currency::USD, Hour(489_998))]).status, Status::Warn);
+        assert!(check(&[]).detail.starts_with("into USD none at all"));
     }
 
     #[test]

@@ -1,17 +1,16 @@
 //! The services, the disk and the clock.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::blocking::Client;
 use serde::Deserialize;
 use service::Config;
-use service::config::Store;
+use service::config::{FxProvider, Store};
 
 use super::Check;
-use crate::home::Home;
+use crate::home::{Home, here};
 
 const ANSWER: Duration = Duration::from_secs(3);
 /// Clocks of different machines may be this far apart, in seconds. What is compared has whole seconds.
@@ -48,13 +47,19 @@ pub(super) fn services(config: &Config, home: &Home) -> anyhow::Result<Services>
         Some(up) => {
             vec![("gateway", up.gateway.clone()), ("stages", up.metrics.clone()), ("query", up.query.clone())]
         }
-        None => vec![
-            ("gateway", local(config.gateway.listen)),
-            ("normalizer", local(config.normalizer.listen)),
-            ("state", local(config.state.listen)),
-            ("aggregator", local(config.aggregator.listen)),
-            ("query", local(config.query.listen)),
-        ],
+        None => {
+            let mut named = vec![
+                ("gateway", here(config.gateway.listen)),
+                ("normalizer", here(config.normalizer.listen)),
+                ("state", here(config.state.listen)),
+                ("aggregator", here(config.aggregator.listen)),
+                ("query", here(config.query.listen)),
+            ];
+            if config.fx.provider != FxProvider::Off {
+                named.push(("fx", here(config.fx.listen)));
+            }
+            named
+        }
     };
     let mut found = Services { checks: Vec::new(), ahead: Vec::new() };
     let mut asked: Vec<String> = Vec::new();
@@ -87,16 +92,6 @@ pub(super) fn services(config: &Config, home: &Home) -> anyhow::Result<Services>
 
 fn serve(name: &str) -> String {
     format!("tillstream serve {name} --instance NAME, or `tillstream up` for all of them")
-}
-
-/// Where a service that listens there is reached from this machine.
-fn local(listen: SocketAddr) -> String {
-    let reached = if listen.ip().is_unspecified() {
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port())
-    } else {
-        listen
-    };
-    format!("http://{reached}")
 }
 
 fn judge(name: &'static str, url: &str, answer: &str) -> Check {
@@ -209,11 +204,5 @@ mod tests {
         for (free, status) in [(GIB - 1, Status::Fail), (GIB, Status::Warn), (5 * GIB, Status::Ok)] {
             assert_eq!(room(Path::new("/x"), free).status, status, "{free}");
         }
-    }
-
-    #[test]
-    fn a_service_that_listens_everywhere_is_asked_on_this_machine() {
-        assert_eq!(local("0.0.0.0:8080".parse().unwrap()), "http://127.0.0.1:8080");
-        assert_eq!(local("10.1.2.3:8080".parse().unwrap()), "http://10.1.2.3:8080");
     }
 }

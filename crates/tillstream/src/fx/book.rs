@@ -1,6 +1,7 @@
 //! The rates that are published, and what may be added to them. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use commerce::Currency;
 use commerce::fx::{FxRate, Hour, Pair, Rate, Rates};
@@ -13,7 +14,11 @@ const LONGEST_GAP: i64 = 7 * 24;
 /// Everything that is published.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Book {
-    rates: BTreeMap<(Currency, Hour), Rates>,
+    /// Hours in a row mostly have the same rates (a bank's day, hours that were carried): they share them, so that a
+    /// history of decades is held at a rate a day and not at one an hour.
+    rates: BTreeMap<(Currency, Hour), Arc<Rates>>,
+    /// The page that was noted last: the next record mostly belongs to it.
+    open: Option<(Currency, Hour)>,
 }
 
 /// Rates of one hour into one base, to be published together.
@@ -23,8 +28,8 @@ pub struct Page {
     pub base: Currency,
     /// The hour.
     pub hour: Hour,
-    /// Those that aren't published yet.
-    pub rates: Rates,
+    /// Those that aren't published yet; shared among the hours of a day.
+    pub rates: Arc<Rates>,
     /// True where they are the last ones known, for want of any of that hour.
     pub carried: bool,
 }
@@ -43,9 +48,27 @@ pub struct Tally {
 impl Book {
     /// Takes a published rate.
     pub fn note(&mut self, rate: &FxRate) {
-        let rates = self.rates.entry((rate.base, Hour::of(rate.hour))).or_default();
+        let page = (rate.base, Hour::of(rate.hour));
+        if self.open.is_some_and(|open| open != page) {
+            self.share();
+        }
+        self.open = Some(page);
+        let rates = self.rates.entry(page).or_default();
         // The first one holds.
-        rates.entry(rate.currency).or_insert(rate.rate);
+        if !rates.contains_key(&rate.currency) {
+            Arc::make_mut(rates).insert(rate.currency, rate.rate);
+        }
+    }
+
+    /// Lets the page that was noted last share its rates with the hour before, if they are the same.
+    fn share(&mut self) {
+        let Some((base, hour)) = self.open.take() else { return };
+        let before = self.rates.get(&(base, Hour(hour.0 - 1))).cloned();
+        if let (Some(before), Some(last)) = (before, self.rates.get_mut(&(base, hour)))
+            && *before == **last
+        {
+            *last = before;
+        }
     }
 
     /// What of a provider's quotes is new, in each of the bases.
@@ -53,7 +76,7 @@ impl Book {
         let (mut pages, mut tally) = (Vec::new(), Tally::default());
         for quote in quotes {
             for base in bases {
-                let rates = quote.table.into_base(*base);
+                let rates = Arc::new(quote.table.into_base(*base));
                 for hour in quote.first.0..=quote.last.0 {
                     pages.extend(self.page(*base, Hour(hour), &rates, false, &mut tally));
                 }
@@ -74,7 +97,8 @@ impl Book {
                 }
             }
             let carried = !(newest.first..=newest.last).contains(&now);
-            pages.extend(self.page(*base, now, &newest.table.into_base(*base), carried, &mut tally));
+            let rates = Arc::new(newest.table.into_base(*base));
+            pages.extend(self.page(*base, now, &rates, carried, &mut tally));
         }
         (pages, tally)
     }
@@ -83,21 +107,24 @@ impl Book {
         &self,
         base: Currency,
         hour: Hour,
-        rates: &Rates,
+        rates: &Arc<Rates>,
         carried: bool,
         tally: &mut Tally,
     ) -> Option<Page> {
-        let known = self.rates.get(&(base, hour));
+        let Some(known) = self.rates.get(&(base, hour)) else {
+            tally.published += rates.len();
+            return (!rates.is_empty()).then(|| Page { base, hour, rates: Arc::clone(rates), carried });
+        };
         let mut new = Rates::new();
-        for (currency, rate) in rates {
-            match known.and_then(|known| known.get(currency)) {
+        for (currency, rate) in &**rates {
+            match known.get(currency) {
                 None => drop(new.insert(*currency, *rate)),
                 Some(known) if known == rate => tally.known += 1,
                 Some(_) => tally.refused += 1,
             }
         }
         tally.published += new.len();
-        (!new.is_empty()).then_some(Page { base, hour, rates: new, carried })
+        (!new.is_empty()).then(|| Page { base, hour, rates: Arc::new(new), carried })
     }
 
     /// The published rates, oldest first.
@@ -138,7 +165,7 @@ mod tests {
 
     fn published(book: &mut Book, pages: &[Page]) {
         for page in pages {
-            for (currency, rate) in &page.rates {
+            for (currency, rate) in &*page.rates {
                 book.note(&FxRate {
                     currency: *currency,
                     base: page.base,
@@ -164,6 +191,27 @@ mod tests {
         published(&mut book, &pages);
         let euros: Vec<_> = book.all().filter(|(_, pair, _)| pair.currency == currency("EUR")).collect();
         assert_eq!((euros[0].2.to_string(), euros[1].2.to_string()), ("1.1".to_owned(), "1.2".to_owned()));
+    }
+
+    #[test]
+    fn the_hours_of_a_day_are_held_once_and_a_late_rate_parts_them() {
+        let mut book = Book::default();
+        let (pages, tally) = book.add(&[quotes(24, 47, "1.1"), quotes(48, 71, "1.2")], &bases());
+        assert_eq!((pages.len(), tally.published), (48, 96));
+        let distinct = |all: Vec<&Arc<Rates>>| -> usize {
+            all.iter().map(|rates| Arc::as_ptr(rates)).collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!(distinct(pages.iter().map(|page| &page.rates).collect()), 2);
+        published(&mut book, &pages);
+        book.share();
+        assert_eq!(distinct(book.rates.values().collect()), 2);
+        // Another hour's rates aren't touched by what is added to one.
+        let chf = Pair { currency: currency("CHF"), base: Currency::USD };
+        let late = Table::Pairs(BTreeMap::from([(chf, Rate::parse("1.1").unwrap())]));
+        let (pages, _) = book.add(&[Quotes { first: Hour(30), last: Hour(30), table: late }], &bases());
+        published(&mut book, &pages);
+        let of = |hour| book.rates[&(Currency::USD, Hour(hour))].len();
+        assert_eq!((of(29), of(30), of(31)), (2, 3, 2));
     }
 
     #[test]

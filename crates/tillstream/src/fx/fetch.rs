@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -16,6 +17,8 @@ use super::publish::Publisher;
 
 /// No publication of rates is larger.
 const LARGEST: u64 = 16 << 20;
+/// No file of rates is larger.
+const LARGEST_FILE: u64 = 64 << 20;
 /// The provider answers in this time or is asked again.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause after a failure.
@@ -32,12 +35,26 @@ pub fn bases(config: &Config) -> anyhow::Result<BTreeSet<Currency>> {
 /// What the provider publishes now.
 pub fn load(fx: &Fx) -> anyhow::Result<Vec<u8>> {
     match (fx.provider, &fx.file) {
-        (FxProvider::File, Some(path)) => std::fs::read(path).with_context(|| path.display().to_string()),
+        (FxProvider::File, Some(path)) => read_file(path),
         (FxProvider::Off | FxProvider::File, _) => {
             Err(anyhow!("fx.provider is off: nobody is asked for rates"))
         }
         _ => ask(fx),
     }
+}
+
+/// A file of rates. Ten times the whole history of the European Central Bank still fits; what is larger is something else.
+pub fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    bounded(file, LARGEST_FILE).with_context(|| path.display().to_string())
+}
+
+/// All of it, or that it is too much: it is never held as a whole to find that out.
+fn bounded(reader: impl std::io::Read, most: u64) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    reader.take(most + 1).read_to_end(&mut body)?;
+    anyhow::ensure!(body.len() as u64 <= most, "it has more than {most} bytes");
+    Ok(body)
 }
 
 fn ask(fx: &Fx) -> anyhow::Result<Vec<u8>> {
@@ -49,10 +66,7 @@ fn ask(fx: &Fx) -> anyhow::Result<Vec<u8>> {
     // An address can hold the key.
     let answer =
         request.send().and_then(|answer| answer.error_for_status()).map_err(reqwest::Error::without_url)?;
-    let mut body = Vec::new();
-    answer.take(LARGEST + 1).read_to_end(&mut body)?;
-    anyhow::ensure!(body.len() as u64 <= LARGEST, "the answer has more than {LARGEST} bytes");
-    Ok(body)
+    bounded(answer, LARGEST).context("the answer")
 }
 
 /// Asks the provider and publishes what it says for this hour.
@@ -142,7 +156,21 @@ mod tests {
     }
 
     fn fx(provider: FxProvider, url: &str) -> Fx {
-        Fx { provider, url: Some(url.to_owned()), app_id: Some("id-of-a-test".to_owned()), file: None }
+        let listen = ([127, 0, 0, 1], 0).into();
+        Fx {
+            listen,
+            provider,
+            url: Some(url.to_owned()),
+            app_id: Some("id-of-a-test".to_owned()),
+            file: None,
+        }
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused_and_not_read_to_it() {
+        let refused = format!("{:#}", bounded(std::io::repeat(b' '), 1_000).unwrap_err());
+        assert_eq!(refused, "it has more than 1000 bytes");
+        assert_eq!(bounded(&b"rate"[..], 4).unwrap(), b"rate");
     }
 
     #[test]

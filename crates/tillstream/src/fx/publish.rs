@@ -4,10 +4,11 @@
 //! that still runs; then it reads what is published, up to and including what was just decided. So a rate that is taken
 //! for new is new, and no other one can come before its commit.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use commerce::fx::{FxRate, Rates, WORKSPACE, announcement};
-use commerce::{EventTime, ReceivedTime};
+use commerce::fx::{FxRate, Hour, Rates, WORKSPACE, announcement};
+use commerce::{Currency, EventTime, ReceivedTime};
 use service::Config;
 use stream::{Followed, Outgoing, WriteError, Writer, partition_count, read_decided};
 use topics::{Encoder, SchemaRegistry, Schemas, Topic};
@@ -18,6 +19,8 @@ use super::book::{Book, Page, Tally};
 const TRANSACTIONAL_ID: &str = "tillstream-fx";
 /// How often an aborted transaction is begun anew.
 const ATTEMPTS: u32 = 3;
+/// So many of the last records say how old rates are: several hours of all currencies into several bases.
+const LOOKED_AT: i64 = 5_000;
 /// So many pages are one transaction: a page of all currencies has about 30 KB in the topic of rates, and 4 KB in each
 /// partition of the events.
 const AT_ONCE: usize = 24;
@@ -115,7 +118,7 @@ impl<'a> Publisher<'a> {
     ) -> anyhow::Result<Vec<Prepared>> {
         let mut records = Vec::new();
         for page in pages {
-            for (currency, rate) in &page.rates {
+            for (currency, rate) in &*page.rates {
                 let one = FxRate {
                     currency: *currency,
                     base: page.base,
@@ -144,6 +147,22 @@ impl<'a> Publisher<'a> {
         let key = format!("{WORKSPACE}:{}", event.entity.id);
         Ok(Prepared { topic: Topic::Events, partition: 0, key, value, now })
     }
+}
+
+/// The newest hour into each base, of what was published last. Blocks.
+///
+/// Hours are published in their order but for a history that is loaded later; looking at the end alone, this can call
+/// rates old that aren't, until the next hour's come.
+pub fn newest(config: &Config) -> anyhow::Result<BTreeMap<Currency, Hour>> {
+    let registry = SchemaRegistry::new(&config.registry.url, Duration::from_secs(10))?;
+    let mut decoder = Schemas::lookup(&registry)?.decoder();
+    let mut newest = BTreeMap::new();
+    for value in crate::lag::last(config, Topic::FxRates, LOOKED_AT)? {
+        let rate: FxRate = decoder.decode(&value)?;
+        let hour = Hour::of(rate.hour);
+        newest.entry(rate.base).and_modify(|known: &mut Hour| *known = hour.max(*known)).or_insert(hour);
+    }
+    Ok(newest)
 }
 
 /// A record that is ready to be written.
