@@ -19,7 +19,7 @@ use stream::Failure;
 
 use crate::aggregation::{Aggregation, Of};
 use crate::people::{Actor, Kind, last_order, order_before, orders};
-use crate::rows::{Book, PEOPLE, Spot, ascending, read, read_ascending};
+use crate::rows::{Book, DUE, PEOPLE, Spot, ascending, read, read_ascending};
 
 /// Carts by the day of their opening.
 pub(crate) const CARTS: Aggregation = Aggregation {
@@ -350,15 +350,15 @@ pub(crate) fn pass(book: &mut Book<'_>, received_at: ReceivedTime, quiet: i64) -
         let key = book.key(&[b"T"]);
         book.put(PEOPLE, &key, &clock)?;
     }
-    let run = book.key(&[b"D"]);
+    let run = book.key(&[]);
     for _ in 0..AT_ONCE {
-        let Some((row, _)) = book.next(&run, None) else { break };
+        let Some((row, _)) = book.first_of(DUE, &run) else { break };
         let rest = row.get(run.len()..).unwrap_or_default();
         if read_ascending(rest).is_none_or(|due| due.0 > clock) {
             break;
         }
         let key = book.key(&[b"C", rest.get(8..).unwrap_or_default()]);
-        book.remove(&row)?;
+        book.remove_from(DUE, &row)?;
         if let Some(mut cart) = book.get::<Cart>(PEOPLE, &key)? {
             cart.due = None;
             look(book, &key, cart, quiet)?;
@@ -390,10 +390,10 @@ fn look(book: &mut Book<'_>, key: &[u8], mut cart: Cart, quiet: i64) -> Result<(
     if ending == Ending::Open && shown.is_some() && cart.due.is_none_or(|due| due > until) {
         if let Some(due) = cart.due {
             let row = due_row(book, due, key);
-            book.remove(&row)?;
+            book.remove_from(DUE, &row)?;
         }
         let row = due_row(book, until, key);
-        book.put(PEOPLE, &row, &())?;
+        book.put(DUE, &row, &())?;
         cart.due = Some(until);
     }
     let kind = cart.index();
@@ -434,7 +434,7 @@ fn drop_cart(book: &mut Book<'_>, key: &[u8], cart: &Cart) -> Result<(), Failure
     }
     if let Some(due) = cart.due {
         let row = due_row(book, due, key);
-        book.remove(&row)?;
+        book.remove_from(DUE, &row)?;
     }
     book.remove(key)
 }
@@ -457,5 +457,5 @@ fn row(book: &Book<'_>, actor: Actor, kind: Kind, key: &[u8]) -> Vec<u8> {
 
 fn due_row(book: &Book<'_>, due: i64, key: &[u8]) -> Vec<u8> {
     let id = key.get(book.key(&[b"C"]).len()..).unwrap_or_default();
-    book.key(&[b"D", &ascending(EventTime(due)), id])
+    book.key(&[&ascending(EventTime(due)), id])
 }

@@ -16,6 +16,7 @@ use crate::BUYER;
 use crate::aggregation::{Aggregation, Of, source};
 use crate::cell::Deltas;
 use crate::kept;
+use crate::people::Actor;
 use crate::unit::Unit;
 
 pub(crate) const AGGREGATION: Aggregation = Aggregation {
@@ -67,7 +68,7 @@ pub(crate) fn apply(
             say(&purchase, GUEST, sign, zone, deltas);
             continue;
         };
-        let whose = kept::key(&(&fact.workspace, person))?;
+        let whose = Actor::person(person).head(fact.workspace.as_str());
         let key = [&whose, &kept::sortable(purchase.at)[..], order.as_bytes()].concat();
         // Without this purchase: before it comes, or after it has gone.
         if sign < 0 {

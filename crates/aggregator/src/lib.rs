@@ -62,24 +62,25 @@ use service::{Config, Metrics, Readiness, Shutdown};
 use stream::Table;
 use topics::Topic;
 
-use crate::rows::{PEOPLE, SETS};
+use crate::rows::{DUE, PAGES, PEOPLE, SETS};
 
 pub(crate) const STAGE: &str = "aggregator";
 pub(crate) const METRICS: usize = 0;
 pub(crate) const LETTERS: usize = 1;
 
 /// `workspace`, metric, window and dimensions to [`cell::Cell`].
-pub(crate) const CELL: Table = Table { number: 0, name: "cells", ordered: false };
+pub(crate) const CELL: Table = Table::hashed(0, "cells");
 /// `workspace` to the greatest arrival seen, in steps: the clock that says whether a window has closed. It decides
 /// the marks `revision` and `corrected` alone, which are history; no figure depends on it. `zone:workspace` to the
 /// zone in which its days are cut.
-pub(crate) const CLOCK: Table = Table { number: 1, name: "clock", ordered: false };
-/// `workspace`, person, time of payment and order to what was bought: the purchases of a person in their order.
-pub(crate) const BUYER: Table = Table { number: 2, name: "buyers", ordered: true };
+pub(crate) const CLOCK: Table = Table::hashed(1, "clock");
+/// A person's head ([`people::Actor::head`]), time of payment and order to what was bought: the purchases of a person in
+/// their order.
+pub(crate) const BUYER: Table = Table::ordered(2, "buyers").in_pages(&PAGES);
 /// `workspace`, product, day and title to how often orders paid on that day say it, and when: see [`title`].
-pub(crate) const TITLE: Table = Table { number: 3, name: "titles", ordered: true };
+pub(crate) const TITLE: Table = Table::ordered(3, "titles");
 /// `workspace` and product to the latest of its titles. Written only when that or its day changes.
-pub(crate) const NAME: Table = Table { number: 4, name: "names", ordered: false };
+pub(crate) const NAME: Table = Table::hashed(4, "names");
 
 /// What the stage reads, keeps and writes.
 pub const PLAN: Plan = Plan {
@@ -87,7 +88,7 @@ pub const PLAN: Plan = Plan {
     input: Topic::Facts,
     changelog: Topic::AggregatorChangelog,
     outputs: &[Topic::Metrics, Topic::DeadLetters],
-    tables: &[CELL, CLOCK, BUYER, TITLE, NAME, PEOPLE, SETS],
+    tables: &[CELL, CLOCK, BUYER, TITLE, NAME, PEOPLE, SETS, DUE],
     storage: |config| {
         let kept = &config.aggregator;
         service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)

@@ -32,7 +32,7 @@ use crate::{attribution, cohorts};
 
 /// Who did something. Ids from outside are hashed, so that every key has the same length.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub(crate) struct Actor([u8; 17]);
+pub(crate) struct Actor([u8; Self::LENGTH]);
 
 /// The kinds of rows of an actor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,8 +50,11 @@ pub(crate) enum Kind {
 }
 
 impl Actor {
+    /// Of its bytes.
+    pub(crate) const LENGTH: usize = 17;
+
     fn new(kind: u8, id: u128) -> Self {
-        let mut bytes = [kind; 17];
+        let mut bytes = [kind; Self::LENGTH];
         if let Some(rest) = bytes.last_chunk_mut() {
             *rest = id.to_be_bytes();
         }
@@ -86,6 +89,11 @@ impl Actor {
     /// The bytes that stand in keys.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// What all keys of its rows start with.
+    pub(crate) fn head(self, workspace: &str) -> Vec<u8> {
+        [workspace.as_bytes(), &[0], b"A", &self.0].concat()
     }
 
     /// What the keys of a kind of its rows start with.

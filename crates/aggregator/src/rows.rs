@@ -9,17 +9,38 @@ use commerce::EventTime;
 use commerce::time::{Day, Zone};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use stream::{Failure, Table};
+use stream::{Failure, Pages, Table};
 
 use crate::aggregation::Aggregation;
 use crate::cell::{Place, end_of};
 use crate::funnel::Presence;
+use crate::people::Actor;
 
 /// Per workspace: actors with their lists, carts, and the clock. Ordered: a list is a run of keys, so that a long
 /// history isn't rewritten for each event.
-pub(crate) const PEOPLE: Table = Table { number: 5, name: "people", ordered: true };
+pub(crate) const PEOPLE: Table = Table::ordered(5, "people").in_pages(&PAGES);
 /// Per workspace, set, day and chunk: who is in it ([`crate::funnel::Chunk`]).
-pub(crate) const SETS: Table = Table { number: 6, name: "sets", ordered: false };
+pub(crate) const SETS: Table = Table::hashed(6, "sets");
+/// Carts by when they are to be looked at again, over all actors of a workspace. No value.
+pub(crate) const DUE: Table = Table::ordered(7, "carts_due");
+
+/// What is kept of an actor lies together: most have a handful of rows, and what they do touches several of them.
+pub(crate) const PAGES: Pages = Pages { numbers: (20, 21), name: "people_pages", group };
+
+/// The head of a key of [`PEOPLE`] or [`crate::BUYER`]: the workspace, and whose row it is.
+fn group(key: &[u8]) -> Option<usize> {
+    let workspace = key.iter().position(|byte| *byte == 0)? + 1;
+    let whose = match key.get(workspace..)? {
+        // Cut between two purchases: found by the actor.
+        [b'C', b'a', ..] => 2 + Actor::LENGTH,
+        // The id of a cart is as long as an actor.
+        [b'A' | b'C', ..] => 1 + Actor::LENGTH,
+        // The clock and the like: a row each.
+        [_, ..] => 1,
+        [] => return None,
+    };
+    Some(workspace + whose).filter(|length| key.len() >= *length)
+}
 
 /// A key and its value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
@@ -154,7 +175,12 @@ impl<'a> Book<'a> {
 
     /// Removes a row.
     pub(crate) fn remove(&mut self, key: &[u8]) -> Result<(), Failure> {
-        self.rows.set(PEOPLE, key, None)
+        self.remove_from(PEOPLE, key)
+    }
+
+    /// Removes a row of a table.
+    pub(crate) fn remove_from(&mut self, table: Table, key: &[u8]) -> Result<(), Failure> {
+        self.rows.set(table, key, None)
     }
 
     /// True when there is such a row.
@@ -165,6 +191,11 @@ impl<'a> Book<'a> {
     /// The next row of a run.
     pub(crate) fn next(&self, prefix: &[u8], after: Option<&[u8]>) -> Option<Row> {
         self.rows.next(PEOPLE, prefix, after)
+    }
+
+    /// The first row of a run of a table.
+    pub(crate) fn first_of(&self, table: Table, prefix: &[u8]) -> Option<Row> {
+        self.rows.next(table, prefix, None)
     }
 
     /// A whole run.
@@ -246,6 +277,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_rows_of_an_actor_and_those_of_a_cart_lie_together() {
+        let mut rows = memory::Memory::default();
+        let zone = Zone::utc();
+        let book = Book::new(&mut rows, "demo", &zone, 0);
+        let actor = Actor::person(commerce::PersonId(7));
+        let named = |parts: &[&[u8]]| {
+            let key = book.key(parts);
+            group(&key).map(|length| key.get(..length).unwrap_or_default().to_vec())
+        };
+        let whose = [b"demo\0A".as_slice(), actor.bytes()].concat();
+        assert_eq!(named(&[b"A", actor.bytes(), b"n"]), Some(whose.clone()));
+        assert_eq!(named(&[b"A", actor.bytes()]), Some(whose));
+        let own = [b"demo\0Ca".as_slice(), actor.bytes()].concat();
+        assert_eq!(named(&[b"C", b"a", actor.bytes(), &[9; 8]]), Some(own));
+        assert_eq!(named(&[b"C", &[b'c'; 17]]), Some([b"demo\0C".as_slice(), &[b'c'; 17]].concat()));
+        assert_eq!(named(&[b"N"]), Some(b"demo\0N".to_vec()));
+        for short in [&[b"A".as_slice(), &[1; 16]], &[b"C", b"a"], &[b"", b""]] {
+            assert_eq!(named(short), None);
+        }
+        assert_eq!(group(b"demo"), None);
+    }
 
     proptest! {
         #[test]

@@ -3,64 +3,64 @@
 use commerce::{EventTime, PersonId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use stream::{Context, Failure, Table};
+use stream::{Context, Failure, Pages, Table};
 
 /// `workspace:` and an id of an order to its [`commerce::order::links::Entry`]; likewise other names of orders.
-pub(crate) const ORDER: Table = Table { number: 0, name: "orders", ordered: false };
+pub(crate) const ORDER: Table = Table::hashed(0, "orders");
 /// `workspace:` and the 16 bytes of a handle's id to [`crate::people::Person`].
-pub(crate) const PERSON: Table = Table { number: 1, name: "people", ordered: false };
+pub(crate) const PERSON: Table = Table::hashed(1, "people").in_pages(&PAGES);
 /// Counted orders of a handle by time, see [`person_order`], to [`commerce::profile::Share`].
-pub(crate) const PERSON_ORDER: Table = Table { number: 2, name: "person_orders", ordered: true };
+pub(crate) const PERSON_ORDER: Table = Table::ordered(2, "person_orders").in_pages(&PAGES);
 /// `workspace\0source\0outcome\0detail` to [`crate::outcomes::Count`].
-pub(crate) const OUTCOME: Table = Table { number: 3, name: "outcomes", ordered: false };
+pub(crate) const OUTCOME: Table = Table::hashed(3, "outcomes");
 
 /// Marks of deliveries and facts: see [`crate::seen`].
-pub(crate) const SEEN: Table = Table { number: 4, name: "seen", ordered: false };
+pub(crate) const SEEN: Table = Table::hashed(4, "seen");
 /// The same by the hour in which they end. No value.
-pub(crate) const SEEN_END: Table = Table { number: 5, name: "seen_ends", ordered: true };
+pub(crate) const SEEN_END: Table = Table::ordered(5, "seen_ends");
 /// `workspace\0payment` to what guards it.
-pub(crate) const PAYMENT: Table = Table { number: 6, name: "payments", ordered: false };
+pub(crate) const PAYMENT: Table = Table::hashed(6, "payments");
 /// `workspace\0kind\0id` of a cart or checkout to what is known of it.
-pub(crate) const BASKET: Table = Table { number: 7, name: "baskets", ordered: false };
+pub(crate) const BASKET: Table = Table::hashed(7, "baskets");
 
 /// `workspace\0source\0month` to how many events of it were used: [`crate::outcomes::Count`].
-pub(crate) const USAGE: Table = Table { number: 8, name: "usage", ordered: false };
+pub(crate) const USAGE: Table = Table::hashed(8, "usage");
 
 /// A handle's key to [`crate::identity`]'s link.
-pub(crate) const LINK: Table = Table { number: 9, name: "links", ordered: false };
+pub(crate) const LINK: Table = Table::hashed(9, "links").in_pages(&PAGES);
 /// `workspace:` and a number to the handles that are linked with each other.
-pub(crate) const COMPONENT: Table = Table { number: 10, name: "components", ordered: false };
+pub(crate) const COMPONENT: Table = Table::hashed(10, "components");
 /// All orders of a handle: its key and the order's. No value.
-pub(crate) const ORDER_OF: Table = Table { number: 11, name: "orders_of", ordered: true };
+pub(crate) const ORDER_OF: Table = Table::ordered(11, "orders_of").in_pages(&PAGES);
 /// A handle's key to what its person asked for: [`crate::privacy`]'s notice.
-pub(crate) const NOTICE: Table = Table { number: 17, name: "notices", ordered: false };
+pub(crate) const NOTICE: Table = Table::hashed(17, "notices").in_pages(&PAGES);
 /// A person's key to [`commerce::audience::Membership`].
-pub(crate) const MEMBER: Table = Table { number: 18, name: "members", ordered: false };
+pub(crate) const MEMBER: Table = Table::hashed(18, "members").in_pages(&PAGES);
 /// Whose membership is to be asked about again, by time: see [`due`]. No value.
-pub(crate) const DUE: Table = Table { number: 19, name: "due", ordered: true };
+pub(crate) const DUE: Table = Table::ordered(19, "due");
 
 /// A base currency and an hour to the rates of it: [`crate::fx`].
-pub(crate) const FX_RATE: Table = Table { number: 26, name: "fx_rates", ordered: false };
+pub(crate) const FX_RATE: Table = Table::hashed(26, "fx_rates");
 /// A base currency, an hour, a currency and the key of an order that waits for the rate. No value.
-pub(crate) const FX_WAITING: Table = Table { number: 27, name: "fx_waiting", ordered: true };
+pub(crate) const FX_WAITING: Table = Table::ordered(27, "fx_waiting");
 
 /// A handle's key, the kind and the id of an automation to [`crate::automations::Open`].
-pub(crate) const AUTOMATION: Table = Table { number: 12, name: "automations", ordered: true };
+pub(crate) const AUTOMATION: Table = Table::ordered(12, "automations").in_pages(&PAGES);
 /// What is to happen when: see [`crate::timers`]. No value.
-pub(crate) const TIMER: Table = Table { number: 13, name: "timers", ordered: true };
+pub(crate) const TIMER: Table = Table::ordered(13, "timers");
 /// `workspace:` and a mark of a cart's or checkout's name to the open automations of that name.
-pub(crate) const NAME: Table = Table { number: 14, name: "basket_names", ordered: false };
+pub(crate) const NAME: Table = Table::hashed(14, "basket_names");
 /// Closings of such names by the period in which they came: see [`crate::baskets`].
-pub(crate) const CLOSED: Table = Table { number: 28, name: "closed_names", ordered: true };
+pub(crate) const CLOSED: Table = Table::ordered(28, "closed_names");
 /// A handle's key to the instant of the last payment under it.
-pub(crate) const PAID: Table = Table { number: 15, name: "paid", ordered: false };
+pub(crate) const PAID: Table = Table::hashed(15, "paid").in_pages(&PAGES);
 /// `workspace` to the stream's time of it.
-pub(crate) const CLOCK: Table = Table { number: 16, name: "clocks", ordered: false };
+pub(crate) const CLOCK: Table = Table::hashed(16, "clocks");
 /// The key of a handle that stands for a person to all their handles: [`crate::identity`]'s group.
-pub(crate) const GROUP: Table = Table { number: 20, name: "groups", ordered: false };
+pub(crate) const GROUP: Table = Table::hashed(20, "groups").in_pages(&PAGES);
 
 /// `workspace\0source\0matter` of open disagreements to their number: [`crate::outcomes::Count`].
-pub(crate) const DISAGREED: Table = Table { number: 23, name: "disagreements", ordered: false };
+pub(crate) const DISAGREED: Table = Table::hashed(23, "disagreements");
 
 pub(crate) const ALL: [Table; 25] = [
     ORDER,
@@ -89,6 +89,15 @@ pub(crate) const ALL: [Table; 25] = [
     FX_RATE,
     FX_WAITING,
 ];
+
+/// What is kept under the key of a handle lies together, whatever it is: an order touches most of it.
+pub(crate) const PAGES: Pages = Pages { numbers: (64, 65), name: "handles", group };
+
+/// The length of what [`person`] makes, at the beginning of a longer key.
+fn group(key: &[u8]) -> Option<usize> {
+    let workspace = key.iter().position(|byte| *byte == b':')? + 1;
+    Some(workspace + size_of::<PersonId>()).filter(|length| key.len() >= *length)
+}
 
 /// Reads a value.
 pub(crate) fn get<T: DeserializeOwned>(
@@ -178,6 +187,14 @@ fn sorted(bytes: [u8; 8]) -> EventTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_under_a_handle_is_one_group_whatever_follows_its_key() {
+        let handle = person("demo", PersonId(u128::from_be_bytes([b':'; 16])));
+        let order = person_order(&handle, EventTime(5), b"demo:1");
+        assert_eq!((group(&handle), group(&order)), (Some(handle.len()), Some(handle.len())));
+        assert_eq!((group(&handle[..handle.len() - 1]), group(b"demo")), (None, None));
+    }
 
     #[test]
     fn keys_read_back_and_sort_by_time() {

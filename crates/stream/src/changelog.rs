@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The format of keys and values. A reader refuses what is newer.
-pub(crate) const FORMAT: u16 = 1;
+/// The format of keys and values: the second one knows pages ([`crate::page`]). A reader refuses what is newer.
+pub(crate) const FORMAT: u16 = 2;
 
 /// The key of the input offset.
 pub(crate) const OFFSET_KEY: &[u8] = b"\xFFoffset";

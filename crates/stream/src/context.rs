@@ -5,7 +5,9 @@ use std::ops::Bound;
 
 use crate::outbox::Outbox;
 use crate::overlay::Overlay;
+use crate::paged::{Group, MOST_ADDED};
 use crate::status::Counts;
+use crate::store::Entry;
 use crate::{Failure, LONGEST_KEY, Labels, Memory, Output, Poison, Processor, Record, Store, Table};
 
 /// State, outputs and counters of the current record. Nothing written here counts unless the processor returns `Ok`.
@@ -23,15 +25,29 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// The value of a key. With a store that fails it is `None`, and the worker then drops whatever came of that.
     pub fn get(&self, table: Table, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        if let Some(group) = Group::of(table, key) {
+            let get = |(group, rest): (Group<'_>, &[u8])| group.get(self.overlay, self.store, rest);
+            return self.sure(group.and_then(get));
+        }
         match self.overlay.get(table.number, key) {
             Some(value) => value.map(Cow::Borrowed),
             None => self.store.get(table.number, key),
         }
     }
 
+    /// An answer, or its default: then the record fails, whatever its processor makes of that.
+    fn sure<T: Default>(&self, answer: Result<T, Failure>) -> T {
+        answer.unwrap_or_else(|failure| {
+            self.overlay.note(failure);
+            T::default()
+        })
+    }
+
     /// Stores a value.
     pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Failure> {
-        if key.len() + value.len() + 64 > self.changelog_limit {
+        // A row that has a page of its own has its key in there, too.
+        let beside = if table.pages.is_some() { key.len() + 96 } else { 64 };
+        if key.len() + value.len() + beside > self.changelog_limit {
             return Err(too_large(table.name, key.len() + value.len(), self.changelog_limit));
         }
         self.write(table, key, Some(value))
@@ -43,8 +59,13 @@ impl Context<'_> {
     }
 
     fn write(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure> {
-        if key.len() > LONGEST_KEY {
-            return Err(too_large(table.name, key.len(), LONGEST_KEY));
+        let longest = if table.pages.is_some() { LONGEST_KEY - MOST_ADDED } else { LONGEST_KEY };
+        if key.len() > longest {
+            return Err(too_large(table.name, key.len(), longest));
+        }
+        if let Some(group) = Group::of(table, key) {
+            let (group, rest) = group?;
+            return group.set(self.overlay, self.store, (rest, value), self.changelog_limit);
         }
         if self.overlay.set(table.number, key, value) {
             return Ok(());
@@ -54,16 +75,21 @@ impl Context<'_> {
 
     /// The first entry of an ordered table whose key starts with `prefix`.
     pub fn first(&self, table: Table, prefix: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-        let found = self.overlay.next(self.store, table.number, Bound::Included(prefix), false)?;
-        found.0.starts_with(prefix).then_some(found)
+        self.scan(table, prefix, None, 1).pop()
     }
 
     /// The last entry of an ordered table whose key starts with `prefix`.
     pub fn last(&self, table: Table, prefix: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        if let Some(group) = Group::of(table, prefix) {
+            let last = |(group, rest): (Group<'_>, &[u8])| {
+                group.last(self.overlay, self.store, rest, after(rest).as_deref())
+            };
+            return self.sure(group.and_then(last));
+        }
         let end = after(prefix);
         let bound = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let found = self.overlay.next(self.store, table.number, bound, true)?;
-        found.0.starts_with(prefix).then_some(found)
+        found.0.starts_with(prefix).then(|| own(found))
     }
 
     /// The entries of an ordered table whose keys start with `prefix`, after the key `after` where given.
@@ -74,19 +100,21 @@ impl Context<'_> {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Vec<(Vec<u8>, Vec<u8>)> {
+        if let Some(group) = Group::of(table, prefix) {
+            return self.sure(group.and_then(|(group, rest)| {
+                let after = after.map(|key| group.rest(key)).transpose()?;
+                group.scan(self.overlay, self.store, rest, after, limit)
+            }));
+        }
         let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let mut from = after.map_or(Bound::Included(prefix.to_vec()), |key| Bound::Excluded(key.to_vec()));
         while found.len() < limit {
-            let bound = match &from {
-                Bound::Included(k) => Bound::Included(k.as_slice()),
-                Bound::Excluded(k) => Bound::Excluded(k.as_slice()),
-                Bound::Unbounded => Bound::Unbounded,
+            let bound = match (found.last(), after) {
+                (Some((key, _)), _) => Bound::Excluded(key.as_slice()),
+                (None, Some(key)) => Bound::Excluded(key),
+                (None, None) => Bound::Included(prefix),
             };
             match self.overlay.next(self.store, table.number, bound, false) {
-                Some(entry) if entry.0.starts_with(prefix) => {
-                    from = Bound::Excluded(entry.0.clone());
-                    found.push(entry);
-                }
+                Some(entry) if entry.0.starts_with(prefix) => found.push(own(entry)),
                 _ => break,
             }
         }
@@ -134,6 +162,10 @@ impl Context<'_> {
     pub fn partition(&self) -> i32 {
         self.partition
     }
+}
+
+fn own((key, value): Entry<'_>) -> (Vec<u8>, Vec<u8>) {
+    (key.into_owned(), value.into_owned())
 }
 
 fn too_large(what: &str, size: usize, limit: usize) -> Failure {
@@ -196,12 +228,14 @@ impl<P: Processor> Harness<P> {
     pub fn process(&mut self, record: &Record<'_>) -> Result<Vec<Emitted>, Failure> {
         self.outbox.begin(None);
         let (processor, mut ctx) = self.parts(record.partition, record.timestamp_millis);
-        let result = match processor.process(record, &mut ctx) {
+        let processed = processor.process(record, &mut ctx);
+        let result = match ctx.overlay.fault().and(processed) {
             Err(Failure::Poison(poison)) => {
                 ctx.overlay.undo();
                 ctx.outbox.clear();
                 ctx.counts.undo();
-                processor.dead_letter(record, &poison, &mut ctx)
+                let set_aside = processor.dead_letter(record, &poison, &mut ctx);
+                ctx.overlay.fault().and(set_aside)
             }
             other => other,
         };
@@ -249,7 +283,8 @@ impl<P: Processor> Harness<P> {
     pub fn commit(&mut self, partition: i32) -> Result<Vec<Emitted>, Failure> {
         self.outbox.begin(None);
         let (processor, mut ctx) = self.parts(partition, 0);
-        processor.publish(&mut ctx)?;
+        let published = processor.publish(&mut ctx);
+        ctx.overlay.fault().and(published)?;
         self.overlay.keep();
         self.overlay.merge_into(&mut self.store, 0).map_err(|e| Failure::Fatal(e.to_string()))?;
         Ok(self.emitted())
@@ -260,9 +295,9 @@ impl<P: Processor> Harness<P> {
         self.counts.all()
     }
 
-    /// Entries of a table after [`Harness::commit`], and the bytes of their keys and values.
-    pub fn size(&self, table: Table) -> (usize, usize) {
-        self.store.size(table.number)
+    /// The tables of the store after [`Harness::commit`], each with its entries and the bytes of their keys and values.
+    pub fn sizes(&self) -> Vec<(&'static str, usize, usize)> {
+        self.store.sizes()
     }
 
     /// Number of stored entries after [`Harness::commit`].

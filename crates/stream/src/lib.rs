@@ -10,7 +10,8 @@
 //! promises: the outputs, the changes of state and "these records are done" become visible together or not at all.
 //!
 //! State is in memory or on disk ([`Storage`]). Either way it is a copy of the changelog: what can't be trusted is wiped
-//! and read back, and what is behind catches up.
+//! and read back, and what is behind catches up. A processor sees rows of tables; those of one person, say, may lie
+//! together in one stored record ([`Pages`]), which is read, written and restored as one.
 //!
 //! Bad input: a record that a processor can't digest ([`Failure::Poison`]) leaves nothing behind but what
 //! [`Processor::dead_letter`] writes, in the same transaction; a letter that its topic can't take is cut, and says where
@@ -32,6 +33,8 @@ mod follow;
 mod native;
 mod outbox;
 mod overlay;
+mod page;
+mod paged;
 mod patience;
 mod position;
 mod processor;
@@ -42,6 +45,7 @@ mod restore;
 mod stage;
 mod status;
 mod store;
+mod table;
 mod task;
 mod topic;
 mod worker;
@@ -55,5 +59,6 @@ pub use processor::{Failure, Poison, Processor};
 pub use record::Record;
 pub use stage::{Cut, Output, Stage, run};
 pub use status::{Committed, Labels, Observer, Phase, TaskStatus};
-pub use store::{Change, Entry, LONGEST_KEY, Memory, OnDisk, Reached, Storage, Store, StoreError, Table};
+pub use store::{Change, Entry, LONGEST_KEY, Memory, OnDisk, Reached, Storage, Store, StoreError};
+pub use table::{Pages, Table};
 pub use writer::{Outgoing, WriteError, Writer};

@@ -1,13 +1,16 @@
 //! The changes of the open transaction: read before the store, merged into it after the commit, dropped on abort.
 
 use std::any::Any;
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 
 use hashbrown::HashMap;
 
-use crate::store::{Change, Reached, Sorted};
-use crate::{Store, StoreError, Table};
+use crate::store::{Change, Entry, Reached, Sorted};
+use crate::table::stored;
+use crate::{Failure, Store, StoreError, Table};
 
 type Bytes = Box<[u8]>;
 type Slot = Option<Bytes>;
@@ -63,14 +66,52 @@ pub(crate) struct Overlay {
     /// The keys of what it replaced, one behind the other.
     undo_keys: Vec<u8>,
     changes: usize,
+    touched: Touched,
+    /// What was wrong with a look-up that has no way to say so.
+    fault: RefCell<Option<Box<Failure>>>,
     /// What the processor keeps of the open transaction; it goes when the changes go, whichever way.
     scratch: Option<Box<dyn Any + Send>>,
+}
+
+/// Rows in pages that were written or removed. Of a page itself it isn't known which of its rows changed.
+#[derive(Debug, Default)]
+struct Touched {
+    /// Numbers of the tables whose rows are in pages.
+    tables: Vec<u8>,
+    /// Table and end of the key of each row, in the order of writing.
+    rows: Vec<(u8, usize)>,
+    /// Their keys, one behind the other.
+    keys: Vec<u8>,
+    /// So many of them count.
+    kept: usize,
+}
+
+impl Touched {
+    fn keys(&self, table: u8) -> Vec<Vec<u8>> {
+        let starts = std::iter::once(0).chain(self.rows.iter().map(|(_, end)| *end));
+        let own = |(start, (_, end)): (usize, &(u8, usize))| self.keys.get(start..*end).map(<[u8]>::to_vec);
+        let mut keys: Vec<_> =
+            starts.zip(&self.rows).filter(|(_, row)| row.0 == table).filter_map(own).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    fn undo(&mut self) {
+        self.rows.truncate(self.kept);
+        self.keys.truncate(self.rows.last().map_or(0, |(_, end)| *end));
+    }
+
+    fn clear(&mut self) {
+        self.kept = 0;
+        self.undo();
+    }
 }
 
 impl Overlay {
     pub(crate) fn new(tables: &[Table]) -> Self {
         let mut all: Vec<Option<Entries>> = Vec::new();
-        for table in tables {
+        for table in &stored(tables) {
             let index = usize::from(table.number);
             if all.len() <= index {
                 all.resize_with(index + 1, || None);
@@ -82,7 +123,16 @@ impl Overlay {
             };
             all[index] = Some(empty);
         }
-        Self { tables: all, undo: Vec::new(), undo_keys: Vec::new(), changes: 0, scratch: None }
+        let paged = tables.iter().filter(|table| table.pages.is_some()).map(|table| table.number).collect();
+        Self {
+            tables: all,
+            undo: Vec::new(),
+            undo_keys: Vec::new(),
+            changes: 0,
+            touched: Touched { tables: paged, ..Touched::default() },
+            fault: RefCell::new(None),
+            scratch: None,
+        }
     }
 
     pub(crate) fn get(&self, table: u8, key: &[u8]) -> Option<Option<&[u8]>> {
@@ -92,8 +142,13 @@ impl Overlay {
 
     /// Writes a value, or a removal; false when the table isn't declared.
     pub(crate) fn set(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) -> bool {
+        self.set_slot(table, key, value.map(Into::into))
+    }
+
+    /// The same with a value that needs no copy.
+    pub(crate) fn set_slot(&mut self, table: u8, key: &[u8], value: Slot) -> bool {
         let Some(Some(entries)) = self.tables.get_mut(usize::from(table)) else { return false };
-        let before = entries.set(key, value.map(Into::into));
+        let before = entries.set(key, value);
         if before.is_none() {
             self.changes += 1;
         }
@@ -101,6 +156,28 @@ impl Overlay {
         self.undo_keys.extend_from_slice(key);
         self.undo.push((table, start..self.undo_keys.len(), before));
         true
+    }
+
+    /// Notes that a row in a page is about to change; false when its table isn't declared.
+    pub(crate) fn touch(&mut self, table: u8, group: &[u8], rest: &[u8]) -> bool {
+        let Touched { tables, rows, keys, .. } = &mut self.touched;
+        if !tables.contains(&table) {
+            return false;
+        }
+        keys.extend_from_slice(group);
+        keys.extend_from_slice(rest);
+        rows.push((table, keys.len()));
+        true
+    }
+
+    /// Notes the first thing that was wrong with a look-up: its answer isn't to be believed.
+    pub(crate) fn note(&self, failure: Failure) {
+        self.fault.borrow_mut().get_or_insert_with(|| Box::new(failure));
+    }
+
+    /// What was noted, once.
+    pub(crate) fn fault(&self) -> Result<(), Failure> {
+        self.fault.borrow_mut().take().map_or(Ok(()), |failure| Err(*failure))
     }
 
     /// The scratch of the open transaction, empty at its start.
@@ -117,6 +194,7 @@ impl Overlay {
     pub(crate) fn keep(&mut self) {
         self.undo.clear();
         self.undo_keys.clear();
+        self.touched.kept = self.touched.rows.len();
     }
 
     /// The record doesn't count: back to the savepoint.
@@ -136,10 +214,12 @@ impl Overlay {
             }
         }
         self.undo_keys.clear();
+        self.touched.undo();
     }
 
     pub(crate) fn clear(&mut self) {
         self.keep();
+        self.touched.clear();
         self.changes = 0;
         self.scratch = None;
         self.tables.iter_mut().flatten().for_each(Entries::clear);
@@ -165,8 +245,11 @@ impl Overlay {
         ))
     }
 
-    /// The keys of one table that have a slot.
+    /// The keys of one table that have a slot, or of rows in pages that were written or removed.
     pub(crate) fn changed(&self, table: u8) -> Vec<Vec<u8>> {
+        if self.touched.tables.contains(&table) {
+            return self.touched.keys(table);
+        }
         match self.tables.get(usize::from(table)).and_then(Option::as_ref) {
             Some(Entries::Hashed(map)) => map.keys().map(|key| key.to_vec()).collect(),
             Some(Entries::Ordered(map)) => map.keys().map(|key| key.to_vec()).collect(),
@@ -192,26 +275,17 @@ impl Overlay {
     }
 
     /// The nearest entry of an ordered table, the overlay before the store.
-    pub(crate) fn next(
-        &self,
-        store: &dyn Store,
+    pub(crate) fn next<'o>(
+        &'o self,
+        store: &'o dyn Store,
         table: u8,
         from: Bound<&[u8]>,
         reverse: bool,
-    ) -> Option<(Vec<u8>, Vec<u8>)> {
+    ) -> Option<Entry<'o>> {
         let ours = self.tables.get(usize::from(table))?.as_ref();
         let Some(Entries::Ordered(map)) = ours else { return None };
-        let mut from: Bound<Vec<u8>> = match from {
-            Bound::Included(k) => Bound::Included(k.to_vec()),
-            Bound::Excluded(k) => Bound::Excluded(k.to_vec()),
-            Bound::Unbounded => Bound::Unbounded,
-        };
+        let mut bound = from;
         loop {
-            let bound = match &from {
-                Bound::Included(k) => Bound::Included(k.as_slice()),
-                Bound::Excluded(k) => Bound::Excluded(k.as_slice()),
-                Bound::Unbounded => Bound::Unbounded,
-            };
             let mine = if reverse {
                 map.range::<[u8], _>((Bound::Unbounded, bound)).next_back()
             } else {
@@ -231,12 +305,11 @@ impl Overlay {
             if mine_first {
                 let (key, slot) = mine?;
                 match slot {
-                    Some(value) => return Some((key.to_vec(), value.to_vec())),
-                    None => from = Bound::Excluded(key.to_vec()),
+                    Some(value) => return Some((Cow::Borrowed(key), Cow::Borrowed(value))),
+                    None => bound = Bound::Excluded(key.as_slice()),
                 }
             } else {
-                let (key, value) = stored?;
-                return Some((key.into_owned(), value.into_owned()));
+                return stored;
             }
         }
     }
@@ -247,8 +320,8 @@ mod tests {
     use super::*;
     use crate::Memory;
 
-    const HASHED: Table = Table { number: 0, name: "h", ordered: false };
-    const ORDERED: Table = Table { number: 1, name: "o", ordered: true };
+    const HASHED: Table = Table::hashed(0, "h");
+    const ORDERED: Table = Table::ordered(1, "o");
 
     #[test]
     fn a_record_that_does_not_count_leaves_nothing_behind() {
@@ -296,8 +369,8 @@ mod tests {
             while let Some((key, value)) =
                 overlay.next(&store, 1, from.as_ref().map(|k: &Vec<u8>| k.as_slice()), reverse)
             {
-                found.push((String::from_utf8(key.clone()).unwrap(), value == b"new"));
-                from = Bound::Excluded(key);
+                found.push((String::from_utf8(key.to_vec()).unwrap(), *value == *b"new"));
+                from = Bound::Excluded(key.into_owned());
             }
             found
         };

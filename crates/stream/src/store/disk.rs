@@ -23,7 +23,9 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use super::folder::{Folder, io_error};
 use super::marks::{Identity, Marks};
 use super::usable::{Changelog, Unusable, check};
-use super::{Change, Entry, LONGEST_KEY, OnDisk, Reached, Store, StoreError, Table};
+use super::{Change, Entry, LONGEST_KEY, OnDisk, Reached, Store, StoreError};
+use crate::Table;
+use crate::table::stored as kept;
 
 const KEYSPACE: &str = "state";
 /// No table has the number 255.
@@ -88,7 +90,7 @@ impl Opening<'_> {
         }
         Ok(Disk {
             files: Arc::new(Files { keyspace, database, folder }),
-            tables: self.tables.to_vec(),
+            tables: kept(self.tables),
             known,
             marks,
             clock: self.options.clock,
@@ -121,7 +123,7 @@ impl Opening<'_> {
             None if guarded(folder.path(), "read", || loaded.keyspace.is_empty())? => return Ok(loaded),
             Some(Ok(marks)) => marks,
             Some(Err(Some(format))) => {
-                loaded.unusable = Some(Unusable::NewerFormat(format));
+                loaded.unusable = Some(Unusable::OtherFormat(format));
                 return Ok(loaded);
             }
             None => return Err(corrupt(folder.path(), "it doesn't say how far it goes")),

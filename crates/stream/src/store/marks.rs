@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Reached;
 
-/// The format of what is stored. A newer one is rebuilt, not read.
-pub(crate) const FORMAT: u16 = 1;
+/// The format of what is stored: the second one knows pages ([`crate::page`]). Another one is rebuilt, not read.
+pub(crate) const FORMAT: u16 = 2;
 
 /// Whose state it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,10 +81,10 @@ impl Marks {
         postcard::to_allocvec(self).unwrap_or_default()
     }
 
-    /// `Err(Some(format))`: a newer format; `Err(None)`: nothing that can be read.
+    /// `Err(Some(format))`: another format; `Err(None)`: nothing that can be read.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Option<u16>> {
         let (format, _) = postcard::take_from_bytes::<u16>(bytes).map_err(|_| None)?;
-        if format > FORMAT {
+        if format != FORMAT {
             return Err(Some(format));
         }
         postcard::from_bytes(bytes).map_err(|_| None)
@@ -107,10 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn marks_read_back_and_a_newer_format_is_recognised() {
+    fn marks_read_back_and_another_format_is_recognised() {
         assert_eq!(Marks::decode(&marks().encode()), Ok(marks()));
-        let newer = Marks { format: FORMAT + 1, ..marks() };
-        assert_eq!(Marks::decode(&newer.encode()), Err(Some(FORMAT + 1)));
+        for format in [FORMAT - 1, FORMAT + 1] {
+            let other = Marks { format, ..marks() };
+            assert_eq!(Marks::decode(&other.encode()), Err(Some(format)));
+        }
         assert_eq!(Marks::decode(b""), Err(None));
         assert_eq!(Marks::decode(&marks().encode()[..5]), Err(None));
     }

@@ -6,7 +6,9 @@ use std::ops::Bound;
 
 use hashbrown::HashMap;
 
-use super::{Change, Entry, Reached, Store, StoreError, Table};
+use super::{Change, Entry, Reached, Store, StoreError};
+use crate::Table;
+use crate::table::stored;
 
 type Bytes = Box<[u8]>;
 
@@ -24,6 +26,7 @@ enum Entries {
 #[derive(Debug)]
 pub struct Memory {
     tables: Vec<Option<Entries>>,
+    names: Vec<(u8, &'static str)>,
     bytes: u64,
 }
 
@@ -31,7 +34,8 @@ impl Memory {
     /// An empty store for the given tables.
     pub fn new(tables: &[Table]) -> Self {
         let mut all: Vec<Option<Entries>> = Vec::new();
-        for table in tables {
+        let stored = stored(tables);
+        for table in &stored {
             let index = usize::from(table.number);
             if all.len() <= index {
                 all.resize_with(index + 1, || None);
@@ -42,16 +46,19 @@ impl Memory {
                 Entries::Hashed(HashMap::new())
             });
         }
-        Self { tables: all, bytes: 0 }
+        let names = stored.iter().map(|table| (table.number, table.name)).collect();
+        Self { tables: all, names, bytes: 0 }
     }
 
-    /// Entries of a table, and the bytes of their keys and values.
-    pub fn size(&self, table: u8) -> (usize, usize) {
-        match self.table(table) {
+    /// The tables, each with its entries and the bytes of their keys and values.
+    pub fn sizes(&self) -> Vec<(&'static str, usize, usize)> {
+        let size = |table| match self.table(table) {
             Some(Entries::Hashed(map)) => (map.len(), map.iter().map(|(k, v)| k.len() + v.len()).sum()),
             Some(Entries::Ordered(map)) => (map.len(), map.iter().map(|(k, v)| k.len() + v.len()).sum()),
             None => (0, 0),
-        }
+        };
+        let sizes = self.names.iter().map(|(number, name)| (*name, size(*number)));
+        sizes.map(|(name, (entries, bytes))| (name, entries, bytes)).collect()
     }
 
     fn table(&self, table: u8) -> Option<&Entries> {
@@ -135,8 +142,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_store_are_those_of_its_keys_and_values() {
-        let table = |number, ordered| Table { number, name: "t", ordered };
-        let mut store = Memory::new(&[table(0, false), table(1, true)]);
+        let mut store = Memory::new(&[Table::hashed(0, "t"), Table::ordered(1, "t")]);
         for number in [0, 1] {
             let mut apply = |key: &'static [u8], value: Option<&'static [u8]>| {
                 store.apply(&mut std::iter::once((number, key, value)), Reached::Input(0)).unwrap();

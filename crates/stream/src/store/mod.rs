@@ -23,18 +23,6 @@ pub(crate) use usable::{Changelog, Unusable};
 /// The longest key that a store takes.
 pub const LONGEST_KEY: usize = 60_000;
 
-/// One kind of state. Its number is part of the changelog's keys and never changes its meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Table {
-    /// Number, below 255.
-    pub number: u8,
-    /// For people.
-    pub name: &'static str,
-    /// True when it is read in key order ([`Context::first`](crate::Context::first) and the like). An ordered table
-    /// costs more per look-up.
-    pub ordered: bool,
-}
-
 /// Where a stage keeps its state between transactions.
 #[derive(Debug, Clone, Default)]
 pub enum Storage {

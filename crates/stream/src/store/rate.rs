@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::Table;
 
-const ORDERS: Table = Table { number: 0, name: "orders", ordered: false };
+const ORDERS: Table = Table::hashed(0, "orders");
 const PER_BATCH: u64 = 1_000;
 const RECORDS: u64 = 300_000;
 

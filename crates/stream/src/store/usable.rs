@@ -21,8 +21,8 @@ pub(crate) struct Changelog {
 /// Why a store can't be caught up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unusable {
-    #[error("it was written by a newer version, in format {0}")]
-    NewerFormat(u16),
+    #[error("it was written by another version, in format {0}")]
+    OtherFormat(u16),
     #[error("it is the state of something else: {0}")]
     Foreign(String),
     #[error(

@@ -260,7 +260,8 @@ impl<'s> Worker<'s> {
             &mut self.counts,
             (partition, record.timestamp_millis),
         );
-        let mut result = self.processor.process(&record, &mut ctx);
+        let processed = self.processor.process(&record, &mut ctx);
+        let mut result = ctx.overlay.fault().and(processed);
         if let Err(Failure::Poison(poison)) = &result {
             ctx.overlay.undo();
             ctx.outbox.clear();
@@ -273,7 +274,8 @@ impl<'s> Worker<'s> {
                 field = poison.field,
                 "record set aside"
             );
-            result = set_aside(&mut *self.processor, &record, poison, &mut ctx);
+            let set_aside = set_aside(&mut *self.processor, &record, poison, &mut ctx);
+            result = ctx.overlay.fault().and(set_aside);
         }
         if let Some(error) = task.store.failure() {
             return self.store_failed(error);

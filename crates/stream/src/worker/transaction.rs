@@ -96,6 +96,7 @@ impl Worker<'_> {
             let at = (partition, task.timestamp_millis);
             let mut ctx = context(self.stage, task, &mut self.outbox, &mut self.counts, at);
             let published = self.processor.publish(&mut ctx);
+            let published = ctx.overlay.fault().and(published);
             if let Some(error) = task.store.failure() {
                 // The abort comes back to the records, and they meet the failure again.
                 self.transaction

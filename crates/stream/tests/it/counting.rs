@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::cluster::client;
 
-pub const COUNTS: Table = Table { number: 0, name: "counts", ordered: false };
+pub const COUNTS: Table = Table::hashed(0, "counts");
 
 /// Emits `key -> n:value` for the n-th record of a key; `poison…` values are set aside, `wait` values are transient
 /// until the switch is on.

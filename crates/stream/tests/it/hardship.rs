@@ -118,14 +118,14 @@ fn an_input_that_is_given_more_partitions_stops_a_running_stage() {
 fn a_changelog_of_a_newer_version_stops_the_stage_with_what_to_do() {
     let job = Job::new("newer", 1);
     let producer = producer();
-    // Format 2, then whatever that version writes.
-    let newer = BaseRecord::to(&job.stage.changelog).key(&b"\xFFoffset"[..]).payload(&[2_u8, 9, 9, 9, 9][..]);
+    // Format 3, then whatever that version writes.
+    let newer = BaseRecord::to(&job.stage.changelog).key(&b"\xFFoffset"[..]).payload(&[3_u8, 9, 9, 9, 9][..]);
     producer.send(newer).map_err(|(e, _)| e).unwrap();
     producer.flush(Duration::from_secs(10)).unwrap();
     produce(&job.stage.input, 0, 10, 1);
     let error = job.start("a").end().unwrap_err().to_string();
     assert!(
-        error.contains("written in format 2, this version reads up to 1: run the newer version"),
+        error.contains("written in format 3, this version reads up to 2: run the newer version"),
         "{error}"
     );
     assert_eq!(read(job.out()).len(), 0);

@@ -103,9 +103,8 @@ impl<P: Processor> Stage<P> {
 
     fn report(&self, report: &mut Report, n: f64) {
         let name = self.plan.name;
-        for table in self.plan.tables {
-            let (entries, bytes) = self.harness.size(*table);
-            let (table, entries, bytes) = (table.name, float(entries as u64), float(bytes as u64));
+        for (table, entries, bytes) in self.harness.sizes() {
+            let (entries, bytes) = (float(entries as u64), float(bytes as u64));
             report.figure(format!("{name}.{table} entries"), entries / n, "per webhook");
             report.figure(format!("{name}.{table} bytes"), bytes / n, "per webhook, keys and values");
         }
