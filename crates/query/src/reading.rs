@@ -1,6 +1,13 @@
-//! The reading thread: topics in, [`Working`] copy changed, snapshots published.
+//! The reading threads: topics in, [`Working`] copy changed, snapshots published.
+//!
+//! One thread follows the list of versions. For the version that is served another one reads all topics, and publishes. When
+//! another version becomes the served one, a second one reads them beside the first, which goes on publishing until the
+//! second has read everything: so every snapshot is of one version, and none is older than the one before it.
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use commerce::order::{Figures, View};
@@ -11,7 +18,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use service::Shutdown;
 use service::health::Part;
 use stream::{Follow, Followed, follow};
-use topics::{DecodeError, Decoder, SchemaRegistry, Schemas, Topic};
+use topics::{DecodeError, Decoder, SchemaRegistry, Schemas, Topic, Version, Versions, version};
 
 use crate::snapshot::{Published, Reading, Trouble, Unreadable, Working};
 
@@ -37,14 +44,113 @@ pub(crate) struct Reader {
     pub(crate) shutdown: Shutdown,
 }
 
+/// Beside the figures of the served version.
 const TOPICS: [Topic; 5] = [Topic::Metrics, Topic::DeadLetters, Topic::Orders, Topic::Profiles, Topic::Facts];
 
 impl Reader {
-    /// Reads until the end of the service. After a failure everything is read anew into a fresh copy, while the last
-    /// figures stay published: what was deleted and compacted away meanwhile must not linger.
+    /// Reads until the end of the service.
     pub(crate) fn run(self) {
-        while !self.shutdown.is_triggered() {
-            if let Err(error) = self.once() {
+        let reader = Arc::new(self);
+        let passes = RefCell::new(Passes { reader: Arc::clone(&reader), turn: Arc::default(), last: 0, running: vec![] });
+        let what =
+            Follow { client: reader.client.clone(), topics: vec![Topic::Versions.name().to_owned()] };
+        let stop = || reader.shutdown.is_triggered();
+        while !stop() {
+            let mut versions = Versions::default();
+            let followed = follow(&what, &stop, &mut |met| {
+                match met {
+                    Followed::Record { key: version::KEY, value: Some(value), .. } => {
+                        match Versions::read(value) {
+                            Ok(read) => versions = read,
+                            Err(error) => tracing::error!(error, "the list of versions that was there before holds"),
+                        }
+                    }
+                    Followed::Record { .. } => {}
+                    Followed::CaughtUp | Followed::Idle => passes.borrow_mut().serve(&versions),
+                }
+                Ok(())
+            });
+            match followed {
+                Ok(()) => {}
+                Err(stream::Error::MissingTopic { topic }) => {
+                    // A cluster from before there were versions.
+                    tracing::warn!(topic, "there is one version only; run `tillstream topics apply`");
+                    passes.borrow_mut().serve(&Versions::default());
+                    reader.shutdown.sleep(PAUSE);
+                }
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "the list of versions can't be read, trying again");
+                    reader.shutdown.sleep(PAUSE);
+                }
+            }
+        }
+        passes.into_inner().end();
+    }
+}
+
+/// Whose turn it is to publish: the number of the pass that did so last.
+#[derive(Default)]
+struct Turn {
+    /// Held while publishing, so that a pass that is overtaken can't publish after the one that overtook it.
+    last: Mutex<()>,
+    number: AtomicU64,
+}
+
+impl Turn {
+    /// True when a later pass has taken over.
+    fn is_over(&self, number: u64) -> bool {
+        self.number.load(Ordering::Acquire) > number
+    }
+}
+
+/// The readings from the beginning that are going on: one, and a second while that takes over.
+struct Passes {
+    reader: Arc<Reader>,
+    turn: Arc<Turn>,
+    /// The number of the last one.
+    last: u64,
+    running: Vec<(Version, JoinHandle<()>)>,
+}
+
+impl Passes {
+    /// Sees to it that the served version is read.
+    fn serve(&mut self, versions: &Versions) {
+        self.reader.published.set_versions(versions);
+        if self.running.last().is_some_and(|(name, _)| *name == versions.served) {
+            return;
+        }
+        self.running.retain(|(_, thread)| !thread.is_finished());
+        self.last = self.last.saturating_add(1);
+        let number = self.last;
+        let (reader, turn) = (Arc::clone(&self.reader), Arc::clone(&self.turn));
+        let figures = versions.served.metrics();
+        tracing::info!(version = versions.served.as_str(), "reading the figures");
+        let spawned = thread::Builder::new()
+            .name("query-pass".to_owned())
+            .spawn(move || reader.read(&figures, number, &turn));
+        match spawned {
+            Ok(thread) => self.running.push((versions.served.clone(), thread)),
+            Err(error) => tracing::error!(%error, "a reading thread couldn't start, trying again"),
+        }
+    }
+
+    fn end(self) {
+        for (_, thread) in self.running {
+            if thread.join().is_err() {
+                tracing::error!("a reading thread panicked");
+            }
+        }
+    }
+}
+
+impl Reader {
+    /// Reads until the end of the service or until a later pass has taken over. After a failure everything is read anew
+    /// into a fresh copy, while the last figures stay published: what was deleted and compacted away meanwhile must not
+    /// linger.
+    fn read(&self, figures: &str, number: u64, turn: &Turn) {
+        let stop = || self.shutdown.is_triggered() || turn.is_over(number);
+        while !stop() {
+            if let Err(error) = self.once(figures, number, turn, &stop) {
                 self.published.set(Trouble::Stopped, true);
                 let reason = chain(&error);
                 tracing::warn!(error = reason, "reading stopped, trying again");
@@ -60,20 +166,25 @@ impl Reader {
         self.published.reading() != Reading::Loading
     }
 
-    fn once(&self) -> Result<(), Error> {
+    fn once(&self, figures: &str, number: u64, turn: &Turn, stop: &dyn Fn() -> bool) -> Result<(), Error> {
         let registry = SchemaRegistry::new(&self.registry, REGISTRY_BUDGET)?;
         let decoder = Schemas::lookup(&registry)?.decoder();
         let mut pass = Pass {
             reader: self,
+            figures,
+            number,
+            turn,
             decoder,
             working: Working::default(),
             caught_up: false,
             last: Instant::now(),
         };
-        let topics = TOPICS.iter().map(|topic| topic.name().to_owned()).collect();
+        let mut topics: Vec<String> = TOPICS.iter().map(|topic| topic.name().to_owned()).collect();
+        if !topics.iter().any(|topic| topic == figures) {
+            topics.push(figures.to_owned());
+        }
         let what = Follow { client: self.client.clone(), topics };
-        let stop = || self.shutdown.is_triggered();
-        follow(&what, &stop, &mut |followed| {
+        follow(&what, stop, &mut |followed| {
             pass.take(followed);
             Ok(())
         })?;
@@ -92,6 +203,10 @@ enum Error {
 /// One reading from the beginning.
 struct Pass<'a> {
     reader: &'a Reader,
+    /// The topic of the figures that are served.
+    figures: &'a str,
+    number: u64,
+    turn: &'a Turn,
     decoder: Decoder,
     working: Working,
     caught_up: bool,
@@ -118,8 +233,7 @@ impl Pass<'_> {
             }
             Followed::CaughtUp => {
                 self.caught_up = true;
-                self.working.publish(&self.reader.published);
-                self.last = Instant::now();
+                self.show();
                 self.reader.loaded.ready("all figures are loaded");
             }
             Followed::Idle => self.publish(),
@@ -128,18 +242,35 @@ impl Pass<'_> {
 
     fn publish(&mut self) {
         if self.caught_up && self.working.is_changed() {
+            self.show();
+        }
+        self.last = Instant::now();
+    }
+
+    /// Publishes, unless a later pass has begun to.
+    fn show(&mut self) {
+        let _turn = self.turn.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.turn.number.fetch_max(self.number, Ordering::AcqRel) <= self.number {
             self.working.publish(&self.reader.published);
         }
         self.last = Instant::now();
     }
 
+    /// A cell: those of the served version are all of its topic; in the topic of the first version there are also those
+    /// that the state stage keeps, of which there is one version.
+    fn cell(&mut self, topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), String> {
+        if topic != self.figures && !commerce::metric::is_of_the_state(key) {
+            return Ok(());
+        }
+        let metric: Option<Metric> = self.decode(value)?;
+        self.working.metric(key, metric.as_ref()).map_err(|error| chain(&error))
+    }
+
     fn record(&mut self, topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), String> {
         let text = |error: Unreadable| chain(&error);
         match Topic::parse(topic) {
-            Some(Topic::Metrics) => {
-                let metric: Option<Metric> = self.decode(value)?;
-                self.working.metric(key, metric.as_ref()).map_err(text)
-            }
+            Some(Topic::Metrics) => self.cell(topic, key, value),
+            None if topic == self.figures => self.cell(topic, key, value),
             Some(Topic::Orders) => {
                 let view: Option<View> = self.decode(value)?;
                 self.working.order(key, view.as_ref()).map_err(text)

@@ -13,6 +13,7 @@ use commerce::order::{Figures, View};
 use commerce::{DeadLetter, Fact, Metric, Profile};
 use hashbrown::HashMap;
 use tokio::sync::watch;
+use topics::Versions;
 
 use crate::cells::{Cells, Names, Place};
 use crate::history::History;
@@ -82,6 +83,8 @@ pub struct Published {
     snapshot: ArcSwap<Snapshot>,
     stores: ArcSwap<Stores>,
     history: History,
+    /// Which versions of the figures there are.
+    versions: ArcSwap<Versions>,
     /// True from the first complete reading on.
     loaded: AtomicBool,
     stopped: AtomicBool,
@@ -95,6 +98,7 @@ impl Default for Published {
             snapshot: ArcSwap::default(),
             stores: ArcSwap::default(),
             history: History::default(),
+            versions: ArcSwap::default(),
             loaded: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             unreachable: AtomicBool::new(false),
@@ -112,6 +116,18 @@ impl Published {
     /// What was said of people, orders and payments.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Which versions of the figures there are, as far as it has been read.
+    pub fn versions(&self) -> Arc<Versions> {
+        self.versions.load_full()
+    }
+
+    /// Says which versions there are.
+    pub fn set_versions(&self, versions: &Versions) {
+        if **self.versions.load() != *versions {
+            self.versions.store(Arc::new(versions.clone()));
+        }
     }
 
     /// The newest snapshot.

@@ -144,6 +144,63 @@ impl Admin {
         Ok(())
     }
 
+    /// Creates topics that aren't in the list, each with the settings of one that is, and returns when the cluster shows
+    /// them. One that is there already stays as it is.
+    pub fn create_like(&self, new: &[(String, Topic)], partitions: i32) -> Result<(), Error> {
+        let replication = self.layout.replication;
+        let settings: Vec<_> = new.iter().map(|(_, like)| like.spec().config(replication)).collect();
+        let topics: Vec<NewTopic<'_>> = new
+            .iter()
+            .zip(&settings)
+            .map(|((name, _), settings)| {
+                let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
+                settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+            })
+            .collect();
+        let answers = self.runtime.block_on(self.client.create_topics(&topics, &options()));
+        outcome("creating topics", answers, RDKafkaErrorCode::TopicAlreadyExists)?;
+        self.wait_for(new)
+    }
+
+    /// Deletes topics that aren't in the list. One that isn't there is no fault.
+    pub fn delete_unlisted(&self, names: &[String]) -> Result<(), Error> {
+        if let Some(listed) = names.iter().find(|name| Topic::parse(name).is_some()) {
+            let message = "it is in the list of topics, and those are never deleted".to_owned();
+            return Err(Error::Request { what: format!("deleting {listed}"), message });
+        }
+        let topics: Vec<&str> = names.iter().map(String::as_str).collect();
+        let answers = self.runtime.block_on(self.client.delete_topics(&topics, &options()));
+        outcome("deleting topics", answers, RDKafkaErrorCode::UnknownTopicOrPartition)
+    }
+
+    /// Deletes a consumer group's offsets. A group that isn't there is no fault.
+    pub fn delete_group(&self, group: &str) -> Result<(), Error> {
+        let answers = self.runtime.block_on(self.client.delete_groups(&[group], &options()));
+        outcome("deleting a group", answers, RDKafkaErrorCode::GroupIdNotFound)
+    }
+
+    /// Waits until topics are seen with a leader for every partition.
+    fn wait_for(&self, topics: &[(String, Topic)]) -> Result<(), Error> {
+        let deadline = Instant::now() + SPREADS_WITHIN;
+        loop {
+            let metadata = self.client.inner().fetch_metadata(None, ANSWER).map_err(|e| {
+                Error::Unreachable { bootstrap: self.bootstrap.clone(), message: e.to_string() }
+            })?;
+            let is_led = |name: &String| {
+                let found = metadata.topics().iter().find(|topic| topic.name() == name);
+                found.is_some_and(|topic| topic.partitions().iter().all(|partition| partition.leader() >= 0))
+            };
+            match topics.iter().find(|(name, _)| !is_led(name)) {
+                None => return Ok(()),
+                Some((name, _)) if Instant::now() >= deadline => {
+                    let message = format!("the cluster took {name} and doesn't show it");
+                    return Err(Error::Request { what: "creating topics".to_owned(), message });
+                }
+                Some(_) => std::thread::sleep(POLL),
+            }
+        }
+    }
+
     /// Our topics as they are.
     fn look(&self) -> Result<BTreeMap<Topic, Found>, Error> {
         let unreachable =
