@@ -28,6 +28,9 @@
 //! All but the last are per day of the workspace's zone. `source` is the one whose word counts for the order, and a
 //! refund stands on its own day.
 //!
+//! Several versions of all this can be kept side by side, each from the same facts, in topics of its own: [`versions`]
+//! follows the list of them (`tillstream.aggregator.versions`) and runs the stage once for each.
+//!
 //! [`aggregation`] says what is summed: one file per metric. [`processor`] adds and publishes, whatever the metric.
 //!
 //! What isn't a sum is kept as what it is, per person an ordered list of what matters ([`people`]): [`funnel`] keeps
@@ -54,6 +57,7 @@ mod rows;
 mod source;
 mod title;
 mod unit;
+mod versions;
 
 pub use processor::Aggregator;
 
@@ -103,10 +107,7 @@ pub fn run(
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let settings = config.aggregator.stage();
-    service::stage::run(&PLAN, config, settings, metrics, readiness, shutdown, &|parts| {
-        Ok(Box::new(processor(config, parts)?))
-    })
+    versions::run(config, metrics, readiness, shutdown)
 }
 
 /// The stage's logic as the service runs it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use commerce::letter::WHOLE;
 use commerce::order::Figures;
 use commerce::time::{Day, Zone};
-use commerce::{Fact, Metric, Outcome, ReceivedTime, WorkspaceId};
+use commerce::{Fact, Metric, Outcome, Reason, ReceivedTime, WorkspaceId};
 use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
@@ -33,6 +33,8 @@ pub struct Aggregator {
     decoder: Decoder,
     metrics: Encoder,
     letters: Letters,
+    /// False where another version of the figures writes the letters of facts that can't be read.
+    writes_letters: bool,
     value: Vec<u8>,
 }
 
@@ -46,6 +48,7 @@ impl Aggregator {
             decoder: parts.schemas.decoder(),
             metrics: parts.schemas.encoder(Topic::Metrics)?,
             letters: Letters::new(parts, STAGE, LETTERS)?,
+            writes_letters: true,
             value: Vec::new(),
         })
     }
@@ -54,6 +57,13 @@ impl Aggregator {
     #[must_use]
     pub fn abandoned_after(mut self, quiet: Duration) -> Self {
         self.quiet = i64::try_from(quiet.as_micros()).unwrap_or(i64::MAX);
+        self
+    }
+
+    /// Counts facts that can't be read and leaves their letters to another version of the figures.
+    #[must_use]
+    pub fn without_letters(mut self) -> Self {
+        self.writes_letters = false;
         self
     }
 
@@ -163,7 +173,11 @@ impl Processor for Aggregator {
         poison: &Poison,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let (_, outcome) = self.letters.set_aside(record, WHOLE, poison, ctx)?;
+        let outcome = if self.writes_letters {
+            self.letters.set_aside(record, WHOLE, poison, ctx)?.1
+        } else {
+            Outcome::DeadLettered(Reason::parse(poison.reason).unwrap_or(Reason::BadValue))
+        };
         ctx.count([outcome.as_str(), outcome.detail(), ""]);
         Ok(())
     }

@@ -7,6 +7,16 @@ use serde::{Deserialize, Serialize};
 use crate::members::Written;
 use crate::{EventTime, ReceivedTime, WorkspaceId};
 
+/// The figures that the state stage keeps itself. They are no sums over facts, so there is one of each however many
+/// versions of the other figures there are.
+pub const OF_THE_STATE: [&str; 3] = ["outcomes", "usage", "disagreements"];
+
+/// True for the record key of one of [`OF_THE_STATE`].
+pub fn is_of_the_state(key: &[u8]) -> bool {
+    let metric = key.split(|byte| *byte == b':').nth(1);
+    OF_THE_STATE.iter().any(|known| Some(known.as_bytes()) == metric)
+}
+
 /// One record per (workspace, metric, window, dimensions).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Metric {
@@ -63,6 +73,14 @@ impl Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_tells_whether_the_state_stage_keeps_the_figure() {
+        assert!(is_of_the_state(b"demo:outcomes:all::stage=state"));
+        for other in ["demo:revenue:day:2026-01-31:currency=USD", "outcomes:revenue:all::", "demo", ""] {
+            assert!(!is_of_the_state(other.as_bytes()), "{other}");
+        }
+    }
 
     #[test]
     fn no_text_in_a_dimension_makes_two_cells_share_a_key() {

@@ -44,6 +44,31 @@ pub struct Plan {
     pub lane_per_second: fn(&Config) -> Option<NonZeroU32>,
 }
 
+/// The names under which a stage works, by which several versions of its work can be kept side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// What its counters are labelled with.
+    pub label: &'static str,
+    /// Its consumer group, and the prefix of its transactional ids.
+    pub group: String,
+    /// Where its state is kept.
+    pub changelog: String,
+    /// What it writes, in the order of [`Plan::outputs`].
+    pub outputs: Vec<String>,
+}
+
+impl Names {
+    /// Those of the plan itself.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            label: plan.name,
+            group: format!("tillstream-{}", plan.name),
+            changelog: plan.changelog.name().to_owned(),
+            outputs: plan.outputs.iter().map(|topic| topic.name().to_owned()).collect(),
+        }
+    }
+}
+
 /// What a processor is made of.
 #[derive(Debug, Clone)]
 pub struct Parts {
@@ -61,6 +86,21 @@ pub type Make<'a> = dyn Fn(&Parts) -> anyhow::Result<Box<dyn Processor>> + Sync 
 /// Runs the workers until the shutdown. Blocks, and must not be called on an async thread.
 pub fn run(
     plan: &Plan,
+    config: &Config,
+    settings: config::Stage,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+    make: &Make<'_>,
+) -> anyhow::Result<()> {
+    run_as(plan, &Names::of(plan), config, settings, metrics, readiness, shutdown, make)
+}
+
+/// The same under other names.
+#[expect(clippy::too_many_arguments, reason = "those of `run` and the names")]
+pub fn run_as(
+    plan: &Plan,
+    names: &Names,
     config: &Config,
     settings: config::Stage,
     metrics: &Metrics,
@@ -88,19 +128,19 @@ pub fn run(
     kafka_part.ready(format!("reads {}", plan.input.name()));
 
     let parts = Parts { workspaces: Arc::new(workspaces), schemas, event_partitions };
-    let output = |topic: &Topic| Output {
-        topic: topic.name().to_owned(),
+    let output = |(topic, name): (&Topic, &String)| Output {
+        topic: name.clone(),
         max_message_bytes: usize::try_from(topic.spec().max_message.0).unwrap_or(usize::MAX),
     };
     let stage = stream::Stage {
         client,
-        name: format!("tillstream-{}", plan.name),
+        name: names.group.clone(),
         instance: config.instance.clone().unwrap_or_else(|| "local".to_owned()),
         workers: settings.workers,
         input: plan.input.name().to_owned(),
-        changelog: plan.changelog.name().to_owned(),
+        changelog: names.changelog.clone(),
         changelog_limit: usize::try_from(plan.changelog.spec().max_message.0).unwrap_or(usize::MAX),
-        outputs: plan.outputs.iter().map(output).collect(),
+        outputs: plan.outputs.iter().zip(&names.outputs).map(output).collect(),
         tables: plan.tables.to_vec(),
         storage: (plan.storage)(config)?,
         cut: Cut {
@@ -112,9 +152,9 @@ pub fn run(
         session_timeout: settings.session_timeout.0,
         lane_per_second: (plan.lane_per_second)(config),
     };
-    let held = Held::new(plan.name, readiness.part("breaker"));
+    let held = Held::new(names.label, readiness.part("breaker"));
     let observer: Arc<dyn Observer> =
-        Arc::new(Telemetry::new(plan.name, metrics, workers_part, settings.workers, held.clone()));
+        Arc::new(Telemetry::new(names.label, metrics, workers_part, settings.workers, held.clone()));
     let make = || {
         let processor = make(&parts).map_err(|e| stream::Error::Processor(e.to_string()))?;
         Ok(Guarded::around(processor, settings.breaker, &held))

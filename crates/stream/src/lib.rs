@@ -54,7 +54,7 @@ mod writer;
 pub use context::{Context, Emitted, Harness};
 pub use error::Error;
 pub use follow::{Follow, Followed, follow, partition_count, read_decided};
-pub use position::{Extent, Position, extents, wait_until_finished};
+pub use position::{Extent, Position, extents, offsets_at, wait_until_finished};
 pub use processor::{Failure, Poison, Processor};
 pub use record::Record;
 pub use stage::{Cut, Output, Stage, run};

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::BaseConsumer;
-use rdkafka::{ClientConfig, Offset};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::Error;
 use crate::follow::{Followed, decided};
-use crate::patience::Patience;
+use crate::patience::{CALL, Patience};
 use crate::restore::{assign_only, committed, partitions, watermarks};
 
 /// A group that finishes nothing for that long is not waited for.
@@ -42,6 +42,38 @@ pub fn extents(
         found.insert(partition, Extent { low, high });
     }
     Ok(found)
+}
+
+/// By partition, the first record whose timestamp isn't before `millis`; where there is none, the end.
+pub fn offsets_at(
+    client: &ClientConfig,
+    topic: &str,
+    millis: i64,
+    stop: &dyn Fn() -> bool,
+) -> Result<Position, Error> {
+    let patience = Patience { stop, observer: None };
+    let consumer = consumer(client, "tillstream-follow")?;
+    let mut asked = TopicPartitionList::new();
+    for partition in 0..partitions(&consumer, topic, &patience)? {
+        asked
+            .add_partition_offset(topic, partition, Offset::Offset(millis))
+            .map_err(|source| Error::Kafka { what: format!("ask for times of {topic}"), source })?;
+    }
+    let what = format!("look for a time in {topic}");
+    let found = patience.insist(&what, || {
+        let found = consumer.offsets_for_times(asked.clone(), CALL)?;
+        found.elements().iter().try_for_each(|element| element.error())?;
+        Ok(found)
+    })?;
+    let mut offsets = Position::new();
+    for element in found.elements() {
+        let offset = match element.offset() {
+            Offset::Offset(offset) => offset,
+            _ => watermarks(&consumer, topic, element.partition(), &patience)?.1,
+        };
+        offsets.insert(element.partition(), offset);
+    }
+    Ok(offsets)
 }
 
 /// Waits until a group has finished all records that its input has when this is called, and gives where it stands then:

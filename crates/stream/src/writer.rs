@@ -8,11 +8,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 
+use crate::changelog::{FORMAT, OFFSET_KEY, Progress};
 use crate::error::{Class, TransactionError};
 use crate::fault::{self, Crash};
 use crate::patience::{CALL, Patience};
 use crate::producer::{Disturbance, again, config};
-use crate::{Error, native};
+use crate::{Error, Position, native};
 
 /// One record to be written.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +24,8 @@ pub struct Outgoing<'a> {
     pub partition: Option<i32>,
     /// Key.
     pub key: &'a [u8],
-    /// Value.
-    pub value: &'a [u8],
+    /// Value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
     /// Milliseconds since 1970; 0 leaves it to the client.
     pub timestamp_millis: i64,
     /// In their order.
@@ -86,6 +87,27 @@ impl Writer {
         })
     }
 
+    /// Writes the state of tasks that have none yet: nothing, and that they begin at these offsets of their input, of all
+    /// partitions of which they are given one. Whoever restores them begins there.
+    pub fn begin_at(&self, changelog: &str, offsets: &Position) -> Result<(), WriteError> {
+        let input_partitions = i32::try_from(offsets.len()).unwrap_or(i32::MAX);
+        let progress = |offset: &i64| Progress { format: FORMAT, input_partitions, offset: *offset }.encode();
+        let values: Vec<(i32, Vec<u8>)> =
+            offsets.iter().map(|(partition, offset)| (*partition, progress(offset))).collect();
+        let records: Vec<Outgoing<'_>> = values
+            .iter()
+            .map(|(partition, value)| Outgoing {
+                topic: changelog,
+                partition: Some(*partition),
+                key: OFFSET_KEY,
+                value: Some(value),
+                timestamp_millis: 0,
+                headers: &[],
+            })
+            .collect();
+        self.write(&records)
+    }
+
     fn attempt(&self, records: &[Outgoing<'_>]) -> Result<(), TransactionError> {
         self.inner.begin_transaction().map_err(|e| TransactionError::from_kafka(&e))?;
         for record in records {
@@ -102,7 +124,8 @@ impl Writer {
             headers = headers.insert(Header { key, value: Some(*value) });
         }
         let mut record: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(outgoing.topic).key(outgoing.key).payload(outgoing.value).headers(headers);
+            BaseRecord::to(outgoing.topic).key(outgoing.key).headers(headers);
+        record.payload = outgoing.value;
         record.partition = outgoing.partition;
         record.timestamp = (outgoing.timestamp_millis > 0).then_some(outgoing.timestamp_millis);
         loop {

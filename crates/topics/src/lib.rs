@@ -6,6 +6,7 @@
 //! | a value and a topic | [`Encoder`]: the Confluent wire format, written with this build's schema |
 //! | a record's bytes | [`Decoder`]: the value, read with the schema it was written with |
 //! | a cluster and a schema registry | [`Plan`]: what differs from the list; [`Admin::apply`]: nothing differs any more |
+//! | the records of [`Topic::Versions`] | [`Versions`]: which versions of the figures there are, and the names of what is theirs |
 //! | a key and a number of partitions | [`partition_of`]: where every other Kafka client would put it |
 //!
 //! **Promises.** A topic's name stands in its YAML alone. A record is decoded with its *writer's* schema, by names of
@@ -29,6 +30,7 @@ mod plan;
 mod registry;
 pub mod schemas;
 mod units;
+pub mod version;
 mod wire;
 
 pub use admin::Admin;
@@ -38,4 +40,5 @@ pub use plan::{Change, Layout, Plan, Refusal};
 pub use registry::{Cleanup, Compression, Partitioning, Party, Spec, Topic, Value, largest_message};
 pub use schemas::SchemaRegistry;
 pub use units::{Retention, Size};
+pub use version::{Version, Versions};
 pub use wire::{DecodeError, Decoder, EncodeError, Encoder};

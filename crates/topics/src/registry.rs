@@ -63,6 +63,8 @@ topics! {
     StateChangelog = "tillstream.state.main.changelog.yaml",
     /// State of the aggregator.
     AggregatorChangelog = "tillstream.aggregator.main.changelog.yaml",
+    /// Which versions of the figures there are.
+    Versions = "tillstream.aggregator.versions.yaml",
 }
 
 impl Topic {
@@ -441,7 +443,7 @@ mod tests {
         for topic in Topic::ALL {
             let leader = match topic {
                 Topic::Raw | Topic::NormalizerChangelog => Topic::Raw,
-                Topic::DeadLetters | Topic::FxRates => *topic,
+                Topic::DeadLetters | Topic::FxRates | Topic::Versions => *topic,
                 _ => Topic::Events,
             };
             assert_eq!(topic.leader(), leader, "{topic}");

@@ -242,7 +242,7 @@ fn commit(writer: &Writer, changes: &[Change]) -> Result<(), WriteError> {
                 topic: back.topic.name(),
                 partition: back.partition,
                 key: &back.key,
-                value: &change.body,
+                value: Some(&change.body),
                 timestamp_millis: back.timestamp_millis,
                 headers,
             });
@@ -251,7 +251,7 @@ fn commit(writer: &Writer, changes: &[Change]) -> Result<(), WriteError> {
             topic: Topic::DeadLetters.name(),
             partition: Some(change.partition),
             key: change.id.as_bytes(),
-            value: &change.record,
+            value: Some(&change.record),
             timestamp_millis: 0,
             headers: &[],
         });

@@ -181,7 +181,7 @@ impl Prepared {
             topic: self.topic.name(),
             partition: Some(self.partition),
             key: self.key.as_bytes(),
-            value: &self.value,
+            value: Some(&self.value),
             timestamp_millis: self.now.0 / 1_000,
             headers: &[],
         }

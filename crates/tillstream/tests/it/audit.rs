@@ -104,7 +104,7 @@ fn the_audit_agrees_while_orders_come_in_and_names_what_was_written_by_somebody_
         topic: topic.name(),
         partition: Some(partition),
         key,
-        value,
+        value: Some(value),
         timestamp_millis: 1_767_225_600_000,
         headers: &[],
     };

@@ -162,7 +162,7 @@ fn a_dead_letter_is_listed_redriven_exactly_once_fails_again_as_itself_and_is_di
         topic: "commerce.events.v1",
         partition: Some(2),
         key: b"demo:1",
-        value: b"garbage",
+        value: Some(b"garbage"),
         timestamp_millis: 1_767_225_600_000,
         headers: &[],
     };

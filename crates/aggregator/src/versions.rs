@@ -1,0 +1,241 @@
+//! The versions of the figures, each kept by a run of the stage under names of its own.
+//!
+//! The list is followed for as long as the service lives: a version that comes is begun, one that goes is ended, and one
+//! whose part changes (served or not) is ended and begun again with its new part. The service is ready when the served
+//! version is, and ends when that fails; one that is kept beside it and fails is begun again.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use service::stage::Names;
+use service::{Config, Metrics, Readiness, Shutdown};
+use stream::{Follow, Followed, follow};
+use topics::{Topic, Version, Versions, version};
+
+use crate::{METRICS, PLAN, processor};
+
+/// Before a version that failed, or the reading of the list, is tried again.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The label of the counters of a version that isn't served: its records are no outcomes of the pipeline.
+const BESIDE: &str = "replay";
+
+/// Runs all versions until the shutdown, or until the served one fails. Blocks.
+pub(crate) fn run(
+    config: &Config,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let listed = readiness.part("versions");
+    listed.not_ready("reading which versions of the figures there are");
+    let what = Follow {
+        client: service::kafka::client_config(config),
+        topics: vec![Topic::Versions.name().to_owned()],
+    };
+    let fleet = RefCell::new(Fleet {
+        config: Arc::new(config.clone()),
+        metrics: metrics.clone(),
+        readiness: readiness.clone(),
+        runs: BTreeMap::new(),
+        failed: BTreeMap::new(),
+    });
+    let stop = || shutdown.is_triggered() || fleet.borrow().served_has_ended();
+    while !stop() {
+        let mut versions = Versions::default();
+        let mut failed = Ok(());
+        let followed = follow(&what, &stop, &mut |met| {
+            match met {
+                Followed::Record { key: version::KEY, value: Some(value), .. } => match Versions::read(value) {
+                    Ok(read) => versions = read,
+                    Err(error) => tracing::error!(error, "the list of versions that was there before holds"),
+                },
+                Followed::Record { .. } => {}
+                Followed::CaughtUp | Followed::Idle if failed.is_ok() => {
+                    listed.ready(format!("{} is served", versions.served));
+                    failed = fleet.borrow_mut().adjust(&versions);
+                }
+                Followed::CaughtUp | Followed::Idle => {}
+            }
+            Ok(())
+        });
+        failed?;
+        match followed {
+            Ok(()) => {}
+            Err(stream::Error::MissingTopic { topic }) => {
+                // A cluster from before there were versions: nothing was ever switched on it.
+                tracing::warn!(topic, "there is one version only; run `tillstream topics apply`");
+                listed.ready("main is served");
+                fleet.borrow_mut().adjust(&Versions::default())?;
+                shutdown.sleep(PAUSE);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the list of versions can't be read, trying again");
+                shutdown.sleep(PAUSE);
+            }
+        }
+    }
+    fleet.into_inner().end()
+}
+
+/// What a version is at the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Part {
+    is_served: bool,
+    writes_letters: bool,
+}
+
+/// The parts of all versions.
+fn parts(versions: &Versions) -> BTreeMap<Version, Part> {
+    let part = |entry: &version::Entry| Part {
+        is_served: entry.name == versions.served,
+        writes_letters: entry.was_served,
+    };
+    versions.all.iter().map(|entry| (entry.name.clone(), part(entry))).collect()
+}
+
+/// One version at work.
+struct Run {
+    part: Part,
+    shutdown: Shutdown,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Run {
+    fn end(self) -> anyhow::Result<()> {
+        self.shutdown.trigger();
+        self.thread.join().unwrap_or_else(|_| Err(anyhow!("it panicked")))
+    }
+}
+
+/// All versions at work.
+struct Fleet {
+    config: Arc<Config>,
+    metrics: Metrics,
+    readiness: Readiness,
+    runs: BTreeMap<Version, Run>,
+    /// When one that isn't served failed last.
+    failed: BTreeMap<Version, Instant>,
+}
+
+impl Fleet {
+    /// True when the served version isn't at work any more, although nobody ended it.
+    fn served_has_ended(&self) -> bool {
+        self.runs.values().any(|run| run.part.is_served && run.thread.is_finished())
+    }
+
+    /// Ends what isn't wanted as it is, then begins what is wanted.
+    fn adjust(&mut self, versions: &Versions) -> anyhow::Result<()> {
+        let wanted = parts(versions);
+        let ending = |(name, run): (&Version, &Run)| {
+            let over = !run.part.is_served && run.thread.is_finished();
+            (over || wanted.get(name) != Some(&run.part)).then(|| name.clone())
+        };
+        let ending: Vec<Version> = self.runs.iter().filter_map(ending).collect();
+        for name in &ending {
+            let Some(run) = self.runs.remove(name) else { continue };
+            tracing::info!(version = name.as_str(), "a version of the figures ends, or gets another part");
+            if let Err(error) = run.end() {
+                let error = format!("{error:#}");
+                tracing::error!(version = name.as_str(), error, "a version of the figures failed");
+                self.failed.insert(name.clone(), Instant::now());
+            }
+        }
+        for (name, part) in wanted {
+            let rests = self.failed.get(&name).is_some_and(|at| at.elapsed() < PAUSE);
+            if !self.runs.contains_key(&name) && (part.is_served || !rests) {
+                let run = self.begin(&name, part)?;
+                self.runs.insert(name, run);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&self, name: &Version, part: Part) -> anyhow::Result<Run> {
+        tracing::info!(version = name.as_str(), served = part.is_served, "a version of the figures begins");
+        let shutdown = Shutdown::new();
+        let own = shutdown.clone();
+        let names = names(name, part);
+        let (config, metrics) = (Arc::clone(&self.config), self.metrics.clone());
+        // What isn't served keeps nobody waiting.
+        let readiness =
+            if part.is_served { self.readiness.clone() } else { Readiness::new(shutdown.clone()) };
+        let thread = Builder::new()
+            .name(format!("figures-{name}"))
+            .spawn(move || {
+                let settings = config.aggregator.stage();
+                service::stage::run_as(&PLAN, &names, &config, settings, &metrics, &readiness, &own, &|made| {
+                    let aggregator = processor(&config, made)?;
+                    Ok(Box::new(if part.writes_letters { aggregator } else { aggregator.without_letters() }))
+                })
+            })
+            .context("the thread of a version couldn't start")?;
+        Ok(Run { part, shutdown, thread })
+    }
+
+    /// Ends all; the served one's failure is the service's.
+    fn end(self) -> anyhow::Result<()> {
+        self.runs.values().for_each(|run| run.shutdown.trigger());
+        let mut result = Ok(());
+        for (name, run) in self.runs {
+            let is_served = run.part.is_served;
+            match run.end().with_context(|| format!("version {name} of the figures")) {
+                Err(error) if is_served => result = Err(error),
+                Err(error) => tracing::error!(error = format!("{error:#}"), "a version failed at its end"),
+                Ok(()) => {}
+            }
+        }
+        result
+    }
+}
+
+/// The names of a version; `main`'s are those of the plan.
+fn names(name: &Version, part: Part) -> Names {
+    let mut names = Names::of(&PLAN);
+    names.group = name.group();
+    names.changelog = name.changelog();
+    if let Some(metrics) = names.outputs.get_mut(METRICS) {
+        *metrics = name.metrics();
+    }
+    if !part.is_served {
+        names.label = BESIDE;
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use topics::version::Entry;
+
+    use super::*;
+
+    #[test]
+    fn main_alone_has_the_names_of_the_plan_and_another_one_none_of_them() {
+        let versions = Versions::default();
+        let (name, part) = parts(&versions).pop_first().unwrap();
+        assert_eq!(part, Part { is_served: true, writes_letters: true });
+        assert_eq!(names(&name, part), Names::of(&PLAN));
+
+        let v2 = Version::try_new("v2").unwrap();
+        let entry = Entry { name: v2.clone(), begun_at: None, from: None, was_served: false };
+        let part = parts(&versions.begun(entry).unwrap())[&v2];
+        assert_eq!(part, Part { is_served: false, writes_letters: false });
+        let (other, main) = (names(&v2, part), Names::of(&PLAN));
+        assert!(other.label == BESIDE && other.group != main.group && other.changelog != main.changelog);
+        assert_ne!(other.outputs[METRICS], main.outputs[METRICS]);
+        assert_eq!(other.outputs[crate::LETTERS], Topic::DeadLetters.name());
+    }
+
+    #[test]
+    fn the_part_of_both_changes_at_a_switch_and_both_write_letters_from_then_on() {
+        let v2 = Version::try_new("v2").unwrap();
+        let entry = Entry { name: v2.clone(), begun_at: None, from: None, was_served: false };
+        let switched = Versions::default().begun(entry).unwrap().switched(&v2).unwrap();
+        let parts = parts(&switched);
+        assert_eq!(parts[&v2], Part { is_served: true, writes_letters: true });
+        assert_eq!(parts[&Version::main()], Part { is_served: false, writes_letters: true });
+    }
+}
