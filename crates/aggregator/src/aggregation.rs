@@ -60,8 +60,13 @@ pub(crate) const ALL: &[Aggregation] = &[
     unit::CONVERTED,
 ];
 
+/// What the name of a metric starts with that is summed over the orders alone that a fraud rule has marked. They are in
+/// the metric itself too: who wants it without them takes these figures off.
+pub(crate) const FLAGGED: &str = "flagged_";
+
 /// The aggregation of a metric.
 pub(crate) fn named(metric: &str) -> Option<&'static Aggregation> {
+    let metric = metric.strip_prefix(FLAGGED).unwrap_or(metric);
     ALL.iter().find(|aggregation| aggregation.metric == metric)
 }
 
@@ -82,6 +87,10 @@ pub(crate) fn add_up(fact: &Fact<Figures>, zone: &Zone, deltas: &mut Deltas) {
                     if let Some(view) = view.as_ref().filter(|view| !view.qa) {
                         deltas.turn_to(aggregation.metric, sign);
                         add(view, zone, deltas);
+                        if view.flagged {
+                            deltas.turn_to_flagged();
+                            add(view, zone, deltas);
+                        }
                     }
                 }
                 for (view, own, sign) in [(&in_base[0], &fact.before, -1), (&in_base[1], &fact.after, 1)] {
@@ -89,6 +98,10 @@ pub(crate) fn add_up(fact: &Fact<Figures>, zone: &Zone, deltas: &mut Deltas) {
                     if let (Some(view), Some(from)) = (view.as_ref().filter(|view| !view.qa), from) {
                         deltas.turn_to_base(aggregation.metric, sign, from);
                         add(view, zone, deltas);
+                        if view.flagged {
+                            deltas.turn_to_flagged();
+                            add(view, zone, deltas);
+                        }
                     }
                 }
             }

@@ -7,6 +7,7 @@ use commerce::time::{Day, Zone};
 use commerce::{Currency, EventTime, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
+use crate::aggregation::FLAGGED;
 use crate::pending::News;
 use crate::unit::Unit;
 
@@ -63,6 +64,8 @@ pub(crate) struct Deltas {
     sign: i64,
     /// Set while what is added is in base: the currency that it was converted from.
     from: Option<Currency>,
+    /// True while what is added goes to the figures of marked orders.
+    flagged: bool,
     /// What the key of every cell starts with.
     workspace: Vec<u8>,
     /// The keys of the cells, one behind the other.
@@ -86,17 +89,22 @@ impl Deltas {
     pub(crate) fn new(workspace: &WorkspaceId) -> Result<Self, postcard::Error> {
         let workspace = postcard::to_extend(workspace, Vec::with_capacity(64))?;
         let (keys, cells) = (Vec::with_capacity(1024), Vec::with_capacity(16));
-        Ok(Self { metric: "", sign: 1, from: None, workspace, keys, cells, failed: None })
+        Ok(Self { metric: "", sign: 1, from: None, flagged: false, workspace, keys, cells, failed: None })
     }
 
     /// Says to what the next additions belong: the metric, and whether they hold (1) or are taken back (-1).
     pub(crate) fn turn_to(&mut self, metric: &'static str, sign: i64) {
-        (self.metric, self.sign, self.from) = (metric, sign, None);
+        (self.metric, self.sign, self.from, self.flagged) = (metric, sign, None, false);
     }
 
     /// The same for amounts in base, which were converted from a currency.
     pub(crate) fn turn_to_base(&mut self, metric: &'static str, sign: i64, from: Currency) {
-        (self.metric, self.sign, self.from) = (metric, sign, Some(from));
+        (self.metric, self.sign, self.from, self.flagged) = (metric, sign, Some(from), false);
+    }
+
+    /// Says that the next additions belong to the figures of marked orders of the same metric.
+    pub(crate) fn turn_to_flagged(&mut self) {
+        self.flagged = true;
     }
 
     /// Adds to a cell.
@@ -109,7 +117,11 @@ impl Deltas {
         const { assert!(N <= WIDTH, "a cell has at most WIDTH figures") };
         let start = self.keys.len();
         self.keys.extend_from_slice(&self.workspace);
-        self.write(&(self.metric, day));
+        if self.flagged {
+            self.write(&(format!("{FLAGGED}{}", self.metric), day));
+        } else {
+            self.write(&(self.metric, day));
+        }
         let mut dimensions = dimensions.into_iter();
         // The first dimension of what is cut by currency is the currency.
         if let (Some(currency), Some(text)) = (self.from, self.from.and_then(|_| dimensions.next())) {

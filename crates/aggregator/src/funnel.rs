@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use stream::Failure;
 
 use crate::cell::{cut, end_of};
+use crate::ordered::Window;
 use crate::pending::News;
 use crate::people::{Actor, Kind};
 use crate::rows::{Book, PEOPLE, read, write};
@@ -42,6 +43,18 @@ impl Step {
             Self::AddPaymentInfo => "add_payment_info",
             Self::Purchase => "purchase",
         }
+    }
+
+    /// The step that comes before it.
+    pub(crate) const fn before(self) -> Option<Self> {
+        Some(match self {
+            Self::ViewItem => return None,
+            Self::AddToCart => Self::ViewItem,
+            Self::ViewCart => Self::AddToCart,
+            Self::BeginCheckout => Self::ViewCart,
+            Self::AddPaymentInfo => Self::BeginCheckout,
+            Self::Purchase => Self::AddPaymentInfo,
+        })
     }
 
     /// The step that a fact stands for. A checkout begins once as a fact; a shopper who begins it again on another day
@@ -92,7 +105,7 @@ impl Channel {
     }
 }
 
-/// A set of actors per day, of one source.
+/// A set of actors per day, of one source; of all together where that is another set, under the empty name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(crate) struct Set {
     pub(crate) of: Of,
@@ -108,6 +121,8 @@ pub(crate) enum Of {
     Visitors(Channel),
     /// Who bought with it.
     Buyers(Channel),
+    /// Who got this far, and no farther, one step after the other ([`ordered`](crate::ordered)).
+    Ordered(Window, Step),
 }
 
 impl Set {
@@ -116,13 +131,21 @@ impl Set {
             Of::Step(_) => "funnel",
             Of::Visitors(_) => "visitors",
             Of::Buyers(_) => "buyers",
+            Of::Ordered(..) => "funnel_ordered",
         }
     }
 
     fn dimensions(&self) -> BTreeMap<String, String> {
-        let mut dimensions = BTreeMap::from([("source".to_owned(), self.source.clone())]);
+        let mut dimensions = BTreeMap::new();
+        if !self.source.is_empty() {
+            dimensions.insert("source".to_owned(), self.source.clone());
+        }
         match &self.of {
             Of::Step(step) => {
+                dimensions.insert("step".to_owned(), step.as_str().to_owned());
+            }
+            Of::Ordered(window, step) => {
+                dimensions.insert("window".to_owned(), window.as_str().to_owned());
                 dimensions.insert("step".to_owned(), step.as_str().to_owned());
             }
             Of::Visitors(channel) | Of::Buyers(channel) => {
@@ -176,11 +199,22 @@ pub(crate) fn reason(book: &mut Book<'_>, actor: Actor, set: &Set, day: Day, by:
     if (before > 0) == (after > 0) {
         return Ok(());
     }
+    presence(book, actor, set, day, after > 0)
+}
+
+/// Puts an actor into a day's set, or takes it out.
+pub(crate) fn presence(
+    book: &mut Book<'_>,
+    actor: Actor,
+    set: &Set,
+    day: Day,
+    inside: bool,
+) -> Result<(), Failure> {
     let (chunk, place) = Members::place(number(book, actor)?);
     let workspace = book.workspace().to_owned();
     let key = write(&ChunkPlace { workspace, set: set.clone(), day, chunk })?;
     let late = book.is_closed(day);
-    book.presences.push(Presence { key, place, inside: after > 0, late });
+    book.presences.push(Presence { key, place, inside, late });
     Ok(())
 }
 

@@ -22,6 +22,9 @@
 //! | `converted` | currency, source | gross, orders: how much of the currency is known in base |
 //! | `product_name` | item_id, title | none: the title is the name; not by day |
 //!
+//! The first nine and `converted` are there a second time under `flagged_` and the name, for the orders alone that a
+//! fraud rule has marked: who wants a figure without them takes theirs off.
+//!
 //! What is cut by currency is there once for the orders of each currency, in it, and once more, with the dimension
 //! `base`, for those of them whose rate into the base currency is known, in base.
 //!
@@ -30,6 +33,7 @@
 //!
 //! Several versions of all this can be kept side by side, each from the same facts, in topics of its own: [`versions`]
 //! follows the list of them (`tillstream.aggregator.versions`) and runs the stage once for each.
+//! [`ordered`] keeps the sets of those who did its steps one after the other.
 //!
 //! [`aggregation`] says what is summed: one file per metric. [`processor`] adds and publishes, whatever the metric.
 //!
@@ -47,6 +51,7 @@ mod cohorts;
 mod coupon;
 mod funnel;
 mod kept;
+mod ordered;
 mod pending;
 mod people;
 mod place;

@@ -12,6 +12,7 @@
 //! | [`Kind::Touch`] | channel, time (newest first) | the channel ([`attribution`]) |
 //! | [`Kind::Channels`] | | how many channels have touched it |
 //! | [`Kind::Month`] | month | [`cohorts::Month`] |
+//! | [`Kind::Steps`] | day | what was done of the funnel ([`ordered`]) |
 //! | [`Kind::Cart`], [`Kind::Completed`], [`Kind::Piece`] | | see [`abandonment`] |
 //!
 //! What a list contributes is a function of its rows, so whatever comes first, the figures end the same. Persons that
@@ -28,7 +29,7 @@ use crate::abandonment::{self, Piece};
 use crate::aggregation::{counts, source};
 use crate::funnel::{self, Channel, Of, Set, Step};
 use crate::rows::{Book, PEOPLE, descending, read, read_descending};
-use crate::{attribution, cohorts};
+use crate::{attribution, cohorts, ordered};
 
 /// Who did something. Ids from outside are hashed, so that every key has the same length.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -47,6 +48,7 @@ pub(crate) enum Kind {
     Completed = b'd' as isize,
     Piece = b'p' as isize,
     Channels = b'x' as isize,
+    Steps = b's' as isize,
 }
 
 impl Actor {
@@ -84,6 +86,11 @@ impl Actor {
     /// True for a person: nobody else can be sold to again.
     pub(crate) fn is_person(self) -> bool {
         self.0[0] == b'p'
+    }
+
+    /// True for whoever may be seen a second time: a person, or whoever has a cart.
+    pub(crate) fn can_return(self) -> bool {
+        matches!(self.0[0], b'p' | b'c')
     }
 
     /// The bytes that stand in keys.
@@ -160,6 +167,11 @@ impl Purchase {
 }
 
 impl Purchase {
+    /// What makes it a step of the funnel.
+    fn step(&self) -> (Actor, EventTime, String) {
+        (self.actor, self.at, self.source.clone())
+    }
+
     fn bought(&self) -> Bought {
         let (total, in_base) = (self.total, self.in_base);
         Bought { total, channel: self.channel.clone(), source: self.source.clone(), in_base }
@@ -218,11 +230,17 @@ pub(crate) fn apply(book: &mut Book<'_>, fact: &Fact<Figures>, quiet: i64) -> Re
     let before = fact.before.as_ref().and_then(|view| Purchase::of(view, id));
     let after = fact.after.as_ref().and_then(|view| Purchase::of(view, id));
     if before != after {
-        if let Some(purchase) = before {
-            takes_back(book, &purchase, quiet)?;
+        if let Some(purchase) = &before {
+            takes_back(book, purchase, quiet)?;
         }
-        if let Some(purchase) = after {
-            buys(book, &purchase, quiet)?;
+        if let Some(purchase) = &after {
+            buys(book, purchase, quiet)?;
+        }
+        let step = |purchase: &Option<Purchase>| purchase.as_ref().map(Purchase::step);
+        if step(&before) != step(&after) {
+            for purchase in [before, after].into_iter().flatten() {
+                ordered::bought(book, purchase.actor.now(book)?, purchase.at)?;
+            }
         }
     }
     if let Some(moment) = Moment::of(fact) {
@@ -246,6 +264,7 @@ fn does(book: &mut Book<'_>, moment: &Moment, quiet: i64) -> Result<(), Failure>
     let set = |of| Set { of, source: moment.source.clone() };
     if let Some(step) = moment.step {
         funnel::reason(book, actor, &set(Of::Step(step)), day, 1)?;
+        ordered::step(book, actor, step, &moment.source, moment.at)?;
     }
     funnel::reason(book, actor, &set(Of::Visitors(moment.channel.clone())), day, 1)?;
     if actor.is_person() && moment.channel.campaign.is_some() {
@@ -367,6 +386,7 @@ fn merge(book: &mut Book<'_>, from: Actor, to: Actor, quiet: i64) -> Result<(), 
         }
     }
     attribution::merge(book, from, to)?;
+    ordered::merge(book, from, to)?;
     credits(book, to, 1)?;
     let key = from.run(book, Kind::Forward);
     book.put(PEOPLE, &key, &to)?;
@@ -408,6 +428,7 @@ fn forget(book: &mut Book<'_>, person: Actor, quiet: i64) -> Result<(), Failure>
         }
     }
     credits(book, person, 1)?;
+    ordered::forget(book, person)?;
     abandonment::forget(book, person, quiet)
 }
 

@@ -28,6 +28,22 @@ mod tests {
     }
 
     #[test]
+    fn a_marked_order_is_summed_apart_too_until_it_isnt_marked_any_more() {
+        let marked = Figures { flagged: true, ..paid(100, 1) };
+        let apart = |before: Option<&Figures>, after: Option<&Figures>| {
+            cells_of("flagged_revenue_by_source", before, after)
+        };
+        assert_eq!(apart(None, Some(&marked)), ["1 USD shopify [100, 1, 2, 0, 0, 0, 0, 0]"]);
+        assert_eq!(
+            apart(Some(&marked), Some(&paid(100, 1))),
+            ["1 USD shopify [-100, -1, -2, 0, 0, 0, 0, 0]"]
+        );
+        assert!(apart(None, Some(&paid(100, 1))).is_empty());
+        assert_eq!(cells_of("revenue_by_source", None, Some(&marked)).len(), 1);
+        assert!(cells_of("revenue_by_source", Some(&marked), Some(&paid(100, 1))).is_empty());
+    }
+
+    #[test]
     fn another_source_that_takes_the_word_takes_the_order_with_it() {
         let after = Figures { source: Some(Source::Analytics), ..paid(100, 1) };
         let cells = cells_of("revenue_by_source", Some(&paid(100, 1)), Some(&after));

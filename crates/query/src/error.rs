@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
 
-use crate::reports::{attribution, cohorts, top_products};
+use crate::reports::{attribution, cohorts, funnel, top_products};
 use crate::tenants::Refused;
 use crate::{history, range};
 
@@ -37,6 +37,15 @@ pub enum Error {
     /// §6.11
     #[error("Invalid attribution window")]
     InvalidWindow,
+    /// §6.0.4
+    #[error("Invalid exclude_flagged")]
+    InvalidExcludeFlagged,
+    /// D-ANA-17
+    #[error("Invalid ordered")]
+    InvalidOrdered,
+    /// D-ANA-17
+    #[error("Invalid funnel window")]
+    InvalidFunnelWindow,
     /// §6.12
     #[error("Invalid months")]
     InvalidMonths,
@@ -46,7 +55,7 @@ pub enum Error {
     /// The query string can't be decoded.
     #[error("Invalid query")]
     InvalidQuery,
-    /// A parameter of the contract whose figures aren't maintained yet: refused, because leaving it unheeded would give
+    /// A parameter of the contract whose figures aren't maintained for this answer: refused, because leaving it unheeded would give
     /// a number that was not asked for.
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),
@@ -83,6 +92,9 @@ impl Error {
             | Self::InvalidModel
             | Self::InvalidWindow
             | Self::InvalidMonths
+            | Self::InvalidExcludeFlagged
+            | Self::InvalidOrdered
+            | Self::InvalidFunnelWindow
             | Self::UserIdRequired
             | Self::InvalidQuery
             | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
@@ -136,6 +148,15 @@ impl From<attribution::Invalid> for Error {
         match invalid {
             attribution::Invalid::Model => Self::InvalidModel,
             attribution::Invalid::Window => Self::InvalidWindow,
+        }
+    }
+}
+
+impl From<funnel::Invalid> for Error {
+    fn from(invalid: funnel::Invalid) -> Self {
+        match invalid {
+            funnel::Invalid::Ordered => Self::InvalidOrdered,
+            funnel::Invalid::Window => Self::InvalidFunnelWindow,
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::page::{self, unless_known};
 use crate::pipeline::services::Services;
 use crate::range::{Asked, Range};
 use crate::reports::{
-    Question, Report, attribution, cohorts, outcomes, summary, top_products, usage, user_journey,
+    Question, Report, attribution, cohorts, funnel, outcomes, summary, top_products, usage, user_journey,
 };
 use crate::snapshot::{Published, Reading, Workspace};
 use crate::tenants::{Tenant, Tenants};
@@ -208,9 +208,13 @@ fn report_of(
     if report == Report::Cohorts && view.source.is_some() {
         return Err(Error::Unsupported("source"));
     }
-    if report == Report::Funnel && asked("ordered").is_some_and(|text| text != "false") {
-        return Err(Error::Unsupported("ordered"));
+    if view.exclude_flagged && !report.is_of_orders() {
+        return Err(Error::Unsupported("exclude_flagged"));
     }
+    let ordered = match report {
+        Report::Funnel => funnel::window(asked("ordered"), asked("window"))?,
+        _ => None,
+    };
     let snapshot = app.published.snapshot();
     loaded(app)?;
     let workspace = snapshot.workspace(tenant.id.as_str());
@@ -221,6 +225,8 @@ fn report_of(
         currency: view.currency,
         source: view.source,
         limit,
+        exclude_flagged: view.exclude_flagged,
+        ordered,
         attribution,
         cohorts,
     };
@@ -404,6 +410,7 @@ pub(crate) struct View {
     pub(crate) range: Range,
     pub(crate) currency: Option<Currency>,
     pub(crate) source: Option<Source>,
+    pub(crate) exclude_flagged: bool,
 }
 
 impl View {
@@ -412,10 +419,6 @@ impl View {
         tenant: &Tenant,
         now: EventTime,
     ) -> Result<Self, Error> {
-        // Names a part of the figures that isn't kept apart yet.
-        if value(parameters, "exclude_flagged").is_some_and(|text| text != "false") {
-            return Err(Error::Unsupported("exclude_flagged"));
-        }
         let asked = Asked {
             days: value(parameters, "days"),
             start: value(parameters, "start"),
@@ -425,17 +428,26 @@ impl View {
         let currency = value(parameters, "currency").map(Currency::parse).transpose();
         let currency = currency.map_err(|_| Error::InvalidCurrency)?;
         let source = value(parameters, "source").map(|text| Source::parse(text).ok_or(Error::InvalidSource));
-        Ok(Self { range, currency, source: source.transpose()? })
+        let exclude_flagged = match value(parameters, "exclude_flagged") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Error::InvalidExcludeFlagged),
+        };
+        Ok(Self { range, currency, source: source.transpose()?, exclude_flagged })
     }
 
-    /// The same, of an answer that has more than what is kept apart by source.
+    /// The same, of an answer that has more than what is kept apart by source, and of orders that are marked.
     pub(crate) fn of_all_sources(
         parameters: &[(String, String)],
         tenant: &Tenant,
         now: EventTime,
     ) -> Result<Self, Error> {
         let view = Self::read(parameters, tenant, now)?;
-        if view.source.is_some() { Err(Error::Unsupported("source")) } else { Ok(view) }
+        match view {
+            Self { source: Some(_), .. } => Err(Error::Unsupported("source")),
+            Self { exclude_flagged: true, .. } => Err(Error::Unsupported("exclude_flagged")),
+            view => Ok(view),
+        }
     }
 }
 

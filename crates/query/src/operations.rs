@@ -20,7 +20,21 @@ const SOURCE: Parameter = Parameter::query("source", "Only what came from this s
 const WORKSPACE: Parameter =
     Parameter::query("workspace", "Which, where the dashboard is open; the first unless given.", "demo");
 const LIMIT: Parameter = Parameter::query("limit", "How many are listed, at most 100; 20 unless given.", "5");
-const OF_REPORT: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE];
+const EXCLUDE: Parameter = Parameter::query(
+    "exclude_flagged",
+    "`true` leaves out the orders that a fraud rule has marked; rates of carts and actors keep them.",
+    "true",
+);
+const OF_REPORT: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, EXCLUDE];
+const OF_CARTS: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE];
+const ORDERED: Parameter = Parameter::query(
+    "ordered",
+    "`true` counts a step only after the one before it, within `window` of the first, which is in the range.",
+    "true",
+);
+const FUNNEL_WINDOW: Parameter =
+    Parameter::query("window", "With `ordered`: `30m`, `24h` or `7d`; `24h` unless given.", "7d");
+const OF_FUNNEL: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, ORDERED, FUNNEL_WINDOW];
 const MODEL: Parameter =
     Parameter::query("model", "`last_click`, `linear` or `time_decay`; `last_click` unless given.", "linear");
 const WINDOW: Parameter = Parameter::query(
@@ -42,7 +56,7 @@ const BEFORE: Parameter = Parameter::query(
 const ATTRIBUTED: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, MODEL, WINDOW];
 const OF_COHORTS: &[Parameter] = &[MONTHS, START, END, CURRENCY];
 const OF_PERSON: &[Parameter] = &[USER, DAYS, START, END];
-const RANKED: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, LIMIT];
+const RANKED: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, EXCLUDE, LIMIT];
 
 const DENIED: Answer = Answer::new(401, "The key is missing or unknown.", r#"{"error":"Invalid API key"}"#);
 const PUBLISHABLE: Answer =
@@ -74,9 +88,18 @@ const UNSUPPORTED: Answer = Answer::new(
 );
 const FLAGGED: Answer = Answer::new(
     400,
-    "`exclude_flagged` is given: flagged events aren't kept apart yet.",
+    "`exclude_flagged` is `true`, and the figures are no sums over orders.",
     r#"{"error":"exclude_flagged is not supported yet"}"#,
 );
+const BAD_FLAG: Answer = Answer::new(
+    400,
+    "`exclude_flagged` is neither `true` nor `false`.",
+    r#"{"error":"Invalid exclude_flagged"}"#,
+);
+const BAD_ORDERED: Answer =
+    Answer::new(400, "`ordered` is neither `true` nor `false`.", r#"{"error":"Invalid ordered"}"#);
+const BAD_FUNNEL_WINDOW: Answer =
+    Answer::new(400, "`window` is none of the three.", r#"{"error":"Invalid funnel window"}"#);
 const BAD_SOURCE: Answer = Answer::new(400, "`source` is no source key.", r#"{"error":"Invalid source"}"#);
 const BAD_LIMIT: Answer =
     Answer::new(400, "`limit` is no positive whole number.", r#"{"error":"Invalid limit"}"#);
@@ -109,7 +132,7 @@ macro_rules! of_range {
             BAD_RANGE,
             BAD_CURRENCY,
             BAD_QUERY,
-            FLAGGED,
+            BAD_FLAG,
             DENIED,
             PUBLISHABLE,
             LOADING,
@@ -214,8 +237,8 @@ pub const REPORTS: &[Operation] = &[
         path: "/v1/api/analytics/ecommerce/funnel",
         summary: "How many people took each step to a purchase",
         description: REPORT,
-        parameters: OF_REPORT,
-        answers: of_range!("reportFunnel.json", BAD_SOURCE),
+        parameters: OF_FUNNEL,
+        answers: of_range!("reportFunnel.json", BAD_SOURCE, BAD_ORDERED, BAD_FUNNEL_WINDOW, FLAGGED),
         ..BASE
     },
     Operation {
@@ -223,8 +246,8 @@ pub const REPORTS: &[Operation] = &[
         path: "/v1/api/analytics/ecommerce/cart-abandonment",
         summary: "Carts that were left, and carts that were bought",
         description: REPORT,
-        parameters: OF_REPORT,
-        answers: of_range!("reportCartAbandonment.json", BAD_SOURCE),
+        parameters: OF_CARTS,
+        answers: of_range!("reportCartAbandonment.json", BAD_SOURCE, FLAGGED),
         ..BASE
     },
     Operation {
@@ -233,7 +256,7 @@ pub const REPORTS: &[Operation] = &[
         summary: "Which campaigns have brought the revenue, by one of three models",
         description: REPORT,
         parameters: ATTRIBUTED,
-        answers: of_range!("reportAttribution.json", BAD_SOURCE, BAD_MODEL, BAD_WINDOW),
+        answers: of_range!("reportAttribution.json", BAD_SOURCE, BAD_MODEL, BAD_WINDOW, FLAGGED),
         ..BASE
     },
     Operation {
@@ -242,7 +265,7 @@ pub const REPORTS: &[Operation] = &[
         summary: "Buyers by the month of their first purchase, and their revenue since",
         description: REPORT,
         parameters: OF_COHORTS,
-        answers: of_range!("reportCohorts.json", BAD_MONTHS, BAD_SOURCE, UNSUPPORTED),
+        answers: of_range!("reportCohorts.json", BAD_MONTHS, BAD_SOURCE, UNSUPPORTED, FLAGGED),
         ..BASE
     },
     Operation {
@@ -251,7 +274,7 @@ pub const REPORTS: &[Operation] = &[
         summary: "What one person did",
         description: REPORT,
         parameters: OF_PERSON,
-        answers: of_range!("reportUserJourney.json", NO_USER, BAD_SOURCE, UNSUPPORTED),
+        answers: of_range!("reportUserJourney.json", NO_USER, BAD_SOURCE, UNSUPPORTED, FLAGGED),
         ..BASE
     },
 ];
@@ -263,7 +286,7 @@ pub const OPERATIONS: &[Operation] = &[
         path: "/v1/metrics/summary",
         summary: "Everything that the dashboard shows at once",
         parameters: RANGE,
-        answers: of_range!("metricsSummary.json", UNSUPPORTED, BAD_SOURCE),
+        answers: of_range!("metricsSummary.json", UNSUPPORTED, BAD_SOURCE, FLAGGED),
         ..BASE
     },
     Operation {
@@ -454,6 +477,7 @@ pub const OPERATIONS: &[Operation] = &[
             BAD_QUERY,
             UNSUPPORTED,
             BAD_SOURCE,
+            BAD_FLAG,
             FLAGGED,
             DENIED,
             PUBLISHABLE,

@@ -13,6 +13,7 @@ use crate::pending::News;
 use crate::rows::memory::Memory;
 use crate::rows::{Rows, SETS, Spot, write};
 
+mod ordered;
 mod shuffled;
 
 const MINUTE: i64 = 60 * SECOND;

@@ -139,6 +139,7 @@ fn view(figures: &Figures) -> View {
         country: figures.country,
         context: figures.context,
         qa: figures.qa,
+        flags: figures.flagged.then(|| commerce::order::FLAGGED.to_owned()).into_iter().collect(),
         carts: figures.carts,
         base: figures.base,
         ..View::default()

@@ -10,7 +10,7 @@ use crate::fact::RefundFact;
 use crate::fx::Rate;
 use crate::letter::Status;
 use crate::members::Written;
-use crate::order::{Base, Figures, Line, Matter, View};
+use crate::order::{Base, FLAGGED, Figures, Line, Matter, View};
 use crate::person::{Identifier, Kind};
 use crate::profile::{Contact, Reported};
 use crate::reconciliation::{Figure, Standing};
@@ -265,7 +265,7 @@ impl Read for Figures {
         Vec::<String>::skip(input)?; // tags
         let (campaign, country) = (Read::read(input)?, Read::read(input)?);
         let (context, qa) = (Read::read(input)?, Read::read(input)?);
-        Vec::<String>::skip(input)?; // flags
+        let flags: Vec<String> = Read::read(input)?;
         let (carts, base) = (Read::read(input)?, Read::read(input)?);
         Ok(Self {
             id,
@@ -288,6 +288,7 @@ impl Read for Figures {
             country,
             context,
             qa,
+            flagged: flags.iter().any(|flag| flag == FLAGGED),
             carts,
             base,
         })

@@ -26,7 +26,7 @@ pub use disagreement::{Disagreement, Matter, Said};
 pub use register::{Register, Version};
 pub use state::{Observed, SourceOrder, Space, State};
 pub use steps::{Step, steps};
-pub use view::{Figures, Line, Policy, View};
+pub use view::{FLAGGED, Figures, Line, Policy, View};
 
 #[cfg(test)]
 mod tests;

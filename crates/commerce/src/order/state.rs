@@ -80,6 +80,8 @@ pub struct SourceOrder {
     pub(super) carts: BTreeSet<String>,
     /// Arrival of the last purchase that the analytics API brought: see [`SourceOrder::purchased_at`].
     purchased_at: Option<ReceivedTime>,
+    /// True once a fraud rule has marked a delivery that says that it was placed or paid.
+    pub(super) flagged: bool,
 }
 
 impl SourceOrder {
@@ -131,6 +133,7 @@ impl SourceOrder {
                 .collect(),
             purchased_at: (event.source == Source::Analytics && event.event == EventName::OrderPlaced)
                 .then_some(event.received_at),
+            flagged: event.fraud.is_some() && (order.placed_at.is_some() || order.paid_at.is_some()),
         }
     }
 
@@ -169,6 +172,7 @@ impl SourceOrder {
             names: joined(&self.names, &other.names),
             carts: self.carts.union(&other.carts).cloned().collect(),
             purchased_at: self.purchased_at.max(other.purchased_at),
+            flagged: self.flagged || other.flagged,
             versions: Versions::default(),
         };
         merged.versions = union;

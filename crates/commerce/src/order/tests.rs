@@ -119,6 +119,22 @@ fn what_the_source_says_is_not_stored_again_with_the_view() {
 }
 
 #[test]
+fn an_order_is_flagged_while_the_source_whose_word_counts_told_the_purchase_by_a_marked_event() {
+    let marked = |mut event: Event| {
+        event.fraud = Some(crate::event::Fraud { severity: 1, rules: vec!["velocity".into()] });
+        event
+    };
+    let (clean, again) = (delivery(1, FinancialStatus::Paid, &[]), delivery(2, FinancialStatus::Paid, &[]));
+    assert!(join(std::slice::from_ref(&clean)).view(&policy()).unwrap().flags.is_empty());
+    for events in [[marked(clean.clone()), again.clone()], [again, marked(clean.clone())]] {
+        assert_eq!(join(&events).view(&policy()).unwrap().flags, [FLAGGED]);
+    }
+    let mut told = marked(delivery(3, FinancialStatus::Paid, &[]));
+    told.source = Source::Analytics;
+    assert!(join(&[clean, told]).view(&policy()).unwrap().flags.is_empty());
+}
+
+#[test]
 fn refunds_beyond_the_total_are_cut_and_flagged() {
     let view =
         join(&[delivery(1, FinancialStatus::Refunded, &[("a", 7000), ("b", 7000)])]).view(&policy()).unwrap();

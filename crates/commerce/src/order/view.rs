@@ -30,6 +30,10 @@ impl Policy {
     }
 }
 
+/// The remark on an order whose purchase a fraud rule marked, as told by the source whose word counts. It counts, and
+/// figures are kept of it apart (analytics.md §6.0.4).
+pub const FLAGGED: &str = "flagged";
+
 /// One order (`commerce.orders.v1`, and `before` and `after` of every order fact).
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct View {
@@ -97,7 +101,7 @@ pub struct View {
     pub context: Option<Context>,
     /// Test traffic.
     pub qa: bool,
-    /// Remarks: `refund_exceeds_order`, `refunded_rest`, `currency_conflict`, `fx_missing`.
+    /// Remarks: `refund_exceeds_order`, `refunded_rest`, `currency_conflict`, `fx_missing`, [`FLAGGED`].
     pub flags: Vec<String>,
     /// The carts that it came of, ascending.
     #[serde(default)]
@@ -151,6 +155,9 @@ pub struct Figures {
     pub context: Option<Context>,
     /// Test traffic.
     pub qa: bool,
+    /// True with the remark [`FLAGGED`].
+    #[serde(default)]
+    pub flagged: bool,
     /// The carts that it came of.
     #[serde(default)]
     pub carts: Vec<String>,
@@ -247,6 +254,9 @@ impl State {
         aliases.sort_unstable();
         aliases.dedup();
         let items = pick(&orders, |o| &o.items).unwrap_or_default();
+        if leader.flagged {
+            flag(&mut flags, FLAGGED);
+        }
         Some(View {
             id: id.to_owned(),
             aliases,

@@ -170,7 +170,7 @@ async fn the_text_of_each_error_is_that_of_the_contract() {
         ("start=2026-02-30&end=2026-03-01", "Invalid date range"),
         ("currency=XYZ", "Invalid currency"),
         ("source=nobody", "Invalid source"),
-        ("exclude_flagged=true", "exclude_flagged is not supported yet"),
+        ("exclude_flagged=yes", "Invalid exclude_flagged"),
     ] {
         for report in Report::ALL {
             let path = format!("/v1/api/analytics/ecommerce/{}?{query}", report.as_str());
@@ -182,6 +182,29 @@ async fn the_text_of_each_error_is_that_of_the_contract() {
         assert_eq!(service.get(&path, &[SECRET]).await, (400, error("Invalid limit")), "{limit}");
         // Where nothing is listed by rank, it is a parameter like any unknown one.
         assert_eq!(service.get(&format!("{REPORT}?limit={limit}"), &[SECRET]).await.0, 200);
+    }
+    for (query, sentence) in [
+        ("ordered=yes", "Invalid ordered"),
+        ("ordered=true&window=1h", "Invalid funnel window"),
+        ("ordered=true&window=30", "Invalid funnel window"),
+    ] {
+        let path = format!("/v1/api/analytics/ecommerce/funnel?{query}");
+        assert_eq!(service.get(&path, &[SECRET]).await, (400, error(sentence)), "{query}");
+    }
+    // Elsewhere it is a parameter like any unknown one.
+    assert_eq!(service.get(&format!("{REPORT}?ordered=yes"), &[SECRET]).await.0, 200);
+    let ordered = "/v1/api/analytics/ecommerce/funnel?ordered=true&window=7d";
+    let (status, body) = service.get(ordered, &[SECRET]).await;
+    assert!(status == 200 && body.contains(r#""window":"7d""#), "{body}");
+    for report in Report::ALL {
+        let path = format!("/v1/api/analytics/ecommerce/{}?exclude_flagged=true", report.as_str());
+        let (status, body) = service.get(&path, &[SECRET]).await;
+        match report {
+            Report::Funnel | Report::CartAbandonment | Report::Attribution | Report::Cohorts => {
+                assert_eq!((status, body), (400, error("exclude_flagged is not supported yet")), "{path}");
+            }
+            _ => assert_eq!(status, 200, "{path}"),
+        }
     }
     let summary = "/v1/metrics/summary?source=shopify";
     assert_eq!(service.get(summary, &[SECRET]).await, (400, error("source is not supported yet")));
@@ -522,6 +545,9 @@ async fn every_path_is_documented_with_its_refusals() {
             service.get(&format!("{path}?currency=XYZ"), &[SECRET]).await,
             service.get(&format!("{path}?source=x"), &[SECRET]).await,
             service.get(&format!("{path}?exclude_flagged=true"), &[SECRET]).await,
+            service.get(&format!("{path}?exclude_flagged=x"), &[SECRET]).await,
+            service.get(&format!("{path}?ordered=x"), &[SECRET]).await,
+            service.get(&format!("{path}?ordered=true&window=x"), &[SECRET]).await,
             service.get(&format!("{path}?limit=0"), &[SECRET]).await,
             loading.get(&path, &[SECRET]).await,
         ];

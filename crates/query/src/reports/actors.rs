@@ -1,4 +1,5 @@
-//! Distinct actors over a range: the union of the sets of its days, so that who came on three days is one.
+//! Distinct actors over a range: the union of the sets of its days, so that who came on three days is one. Sets are kept
+//! in chunks of numbers: the chunks of the days are united place by place.
 
 use std::collections::HashMap;
 
@@ -7,29 +8,41 @@ use commerce::members::Members;
 
 use super::Question;
 
-/// How many actors each combination of dimensions has over the range. Sets are kept in chunks of numbers: the chunks of
-/// the days are united place by place.
+/// How many actors each combination of dimensions has over the range.
 pub(super) fn distinct<'a, const D: usize>(
     question: &Question<'a>,
     figure: &str,
     dimensions: [&str; D],
 ) -> HashMap<[&'a str; D], i128> {
+    let source = question.source.map(Source::as_str);
+    let united = unions(question, figure, dimensions, |known| source.is_none_or(|source| known == source));
+    let mut counts = HashMap::new();
+    for ((combination, _), members) in united {
+        *counts.entry(combination).or_default() += i128::from(members.count());
+    }
+    counts
+}
+
+/// The sets of a figure over the range, by dimensions and chunk, of the sources of which `takes` is true; what isn't of
+/// one source has the empty name.
+pub(super) fn unions<'a, const D: usize>(
+    question: &Question<'a>,
+    figure: &str,
+    dimensions: [&str; D],
+    takes: impl Fn(&str) -> bool,
+) -> HashMap<([&'a str; D], &'a str), Members> {
     let mut unions: HashMap<([&'a str; D], &'a str), Members> = HashMap::new();
     let figure = question.cells.and_then(|cells| cells.figure(figure));
     for series in figure.iter().flat_map(|figure| figure.series()) {
         let text = |name: &str| series.dimensions.get(name).map_or("", String::as_str);
-        if question.source.is_some_and(|source: Source| text("source") != source.as_str()) {
+        if !takes(text("source")) {
             continue;
         }
         for members in series.days(question.range).filter_map(|(_, cell)| cell.members()) {
             unions.entry((dimensions.map(text), text("chunk"))).or_default().unite(&members);
         }
     }
-    let mut counts = HashMap::new();
-    for ((combination, _), members) in unions {
-        *counts.entry(combination).or_default() += i128::from(members.count());
-    }
-    counts
+    unions
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::{Basis, Question, Revenue};
+use super::{Basis, Question, Revenue, parts};
 use crate::amount::Amount;
 
 /// The rows of one figure: `D` dimensions besides currency and source, `V` values, the first of which is the revenue.
@@ -28,8 +28,9 @@ impl<'a, const D: usize, const V: usize> Breakdown<'a, D, V> {
         let revenue = Revenue::of(question);
         let mut basis = revenue.basis(question);
         let mut sums: HashMap<[&'a str; D], [i128; V]> = HashMap::new();
-        let figure = question.cells.and_then(|cells| cells.figure(figure));
-        for series in figure.iter().flat_map(|figure| figure.series()) {
+        let all = parts(question, figure)
+            .flat_map(|(figure, sign)| figure.series().map(move |series| (series, i128::from(sign))));
+        for (series, sign) in all {
             let text = |name: &str| series.dimensions.get(name).map(String::as_str);
             let asked = question.source.is_none_or(|source| text("source") == Some(source.as_str()));
             if !asked || !revenue.takes(series) {
@@ -38,7 +39,7 @@ impl<'a, const D: usize, const V: usize> Breakdown<'a, D, V> {
             for (_, cell) in series.days(question.range) {
                 let row = sums.entry(dimensions.map(|name| text(name).unwrap_or_default())).or_insert([0; V]);
                 for (sum, name) in row.iter_mut().zip(values) {
-                    *sum = sum.saturating_add(i128::from(cell.value(name)));
+                    *sum = sum.saturating_add(i128::from(cell.value(name)) * sign);
                 }
                 basis.corrected |= cell.corrected;
             }

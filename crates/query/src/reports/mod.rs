@@ -26,7 +26,7 @@ use commerce::{Currency, ReceivedTime, Source};
 use serde::Serialize;
 
 use crate::amount::Amount;
-use crate::cells::{Cells, Series};
+use crate::cells::{Cells, Figure, Series};
 use crate::csv::Table;
 use crate::range::Range;
 
@@ -99,6 +99,11 @@ impl Report {
         Self::ALL.into_iter().find(|report| report.as_str() == text)
     }
 
+    /// True where the figures are sums over orders, so that marked ones can be left out.
+    pub const fn is_of_orders(self) -> bool {
+        !matches!(self, Self::Funnel | Self::CartAbandonment | Self::Attribution | Self::Cohorts)
+    }
+
     /// The answer as JSON.
     pub fn json(self, question: &Question<'_>) -> Result<Vec<u8>, serde_json::Error> {
         match self {
@@ -158,6 +163,10 @@ pub struct Question<'a> {
     pub source: Option<Source>,
     /// How many rows a list of products may have.
     pub limit: usize,
+    /// Asks for the figures without the orders that a fraud rule has marked (beyond the contract).
+    pub exclude_flagged: bool,
+    /// The window in which the steps of the funnel are to follow each other, if they are.
+    pub ordered: Option<&'static str>,
     /// How orders are credited.
     pub attribution: attribution::Asked,
     /// Which cohorts.
@@ -174,6 +183,8 @@ impl<'a> Question<'a> {
             currency: None,
             source: None,
             limit: 0,
+            exclude_flagged: false,
+            ordered: None,
             attribution: attribution::Asked::default(),
             cohorts: cohorts::Asked::default(),
         }
@@ -198,17 +209,23 @@ struct Revenue<'a> {
     currency: Currency,
     /// The base currency, unless one currency is asked for by itself: what was converted into it is part of it then.
     base: Option<Currency>,
-    by_currency: BTreeMap<Currency, &'a Series>,
-    /// By the currency that it was converted from, in the base currency.
-    in_base: BTreeMap<Currency, &'a Series>,
+    all: ByCurrency<'a>,
+    /// What is taken off.
+    flagged: ByCurrency<'a>,
     as_of: Option<ReceivedTime>,
 }
 
-impl<'a> Revenue<'a> {
-    fn of(question: &Question<'a>) -> Self {
-        let name = if question.source.is_some() { value::BY_SOURCE } else { value::FIGURE };
-        let figure = question.cells.and_then(|cells| cells.figure(name));
-        let (mut by_currency, mut in_base) = (BTreeMap::new(), BTreeMap::new());
+/// The series of revenue of some orders.
+#[derive(Default)]
+struct ByCurrency<'a> {
+    own: BTreeMap<Currency, &'a Series>,
+    /// By the currency that it was converted from, in the base currency.
+    in_base: BTreeMap<Currency, &'a Series>,
+}
+
+impl<'a> ByCurrency<'a> {
+    fn of(question: &Question<'_>, figure: Option<&'a Figure>) -> Self {
+        let mut found = Self::default();
         for series in figure.iter().flat_map(|figure| figure.series()) {
             let source = series.dimensions.get("source").map(String::as_str);
             // A series that is cut by more than what is asked for is part of the one that isn't.
@@ -219,25 +236,46 @@ impl<'a> Revenue<'a> {
             let cut = series.dimensions.get("currency").filter(|_| asked);
             let Some(currency) = cut.and_then(|code| Currency::parse(code).ok()) else { continue };
             match series.dimensions.get(BASE) {
-                None => drop(by_currency.insert(currency, series)),
-                Some(base) if base == question.base.as_str() => drop(in_base.insert(currency, series)),
+                None => drop(found.own.insert(currency, series)),
+                Some(base) if base == question.base.as_str() => drop(found.in_base.insert(currency, series)),
                 // What was converted before the base currency was another one.
                 Some(_) => {}
             }
         }
-        Self {
-            currency: question.currency.unwrap_or(question.base),
-            base: question.currency.is_none().then_some(question.base),
-            by_currency,
-            in_base,
-            as_of: figure.and_then(|figure| figure.as_of),
-        }
+        found
     }
 
     /// The series that make up the figures of a currency: of the base currency also what was converted into it.
-    fn series(&self, currency: Currency) -> impl Iterator<Item = &'a Series> {
-        let converted = (self.base == Some(currency)).then(|| self.in_base.values().copied());
-        self.by_currency.get(&currency).copied().into_iter().chain(converted.into_iter().flatten())
+    fn series(&self, currency: Currency, base: Option<Currency>) -> impl Iterator<Item = &'a Series> {
+        let converted = (base == Some(currency)).then(|| self.in_base.values().copied());
+        self.own.get(&currency).copied().into_iter().chain(converted.into_iter().flatten())
+    }
+}
+
+/// The figure of a name with 1, and that of the marked orders with -1 where they are to be left out.
+fn parts<'a>(question: &Question<'a>, name: &str) -> impl Iterator<Item = (&'a Figure, i64)> {
+    let figure = |name: &str| question.cells.and_then(|cells| cells.figure(name));
+    let flagged = question.exclude_flagged.then(|| figure(&format!("flagged_{name}"))).flatten();
+    figure(name).map(|figure| (figure, 1)).into_iter().chain(flagged.map(|figure| (figure, -1)))
+}
+
+impl<'a> Revenue<'a> {
+    fn of(question: &Question<'a>) -> Self {
+        let name = if question.source.is_some() { value::BY_SOURCE } else { value::FIGURE };
+        let figure = |sign| parts(question, name).find(|(_, known)| *known == sign).map(|(figure, _)| figure);
+        Self {
+            currency: question.currency.unwrap_or(question.base),
+            base: question.currency.is_none().then_some(question.base),
+            all: ByCurrency::of(question, figure(1)),
+            flagged: ByCurrency::of(question, figure(-1)),
+            as_of: figure(1).and_then(|figure| figure.as_of),
+        }
+    }
+
+    /// The series that make up the figures of a currency, each with 1, or with -1 where it is taken off.
+    fn series(&self, currency: Currency) -> impl Iterator<Item = (&'a Series, i64)> {
+        let all = self.all.series(currency, self.base).map(|series| (series, 1));
+        all.chain(self.flagged.series(currency, self.base).map(|series| (series, -1)))
     }
 
     /// True for the cells of a breakdown that are in the currency of the answer.
@@ -253,16 +291,20 @@ impl<'a> Revenue<'a> {
     /// The sums of one value by day.
     fn by_day(&self, currency: Currency, range: Range, name: &str) -> BTreeMap<Day, i64> {
         let mut days: BTreeMap<Day, i64> = BTreeMap::new();
-        for (day, cell) in self.series(currency).flat_map(|series| series.days(range)) {
-            let sum = days.entry(day).or_default();
-            *sum = sum.saturating_add(cell.value(name));
+        for (series, sign) in self.series(currency) {
+            for (day, cell) in series.days(range) {
+                let sum = days.entry(day).or_default();
+                *sum = sum.saturating_add(cell.value(name).saturating_mul(sign));
+            }
         }
         days
     }
 
     /// The sums of one currency over a range.
     fn sums(&self, currency: Currency, range: Range) -> Sums {
-        let sum = |name| self.series(currency).map(|series| series.sum(range, name)).sum();
+        let sum = |name| {
+            self.series(currency).map(|(series, sign)| series.sum(range, name) * i128::from(sign)).sum()
+        };
         Sums {
             gross: sum(value::GROSS),
             orders: sum(value::ORDERS),
@@ -277,9 +319,7 @@ impl<'a> Revenue<'a> {
     fn basis(&self, question: &Question<'_>) -> Basis {
         let mut held = BTreeMap::new();
         // Asked for one currency by itself, nothing is held back from the answer.
-        for currency in
-            self.by_currency.keys().filter(|c| question.currency.is_none() && **c != question.base)
-        {
+        for currency in self.all.own.keys().filter(|c| question.currency.is_none() && **c != question.base) {
             let sums = self.sums(*currency, question.range);
             let (known, gross) = converted(question, *currency);
             let (orders, gross) = (sums.orders - known, sums.gross - gross);
@@ -287,14 +327,13 @@ impl<'a> Revenue<'a> {
                 held.insert(*currency, Held { orders, revenue: sums.amount(gross) });
             }
         }
-        let corrected = self.series(self.currency).any(|series| series.corrected(question.range));
+        let corrected = self.series(self.currency).any(|(series, _)| series.corrected(question.range));
         Basis { currency: self.currency, held, as_of: self.as_of.map(ReceivedTime::to_rfc3339), corrected }
     }
 }
 
 /// The orders of a currency whose worth in base is known, and their gross total in their own currency.
 fn converted(question: &Question<'_>, currency: Currency) -> (i128, i128) {
-    let figure = question.cells.and_then(|cells| cells.figure("converted"));
     let is = |series: &Series, name: &str, text: &str| {
         series.dimensions.get(name).is_some_and(|known| known == text)
     };
@@ -303,10 +342,14 @@ fn converted(question: &Question<'_>, currency: Currency) -> (i128, i128) {
             && is(series, BASE, question.base.as_str())
             && question.source.is_none_or(|source| is(series, "source", source.as_str()))
     };
-    figure.iter().flat_map(|figure| figure.series()).filter(asked).fold((0, 0), |(orders, gross), series| {
-        let sum = |name| series.sum(question.range, name);
-        (orders + sum(value::ORDERS), gross + sum(value::GROSS))
-    })
+    let (mut orders, mut gross) = (0, 0);
+    for (figure, sign) in parts(question, "converted") {
+        for series in figure.series().filter(asked) {
+            let sum = |name| series.sum(question.range, name) * i128::from(sign);
+            (orders, gross) = (orders + sum(value::ORDERS), gross + sum(value::GROSS));
+        }
+    }
+    (orders, gross)
 }
 
 /// The dimension of cells whose amounts were converted.
@@ -375,6 +418,8 @@ pub(crate) mod samples {
             currency: None,
             source: None,
             limit: top_products::DEFAULT_LIMIT,
+            exclude_flagged: false,
+            ordered: None,
             attribution: attribution::Asked::default(),
             cohorts: cohorts::Asked::read(None, None, Day::parse(end).unwrap()).unwrap(),
         }

@@ -161,6 +161,42 @@ mod tests {
     }
 
     #[test]
+    fn marked_orders_are_left_out_where_that_is_asked_also_of_what_is_held() {
+        let named = |metric: &str, currency: &str, values: &[(&str, i64)]| {
+            let mut cell = revenue("2026-03-01", currency, values);
+            cell.metric = metric.to_owned();
+            cell
+        };
+        let cells = cells(&[
+            named(
+                "revenue",
+                "USD",
+                &[("gross", 10_000), ("orders", 3), ("refund_amount", 500), ("refunds", 2)],
+            ),
+            named(
+                "flagged_revenue",
+                "USD",
+                &[("gross", 4_000), ("orders", 1), ("refund_amount", 100), ("refunds", 1)],
+            ),
+            named("revenue", "EUR", &[("gross", 700), ("orders", 2)]),
+            named("flagged_revenue", "EUR", &[("gross", 200), ("orders", 1)]),
+        ]);
+        let mut question = question(Some(&cells), "2026-03-01", "2026-03-30");
+        assert!(
+            json(&question).starts_with(r#"{"total_revenue":100.00,"net_revenue":95.00,"total_orders":3,"#)
+        );
+        question.exclude_flagged = true;
+        let clean = json(&question);
+        assert!(
+            clean.starts_with(
+                r#"{"total_revenue":60.00,"net_revenue":56.00,"total_orders":2,"total_refunds":1,"#
+            ),
+            "{clean}"
+        );
+        assert!(clean.contains(r#""held":{"EUR":{"orders":1,"revenue":5.00}}"#), "{clean}");
+    }
+
+    #[test]
     fn a_currency_without_decimals_is_shown_without() {
         let cells = cells(&[revenue("2026-03-01", "JPY", &[("gross", 5_000), ("orders", 3)])]);
         let mut question = question(Some(&cells), "2026-03-01", "2026-03-30");

@@ -96,6 +96,23 @@ mod tests {
     }
 
     #[test]
+    fn marked_orders_are_taken_off_each_row() {
+        let row = |metric: &str, country: &str, revenue: i64, orders: i64| {
+            cell(metric, "2026-03-01", &[("country", country)], &[("revenue", revenue), ("orders", orders)])
+        };
+        let known = cells(&[
+            row("revenue_by_country", "DE", 900, 2),
+            row("revenue_by_country", "FR", 500, 1),
+            row("flagged_revenue_by_country", "DE", 800, 1),
+            row("flagged_revenue_by_country", "FR", 500, 1),
+        ]);
+        let mut asked = question(Some(&known), "2026-03-01", "2026-03-01");
+        asked.exclude_flagged = true;
+        let json = serde_json::to_string(&countries(&asked).countries).unwrap();
+        assert_eq!(json, r#"[{"country":"DE","revenue":1.00,"orders":1}]"#);
+    }
+
+    #[test]
     fn a_breakdown_that_changed_after_its_day_is_said() {
         let mut late = cell("revenue_by_device", "2026-03-01", &[("device", "tablet")], &[("revenue", 5)]);
         late.corrected = true;

@@ -131,7 +131,7 @@ pub fn of(
         today: Figures::of(&revenue.sums(currency, Range::day(today))),
     };
     let mut currencies = vec![line(&revenue, tenant.base)];
-    let others = revenue.by_currency.keys().copied().filter(|currency| *currency != tenant.base);
+    let others = revenue.all.own.keys().copied().filter(|currency| *currency != tenant.base);
     currencies
         .extend(others.map(|currency| line(&revenue, currency)).filter(|line| !line.range.is_nothing()));
     revenue.currency = currency.unwrap_or(tenant.base);

@@ -63,6 +63,8 @@ impl Known {
         let asked = Asked { days: None, start: Some(&start), end: Some(&end) };
         let range = Range::read(asked, Day(i32::try_from(FIRST + DAYS - 1).unwrap()), None).unwrap();
         let question = Question {
+            exclude_flagged: false,
+            ordered: None,
             cells: snapshot.workspace("demo").map(|workspace| &workspace.cells),
             range,
             base: Currency::USD,

@@ -58,7 +58,7 @@ fn any_chains() -> impl Strategy<Value = Vec<Vec<Fact<Figures>>>> {
 }
 
 /// The facts of all chains, mixed by numbers that somebody drew.
-fn mixed(chains: &[Vec<Fact<Figures>>], drawn: &[u16]) -> Vec<Fact<Figures>> {
+pub(super) fn mixed(chains: &[Vec<Fact<Figures>>], drawn: &[u16]) -> Vec<Fact<Figures>> {
     let mut waiting: Vec<_> = chains.iter().map(|chain| chain.iter().peekable()).collect();
     let mut drawn = drawn.iter().cycle();
     let mut facts = Vec::new();
