@@ -77,10 +77,10 @@ def plain(schema):
 
 
 class Books:
-    """The facts of one workspace as rows."""
+    """The facts of one workspace as rows. `clean`: without the orders that a fraud rule has marked."""
 
-    def __init__(self, facts):
-        self.facts = facts
+    def __init__(self, facts, clean=False):
+        self.facts, self.clean = facts, clean
         self.merged, self.erased = {}, {}
         for number, fact in enumerate(facts):
             if fact["event"] == "customer.merged" and fact["from_person_id"] and fact["person_id"]:
@@ -104,11 +104,15 @@ class Books:
                 last[fact["order_id"]] = fact["after"]
         return {order_id: view for order_id, view in last.items() if view}
 
+    def marked(self):
+        """How many counted orders are marked."""
+        return sum(view["counted"] and "flagged" in view["flags"] for view in self.orders().values())
+
     def rows(self):
         """Tables as lists of rows, by name."""
         tables = {name: [] for name in ("purchases", "lines", "coupons", "carts", "refunds", "moments", "items")}
         for order_id, view in self.orders().items():
-            if not view["qa"]:
+            if not view["qa"] and not (self.clean and "flagged" in view["flags"]):
                 self.order(order_id, view, tables)
         for number, fact in enumerate(self.facts):
             if fact["activity"] and self.counts(fact, number):

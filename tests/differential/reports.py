@@ -15,6 +15,7 @@ import duckdb
 DAY = 86_400_000_000
 DIGITS = {"JPY": 0, "KRW": 0, "KWD": 3}
 STEPS = ["view_item", "add_to_cart", "view_cart", "begin_checkout", "add_payment_info", "purchase"]
+FUNNEL_WINDOWS = {"30m": 1_800_000_000, "24h": DAY, "7d": 7 * DAY}
 MODELS, WINDOWS = ["last_click", "linear", "time_decay"], [7, 14, 30, 60, 90]
 CHANNEL = ["campaign", "source", "medium"]
 
@@ -41,7 +42,7 @@ create view bought as
         coalesce(medium, '(none)') as m
     from purchases;
 create view done as
-    select actor, instant // 86400000000 as day, source, case
+    select actor, instant, instant // 86400000000 as day, source, case
             when event = 'product.viewed' then 'view_item'
             when event = 'cart.item_added' then 'add_to_cart'
             when event = 'cart.viewed' then 'view_cart'
@@ -52,7 +53,7 @@ create view done as
         coalesce(campaign, '(none)') as c, coalesce(utm, '(none)') as u, coalesce(medium, '(none)') as m
     from moments
     union all
-    select actor, day, source, 'purchase', c, u, m from bought;
+    select actor, instant, day, source, 'purchase', c, u, m from bought;
 create view touches as
     select distinct person, instant, campaign, utm, medium from moments where person is not null and campaign is not null;
 -- What is done to a cart. Without an id of its own it is what its actor does between two purchases.
@@ -227,15 +228,34 @@ class Reports:
             )
         )
 
-    def funnel(self, question):
-        found = self.steps(question)
+    def ordered(self, question, window):
+        """From each entry by itself to the earliest next step, as long as the window lasts."""
+        found = {}
+        ways = f"""with way1 as (
+            select distinct actor, instant as entry, instant as now from done
+            where step = '{STEPS[0]}' and day between $first and $last and source = coalesce($source, source)
+        )"""
+        for number, name in enumerate(STEPS, start=1):
+            if number > 1:
+                ways += f""", way{number} as (
+                    select way.actor, entry, min(done.instant) as now
+                    from way{number - 1} way join done on done.actor = way.actor and done.instant >= now
+                        and done.instant <= entry + {window} and step = '{name}' and source = coalesce($source, source)
+                    group by all
+                )"""
+            [found[name]] = self.one(f"{ways} select count(distinct actor) from way{number}", question)
+        return found
+
+    def funnel(self, question, window=None):
+        found = self.ordered(question, FUNNEL_WINDOWS[window]) if window else self.steps(question)
+        said = {"window": window} if window else {}
         steps, before = [], None
         for name in STEPS:
             n = found.get(name, 0)
             share = percent(1, 1) if before is None else percent(n, before)
             steps.append({"name": name, "count": count(n), "percentage": share})
             before = n
-        return {"steps": steps, "days": count(question.days)}
+        return {"steps": steps, "days": count(question.days), **said}
 
     def top_products(self, question, limit=20):
         found = self.rows(

@@ -109,6 +109,10 @@ class Life:
         user = {"user_id": f"user-{self.seed}-0"}
         self.track("view_item", self.now + timedelta(days=400), CAMPAIGNS[3], items=[self.item()], **user)
         self.track("purchase", self.moment(), None, transaction_id=f"n-{self.seed}", revenue=-5, **user)
+        for number in range(3):
+            # More than anybody pays: it counts, and is marked.
+            order = {"transaction_id": f"much-{self.seed}-{number}", "currency": "USD", "items": [self.item()]}
+            self.track("purchase", self.moment(), CAMPAIGNS[2], revenue=1_500_000 + number, **order, **user)
 
     def shopper(self, user):
         """Somebody who is known by an id, from the first click or from some later one."""
@@ -146,13 +150,13 @@ class Life:
             track("add_to_cart", 5, items=chosen)
             if self.chance(0.3):
                 track("remove_from_cart", 6, items=chosen[:1])
-            if self.chance(0.3):
+            if self.chance(0.5):
                 track("view_cart", 7)
             if self.chance(0.5):
                 track("begin_checkout", 8, revenue=self.amount("USD", 9000), currency="USD")
                 if self.chance(0.3):
                     track("begin_checkout", 12, revenue=self.amount("USD", 9000), currency="USD")
-                if self.chance(0.5):
+                if self.chance(0.6):
                     track("add_payment_info", 13)
         elif self.chance(0.2):
             track("add_to_wishlist", 9, items=chosen[:1])

@@ -60,6 +60,21 @@ impl Members {
         }
     }
 
+    /// Puts in all of a chunk as it is written.
+    pub fn unite_written(&mut self, bytes: &[u8]) -> Result<(), NoChunk> {
+        let (places, rest) = bytes.as_chunks();
+        if bytes.len() == BITMAP_BYTES {
+            for (word, bytes) in self.0.iter_mut().zip(bytes.as_chunks().0) {
+                *word |= u64::from_be_bytes(*bytes);
+            }
+        } else if bytes.len() > BITMAP_BYTES || !rest.is_empty() {
+            return Err(NoChunk(bytes.len()));
+        } else {
+            places.iter().for_each(|place| self.insert(u16::from_be_bytes(*place)));
+        }
+        Ok(())
+    }
+
     /// How many members there are.
     pub fn count(&self) -> i64 {
         self.0.iter().map(|word| i64::from(word.count_ones())).sum()
@@ -90,17 +105,7 @@ impl Members {
     /// Reads the written form.
     pub fn read(bytes: &[u8]) -> Result<Self, NoChunk> {
         let mut members = Self::default();
-        if bytes.len() == BITMAP_BYTES {
-            for (word, bytes) in members.0.iter_mut().zip(bytes.as_chunks().0) {
-                *word = u64::from_be_bytes(*bytes);
-            }
-            return Ok(members);
-        }
-        let (places, rest) = bytes.as_chunks();
-        if bytes.len() > BITMAP_BYTES || !rest.is_empty() {
-            return Err(NoChunk(bytes.len()));
-        }
-        places.iter().for_each(|place| members.insert(u16::from_be_bytes(*place)));
+        members.unite_written(bytes)?;
         Ok(members)
     }
 }

@@ -3,6 +3,8 @@
 //! A copy shares everything: a change copies only the path to the changed cell (the map of figures, the map of series,
 //! the days of one series), and only when a snapshot still holds the old one.
 
+mod days;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use commerce::time::Day;
 use commerce::{Metric, ReceivedTime};
 use hashbrown::{HashMap, HashSet};
 
+pub use crate::cells::days::Cell;
+use crate::cells::days::Days;
 use crate::range::Range;
 
 /// Names of figures and values, each kept once.
@@ -68,60 +72,51 @@ impl<'a> Place<'a> {
     }
 }
 
-/// One cell.
-#[derive(Clone, Debug)]
-pub struct Cell {
-    values: Arc<[(Arc<str>, i64)]>,
-    /// Of a set: its members as they were written, which is short for the many small ones.
-    members: Option<Arc<[u8]>>,
-    /// True once its window had closed and it changed.
-    pub corrected: bool,
-}
-
-impl Cell {
-    /// The members of a set; of what isn't one, none.
-    pub fn members(&self) -> Option<Members> {
-        Members::read(self.members.as_deref()?).ok()
-    }
-
-    /// A value; 0 where the cell doesn't have it.
-    pub fn value(&self, name: &str) -> i64 {
-        self.values.iter().find(|(known, _)| &**known == name).map_or(0, |(_, value)| *value)
-    }
-}
-
 /// The cells of one combination of dimensions.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     /// What it is cut by.
     pub dimensions: Arc<BTreeMap<String, String>>,
-    windows: BTreeMap<Window, Cell>,
+    days: Days,
+    /// The cell of [`Window::All`], as that of [`ALL`].
+    all: Days,
 }
+
+/// Where the cell stands that is of no day.
+const ALL: Day = Day(0);
 
 impl Series {
     /// The cell of a window.
-    pub fn cell(&self, window: Window) -> Option<&Cell> {
-        self.windows.get(&window)
+    pub fn cell(&self, window: Window) -> Option<Cell<'_>> {
+        match window {
+            Window::All => self.all.cell(ALL),
+            Window::Day(day) => self.days.cell(day),
+        }
     }
 
     /// The cells of the days of a range that have one, ascending.
-    pub fn days(&self, range: Range) -> impl Iterator<Item = (Day, &Cell)> {
-        self.windows.range(Window::Day(range.first())..Window::Day(range.end())).filter_map(
-            |(window, cell)| match window {
-                Window::Day(day) => Some((*day, cell)),
-                Window::All => None,
-            },
-        )
+    pub fn days(&self, range: Range) -> impl Iterator<Item = (Day, Cell<'_>)> {
+        self.days.cells(range)
     }
 
     /// The sum of one value over the days of a range.
     pub fn sum(&self, range: Range, name: &str) -> i128 {
-        self.days(range).map(|(_, cell)| i128::from(cell.value(name))).sum()
+        self.sums(range, [name]).map_or(0, |[sum]| sum)
+    }
+
+    /// The sums of some values over the days of a range; `None` where none of them has a cell.
+    pub fn sums<const V: usize>(&self, range: Range, names: [&str; V]) -> Option<[i128; V]> {
+        self.days.sums(range, names)
     }
 
     /// True when a cell of the range changed after its day had closed.
     pub fn corrected(&self, range: Range) -> bool {
-        self.days(range).any(|(_, cell)| cell.corrected)
+        self.days.corrected(range)
+    }
+
+    /// Unites the members of the days of a range; false where there are none.
+    pub fn unite(&self, range: Range, into: &mut Members) -> bool {
+        self.days.unite(range, into)
     }
 }
 
@@ -160,8 +155,11 @@ impl Cells {
         let Some(metric) = metric else {
             if let Some(series) = figure.series.get_mut(place.dimensions) {
                 let series = Arc::make_mut(series);
-                series.windows.remove(&place.window);
-                if series.windows.is_empty() {
+                match place.window {
+                    Window::All => series.all.remove(ALL),
+                    Window::Day(day) => series.days.remove(day),
+                }
+                if series.days.is_empty() && series.all.is_empty() {
                     figure.series.remove(place.dimensions);
                 }
             }
@@ -169,14 +167,18 @@ impl Cells {
         };
         if !figure.series.contains_key(place.dimensions) {
             let dimensions = Arc::new(metric.dimensions.clone());
-            let new = Series { dimensions, windows: BTreeMap::new() };
+            let new = Series { dimensions, ..Series::default() };
             figure.series.insert(place.dimensions.into(), Arc::new(new));
         }
         let Some(series) = figure.series.get_mut(place.dimensions) else { return };
-        let values = metric.values.iter().map(|(name, value)| (names.get(name), *value)).collect();
-        let members = metric.members.as_ref().map(|members| members.0.as_slice().into());
-        let cell = Cell { values, members, corrected: metric.corrected };
-        Arc::make_mut(series).windows.insert(place.window, cell);
+        let values: Vec<_> = metric.values.iter().map(|(name, value)| (names.get(name), *value)).collect();
+        let members = metric.members.as_ref().map(|members| members.0.as_slice());
+        let series = Arc::make_mut(series);
+        let (days, day) = match place.window {
+            Window::All => (&mut series.all, ALL),
+            Window::Day(day) => (&mut series.days, day),
+        };
+        days.set(day, &values, metric.corrected, members);
         figure.as_of = figure.as_of.max(Some(metric.as_of));
     }
 }

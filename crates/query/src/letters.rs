@@ -95,6 +95,15 @@ pub struct Summary {
     pub days: i32,
 }
 
+/// Open letters, counted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Open {
+    /// By the reason's code.
+    pub(crate) by_reason: BTreeMap<String, u64>,
+    /// The day on which the oldest was set aside.
+    pub(crate) oldest: Option<Day>,
+}
+
 impl Letters {
     /// Counts a record of a letter: an open one is one more, any other takes away the open one before it. The caller
     /// passes each record once, those of an id in their order.
@@ -135,6 +144,19 @@ impl Letters {
         // Partitions are read side by side, so arrival here is not quite the order of time.
         self.recent.make_contiguous().sort_by(|a, b| b.at.cmp(&a.at));
         self.recent.truncate(KEPT);
+    }
+
+    /// How many are open at `now` by reason, and the day of the oldest.
+    pub(crate) fn open(&self, now: EventTime) -> Open {
+        let from = Day(Zone::utc().day_of(now).0.saturating_sub(COUNTED_DAYS - 1));
+        let mut open = Open::default();
+        for (kind, days) in &self.counts {
+            for (day, count) in days.range(from..).filter(|(_, count)| **count > 0) {
+                *open.by_reason.entry(kind.reason.clone()).or_default() += count;
+                open.oldest = Some(open.oldest.map_or(*day, |oldest| oldest.min(*day)));
+            }
+        }
+        open
     }
 
     /// The counts as they stand at `now`.

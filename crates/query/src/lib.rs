@@ -30,6 +30,7 @@
 //! The pure part ([`amount`], [`range`], [`cells`], [`letters`], [`reports`]) has no clock and no I/O.
 
 pub mod amount;
+mod business;
 pub mod cells;
 pub mod csv;
 pub mod error;

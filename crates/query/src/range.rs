@@ -73,6 +73,11 @@ impl Range {
         Self { first: day, days: 1 }
     }
 
+    /// So many days, the last of which is `day`.
+    pub fn until(day: Day, days: i32) -> Self {
+        Self { first: Day(day.0.saturating_sub(days.saturating_sub(1))), days }
+    }
+
     /// How many days.
     pub fn days(self) -> i32 {
         self.days

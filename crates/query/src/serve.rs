@@ -13,6 +13,7 @@ use service::http::{BindError, Limits};
 use service::{Metrics, Readiness, Shutdown};
 use tokio::net::TcpListener;
 
+use crate::business::Shops;
 use crate::history::{self, History, Place};
 use crate::http::{Access, App, router};
 use crate::pipeline::services::Services;
@@ -44,6 +45,9 @@ pub enum StartError {
     /// The address is taken.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The figures for Prometheus can't be made.
+    #[error("the figures for Prometheus can't be made")]
+    Metrics(#[source] prometheus::Error),
     /// The client that asks the other services can't be made.
     #[error("the other services can't be asked")]
     Client(#[source] reqwest::Error),
@@ -76,6 +80,10 @@ impl Query {
         };
         let unreadable = unreadable(&metrics);
         let clock: fn() -> EventTime = || service::clock::now().as_event();
+        let shops =
+            Shops::new(tenants.clone(), Arc::clone(&published), clock).map_err(StartError::Metrics)?;
+        // Refused only where a second copy runs in one process: it would say the same.
+        let _ = metrics.registry().register(Box::new(shops));
         let app = App::new(tenants, Arc::clone(&published), access, clock, shutdown.clone(), metrics.clone());
         let app = app.watching(Services::of(config, metrics.clone()).map_err(StartError::Client)?);
         let router = router(Arc::new(app)).merge(service::health::ops_router(readiness.clone(), metrics));

@@ -40,7 +40,7 @@ pub enum Refused {
 }
 
 /// All workspaces, and who holds which key.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tenants {
     all: Vec<Arc<Tenant>>,
     /// By digest, so that the time of a look-up says nothing about a key.

@@ -5,6 +5,8 @@
     reason = "Prometheus' figures are floats; no amount of money comes near them"
 )]
 
+#[cfg(test)]
+mod deployed;
 mod family;
 mod process;
 
@@ -17,7 +19,7 @@ use prometheus::{
     TextEncoder,
 };
 
-pub use crate::metrics::family::{Counter, Family, Gauge, Histogram, table};
+pub use crate::metrics::family::{Business, Counter, Family, Gauge, Histogram, table};
 
 /// The label `source` where none is known.
 pub const NO_SOURCE: &str = "none";

@@ -1,7 +1,7 @@
 //! Distinct actors over a range: the union of the sets of its days, so that who came on three days is one. Sets are kept
 //! in chunks of numbers: the chunks of the days are united place by place.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use commerce::Source;
 use commerce::members::Members;
@@ -38,9 +38,7 @@ pub(super) fn unions<'a, const D: usize>(
         if !takes(text("source")) {
             continue;
         }
-        for members in series.days(question.range).filter_map(|(_, cell)| cell.members()) {
-            unions.entry((dimensions.map(text), text("chunk"))).or_default().unite(&members);
-        }
+        series.unite(question.range, unions.entry((dimensions.map(text), text("chunk"))).or_default());
     }
     unions
 }

@@ -1,6 +1,8 @@
 //! What all reports that cut the revenue share: the rows of a figure over a range, in their order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+
+use hashbrown::HashMap;
 
 use serde::Serialize;
 
@@ -36,13 +38,12 @@ impl<'a, const D: usize, const V: usize> Breakdown<'a, D, V> {
             if !asked || !revenue.takes(series) {
                 continue;
             }
-            for (_, cell) in series.days(question.range) {
-                let row = sums.entry(dimensions.map(|name| text(name).unwrap_or_default())).or_insert([0; V]);
-                for (sum, name) in row.iter_mut().zip(values) {
-                    *sum = sum.saturating_add(i128::from(cell.value(name)) * sign);
-                }
-                basis.corrected |= cell.corrected;
+            let Some(more) = series.sums(question.range, values) else { continue };
+            let row = sums.entry(dimensions.map(|name| text(name).unwrap_or_default())).or_insert([0; V]);
+            for (sum, more) in row.iter_mut().zip(more) {
+                *sum = sum.saturating_add(more * sign);
             }
+            basis.corrected = basis.corrected || series.corrected(question.range);
         }
         let mut rows: Vec<_> =
             sums.into_iter().filter(|(_, sums)| sums.iter().any(|sum| *sum != 0)).collect();

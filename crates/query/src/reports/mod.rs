@@ -15,6 +15,7 @@ pub mod revenue_by_coupon;
 pub mod revenue_by_place;
 pub mod revenue_timeseries;
 pub mod summary;
+pub(crate) mod today;
 pub mod top_products;
 pub mod usage;
 pub mod user_journey;

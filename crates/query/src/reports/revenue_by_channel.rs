@@ -1,6 +1,6 @@
 //! `revenue-by-channel` (§6.5).
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use serde::Serialize;
 

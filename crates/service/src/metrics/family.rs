@@ -100,10 +100,38 @@ families! {
     EndToEndLatency = "tillstream_end_to_end_latency_seconds" ["stage"] "seconds",
 }
 
+families! {
+    /// What shops did, as the query service knows it when it is asked. Amounts are integers of minor units: `value / 10 ^ tillstream_currency_digits` is the amount.
+    Business, "gauge";
+    /// Gross of the orders that count today, in their own currency. A day begins at midnight of the workspace's zone.
+    RevenueToday = "tillstream_revenue_today_minor_units" ["workspace", "currency"] "minor units",
+    /// Gross of all orders of today whose rate is known, in the workspace's base currency.
+    BaseRevenueToday = "tillstream_base_revenue_today_minor_units" ["workspace", "currency"] "minor units",
+    /// Orders that count today.
+    OrdersToday = "tillstream_orders_today" ["workspace", "currency"] "orders",
+    /// Sum of the refunds that are dated today.
+    RefundAmountToday = "tillstream_refund_amount_today_minor_units" ["workspace", "currency"] "minor units",
+    /// Refunds that are dated today.
+    RefundsToday = "tillstream_refunds_today" ["workspace", "currency"] "refunds",
+    /// Carts that were opened today, by what became of them: open, completed, abandoned.
+    CartsToday = "tillstream_carts_today" ["workspace", "ending"] "carts",
+    /// Orders of the last 30 days that are in no total in base, because the rate of their hour isn't known.
+    OrdersWithoutRate = "tillstream_orders_without_rate" ["workspace", "currency"] "orders",
+    /// Digits after the point of a currency.
+    CurrencyDigits = "tillstream_currency_digits" ["currency"] "digits",
+    /// Dead letters of the last 30 days that are neither redriven nor discarded; `reason` is none for a code of a later version.
+    OpenLetters = "tillstream_dead_letters_open" ["workspace", "reason"] "letters",
+    /// Beginning of the day (UTC) on which the oldest open dead letter was set aside.
+    OldestOpenLetter = "tillstream_dead_letters_oldest_open_timestamp_seconds" ["workspace"] "seconds since 1970",
+    /// The newest arrival that is in the revenue.
+    FiguresAsOf = "tillstream_figures_as_of_timestamp_seconds" ["workspace"] "seconds since 1970",
+}
+
 /// The whole table: what tillstream counts, then what is read of the process.
 pub fn table() -> Vec<Family> {
     let counters = Counter::ALL.iter().map(|counter| counter.family());
     let gauges = Gauge::ALL.iter().map(|gauge| gauge.family());
     let histograms = Histogram::ALL.iter().map(|histogram| histogram.family());
-    counters.chain(gauges).chain(histograms).chain(super::process::FAMILIES).collect()
+    let business = Business::ALL.iter().map(|figure| figure.family());
+    counters.chain(gauges).chain(histograms).chain(business).chain(super::process::FAMILIES).collect()
 }

@@ -29,7 +29,7 @@ async fn what_a_report_does_not_offer_is_answered_with_400_and_its_sentence() {
         ("funnel?days=0", "Invalid date range"),
         ("cart-abandonment?days=x", "Invalid date range"),
         ("cohorts?source=shopify", "source is not supported yet"),
-        ("funnel?ordered=true", "ordered is not supported yet"),
+        ("funnel?ordered=true&window=31", "Invalid funnel window"),
     ] {
         refused(path, sentence).await;
     }
