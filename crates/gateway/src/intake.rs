@@ -17,7 +17,7 @@ use service::http::Peer;
 use service::metrics::{Counter, Histogram, Metrics, NO_SOURCE, Timer};
 use sources::http::Letter;
 use sources::{Accepted, Decision, Reply, Route, Workspaces};
-use topics::Topic;
+use topics::{Lane, Topic};
 
 use crate::body::{self, Bounds, Fault, Whole};
 use crate::letter::{self, Letters, STAGE};
@@ -242,9 +242,15 @@ impl Intake {
         headers.extend(content_type.map(|value| ("content-type", value)));
         headers.extend(accepted.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         let key = accepted.delivery.to_hex();
-        let slow = headers.iter().any(|(name, _)| sources::is_load_label(name));
+        let has = |is_label: fn(&str) -> bool| headers.iter().any(|(name, _)| is_label(name));
+        // A load of tests is a load.
+        let lane = match (has(sources::is_load_label), has(sources::is_test_label)) {
+            (true, _) => Lane::Slow,
+            (false, true) => Lane::First,
+            (false, false) => Lane::Live,
+        };
         let record =
-            Record { topic: Topic::Raw, key: &key, value: body, headers: &headers, received_at, slow };
+            Record { topic: Topic::Raw, key: &key, value: body, headers: &headers, received_at, lane };
         self.producer.commit(&record, hold, deadline).await
     }
 
@@ -265,7 +271,7 @@ impl Intake {
             value: &value,
             headers: &[],
             received_at,
-            slow: false,
+            lane: Lane::Live,
         };
         Ok(self.producer.commit(&record, hold, deadline).await?)
     }

@@ -16,7 +16,7 @@ use service::Config;
 use service::metrics::{Counter, Metrics};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use topics::{Compression, Topic};
+use topics::{Compression, Lane, Topic};
 
 use crate::room::Hold;
 
@@ -86,8 +86,8 @@ pub(crate) struct Record<'a> {
     /// In their order.
     pub(crate) headers: &'a [(&'a str, &'a str)],
     pub(crate) received_at: ReceivedTime,
-    /// Labelled as a load: it waits in the slow lane.
-    pub(crate) slow: bool,
+    /// How a delivery travels.
+    pub(crate) lane: Lane,
 }
 
 /// Made anew after a fatal error, which an idempotent producer doesn't survive, and when a record runs out of time.
@@ -171,7 +171,7 @@ impl Producer {
     fn partition(&self, record: &Record<'_>) -> Option<i32> {
         let partitions = self.partitions.load(Ordering::Relaxed);
         (record.topic == Topic::Raw && partitions > 0)
-            .then(|| topics::raw_partition(record.key.as_bytes(), partitions, record.slow))
+            .then(|| topics::raw_partition(record.key.as_bytes(), partitions, record.lane))
     }
 
     /// Whether the brokers know the raw topic and all its partitions have a leader; a sentence either way. Blocks.

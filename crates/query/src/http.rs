@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Path, Query, Request, State};
 use axum::middleware::{self, Next};
@@ -28,7 +29,7 @@ use crate::reports::{
     Question, Report, attribution, cohorts, funnel, outcomes, summary, top_products, usage, user_journey,
 };
 use crate::snapshot::{Published, Reading, Workspace};
-use crate::tenants::{Tenant, Tenants};
+use crate::tenants::{Refused, Tenant, Tenants};
 use crate::{amount, csv, live, orders, people};
 
 /// The secret key of `sources`' development workspace.
@@ -51,8 +52,8 @@ pub enum Access {
 
 /// What the routes share.
 pub struct App {
-    /// Workspaces and keys.
-    pub(crate) tenants: Tenants,
+    /// Workspaces and keys, which can be changed while it answers.
+    pub(crate) tenants: ArcSwap<Tenants>,
     /// What is known.
     pub(crate) published: Arc<Published>,
     /// Who may see the dashboard.
@@ -80,7 +81,7 @@ impl App {
         metrics: Metrics,
     ) -> Self {
         Self {
-            tenants,
+            tenants: ArcSwap::from_pointee(tenants),
             published,
             access,
             now,
@@ -89,6 +90,11 @@ impl App {
             streams: Arc::new(Semaphore::new(STREAMS)),
             services: None,
         }
+    }
+
+    /// The workspace of a secret key.
+    pub(crate) fn tenant(&self, headers: &HeaderMap) -> Result<Arc<Tenant>, Refused> {
+        self.tenants.load().authenticate(headers).cloned()
     }
 
     /// The same, with a view of the pipeline.
@@ -166,8 +172,8 @@ async fn report(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let tenant = app.tenants.authenticate(&headers)?;
-    report_of(&app, tenant, &name, &parameters?.0, &headers)
+    let tenant = app.tenant(&headers)?;
+    report_of(&app, &tenant, &name, &parameters?.0, &headers)
 }
 
 /// The same report for whoever may see the dashboard.
@@ -179,7 +185,7 @@ async fn dashboard_report(
 ) -> Result<Response, Error> {
     let parameters = parameters?.0;
     let tenant = watched(&app, &parameters, &headers)?;
-    report_of(&app, tenant, &name, &parameters, &headers)
+    report_of(&app, &tenant, &name, &parameters, &headers)
 }
 
 fn report_of(
@@ -253,10 +259,10 @@ fn report_of(
 }
 
 async fn journey(State(app): Shared, parameters: Parameters, headers: HeaderMap) -> Result<Response, Error> {
-    let tenant = app.tenants.authenticate(&headers)?;
+    let tenant = app.tenant(&headers)?;
     let parameters = parameters?.0;
     let user_id = value(&parameters, "user_id").ok_or(Error::UserIdRequired)?;
-    let view = View::of_all_sources(&parameters, tenant, (app.now)())?;
+    let view = View::of_all_sources(&parameters, &tenant, (app.now)())?;
     loaded(&app)?;
     let stores = app.published.stores();
     let workspace = tenant.id.as_str();
@@ -301,15 +307,15 @@ async fn summary_report(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let tenant = app.tenants.authenticate(&headers)?;
+    let tenant = app.tenant(&headers)?;
     let now = (app.now)();
-    let view = View::of_all_sources(&parameters?.0, tenant, now)?;
+    let view = View::of_all_sources(&parameters?.0, &tenant, now)?;
     let workspace = workspace(&app, &headers)?;
-    answer(&headers, &summary::of(tenant, workspace.as_deref(), view.range, view.currency, now))
+    answer(&headers, &summary::of(&tenant, workspace.as_deref(), view.range, view.currency, now))
 }
 
 async fn person(State(app): Shared, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Error> {
-    let tenant = app.tenants.authenticate(&headers)?;
+    let tenant = app.tenant(&headers)?;
     loaded(&app)?;
     let stores = app.published.stores();
     let profile = people::find(&stores.people, tenant.id.as_str(), &id).ok_or(Error::NotFound)?;
@@ -317,7 +323,7 @@ async fn person(State(app): Shared, Path(id): Path<String>, headers: HeaderMap) 
 }
 
 async fn order(State(app): Shared, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Error> {
-    let tenant = app.tenants.authenticate(&headers)?;
+    let tenant = app.tenant(&headers)?;
     loaded(&app)?;
     let stores = app.published.stores();
     let view = orders::find(&stores.orders, tenant.id.as_str(), &id).ok_or(Error::NotFound)?;
@@ -333,6 +339,9 @@ struct AccessAnswer<'a> {
     /// The key of the development workspace, which is printed in the documentation; on a machine of its own alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     development_key: Option<&'static str>,
+    /// Whose key that is: it opens no other workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    development_workspace: Option<&'a str>,
     /// Digits after the point of the currencies that haven't two.
     digits: &'static BTreeMap<Currency, u32>,
 }
@@ -342,11 +351,18 @@ async fn access(State(app): Shared, headers: HeaderMap) -> Result<Response, Erro
     if open {
         own_name(&app, &headers)?;
     }
-    let workspaces = app.tenants.all().iter().filter(|_| open).map(|tenant| tenant.id.as_str()).collect();
-    let development_key = (app.access == Access::Open { loopback: true })
-        .then_some(DEVELOPMENT_KEY)
-        .filter(|key| app.tenants.of_secret(key).is_some());
-    answer(&headers, &AccessAnswer { key: !open, workspaces, development_key, digits: amount::digits() })
+    let tenants = app.tenants.load();
+    let workspaces = tenants.all().iter().filter(|_| open).map(|tenant| tenant.id.as_str()).collect();
+    let development =
+        (app.access == Access::Open { loopback: true }).then(|| tenants.of_secret(DEVELOPMENT_KEY)).flatten();
+    let access = AccessAnswer {
+        key: !open,
+        workspaces,
+        development_key: development.map(|_| DEVELOPMENT_KEY),
+        development_workspace: development.map(|tenant| tenant.id.as_str()),
+        digits: amount::digits(),
+    };
+    answer(&headers, &access)
 }
 
 /// A file of the page.
@@ -357,26 +373,23 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response,
 async fn pipeline(State(app): Shared, parameters: Parameters, headers: HeaderMap) -> Result<Response, Error> {
     watched(&app, &parameters?.0, &headers)?;
     // Its counters are those of all workspaces together: no affair of one of several tenants.
-    let alone = app.access != Access::Key || app.tenants.all().len() == 1;
+    let alone = app.access != Access::Key || app.tenants.load().all().len() == 1;
     let services = app.services.as_ref().filter(|_| alone).ok_or(Error::NotFound)?;
     answer(&headers, &*services.ask(app.now).await)
 }
 
 /// The workspace that is looked at, by whoever may see the dashboard.
-fn watched<'a>(
-    app: &'a App,
-    parameters: &[(String, String)],
-    headers: &HeaderMap,
-) -> Result<&'a Arc<Tenant>, Error> {
+fn watched(app: &App, parameters: &[(String, String)], headers: &HeaderMap) -> Result<Arc<Tenant>, Error> {
     match app.access {
-        Access::Key => Ok(app.tenants.authenticate(headers)?),
+        Access::Key => Ok(app.tenant(headers)?),
         Access::Open { .. } => {
             own_name(app, headers)?;
-            match value(parameters, "workspace") {
-                Some(id) => app.tenants.get(id),
-                None => app.tenants.all().first(),
-            }
-            .ok_or(Error::NotFound)
+            let tenants = app.tenants.load();
+            let found = match value(parameters, "workspace") {
+                Some(id) => tenants.get(id),
+                None => tenants.all().first(),
+            };
+            found.cloned().ok_or(Error::NotFound)
         }
     }
 }
@@ -384,9 +397,9 @@ fn watched<'a>(
 async fn stream(State(app): Shared, parameters: Parameters, headers: HeaderMap) -> Result<Response, Error> {
     let parameters = parameters?.0;
     let tenant = watched(&app, &parameters, &headers)?;
-    let asked = live::Asked::read(parameters, tenant, (app.now)())?;
+    let asked = live::Asked::read(parameters, &tenant, (app.now)())?;
     let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| Error::TooManyStreams)?;
-    Ok(live::answer(Arc::clone(&app), Arc::clone(tenant), asked, permit))
+    Ok(live::answer(Arc::clone(&app), tenant, asked, permit))
 }
 
 /// In an open dashboard on loopback, the request must name this machine.
@@ -467,7 +480,7 @@ fn loaded(app: &App) -> Result<(), Error> {
 }
 
 fn workspace(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>, Error> {
-    let tenant = app.tenants.authenticate(headers)?;
+    let tenant = app.tenant(headers)?;
     loaded(app)?;
     Ok(app.published.snapshot().workspace(tenant.id.as_str()).cloned())
 }

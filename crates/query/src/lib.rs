@@ -52,4 +52,4 @@ pub mod snapshot;
 pub mod store;
 pub mod tenants;
 
-pub use serve::{Query, StartError};
+pub use serve::{Door, Query, StartError};

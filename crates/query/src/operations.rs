@@ -421,7 +421,8 @@ pub const OPERATIONS: &[Operation] = &[
         path: "/dashboard/access",
         summary: "Says whether the dashboard needs a key",
         description: "The workspaces are named only where no key is needed. `development_key` is there where the \
-                      development workspace is, on this machine alone. `digits` are those after the point of currencies \
+                      development workspace is, on this machine alone; `development_workspace` is the one that it \
+                      opens. `digits` are those after the point of currencies \
                       that haven't two.",
         credentials: &[],
         answers: &[shown!("dashboardAccess.json", "Whether it does."), FOREIGN],

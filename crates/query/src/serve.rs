@@ -1,7 +1,7 @@
 //! Build, run, drain.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use axum::Router;
@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use service::config::{Config, Dashboard};
 use service::http::{BindError, Limits};
 use service::{Metrics, Readiness, Shutdown};
+use sources::Workspaces;
 use tokio::net::TcpListener;
 
 use crate::business::Shops;
@@ -26,6 +27,7 @@ use crate::tenants::{KeyKind, Tenant, Tenants};
 pub struct Query {
     listener: TcpListener,
     address: SocketAddr,
+    door: Door,
     router: Router,
     client: ClientConfig,
     registry: String,
@@ -64,7 +66,8 @@ impl Query {
         readiness: Readiness,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
-        let tenants = tenants(config).map_err(StartError::Workspaces)?;
+        let workspaces = config.workspaces().map_err(StartError::Workspaces)?;
+        let tenants = tenants(&workspaces).map_err(StartError::Workspaces)?;
         let listener = service::http::bind(config.query.listen, "query.listen").await?;
         let address = listener.local_addr()?;
         let access = match config.query.dashboard {
@@ -86,12 +89,15 @@ impl Query {
         let _ = metrics.registry().register(Box::new(shops));
         let app = App::new(tenants, Arc::clone(&published), access, clock, shutdown.clone(), metrics.clone());
         let app = app.watching(Services::of(config, metrics.clone()).map_err(StartError::Client)?);
-        let router = router(Arc::new(app)).merge(service::health::ops_router(readiness.clone(), metrics));
+        let app = Arc::new(app);
+        let door = Door { app: Arc::clone(&app), workspaces: Arc::new(Mutex::new(workspaces)) };
+        let router = router(app).merge(service::health::ops_router(readiness.clone(), metrics));
         let client = service::kafka::client_config(config);
         let registry = config.registry.url.clone();
         Ok(Self {
             listener,
             address,
+            door,
             router,
             client,
             registry,
@@ -101,6 +107,11 @@ impl Query {
             unreadable,
             shutdown,
         })
+    }
+
+    /// A handle by which its keys are changed while it runs.
+    pub fn door(&self) -> Door {
+        self.door.clone()
     }
 
     /// The address that was bound; the port is a real one also where 0 was configured.
@@ -144,8 +155,31 @@ impl Query {
     }
 }
 
-fn tenants(config: &Config) -> Result<Tenants, Vec<String>> {
-    let workspaces = config.workspaces()?;
+/// Changes who may ask, while questions go on.
+#[derive(Clone)]
+pub struct Door {
+    app: Arc<App>,
+    workspaces: Arc<Mutex<Workspaces>>,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").finish_non_exhaustive()
+    }
+}
+
+impl Door {
+    /// Takes over keys and limits; gives what it left as it was, see [`Workspaces::reloaded`].
+    pub fn reload(&self, new: &Workspaces) -> Result<Vec<String>, Vec<String>> {
+        let mut present = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let (workspaces, kept) = present.reloaded(new)?;
+        self.app.tenants.store(Arc::new(tenants(&workspaces)?));
+        *present = workspaces;
+        Ok(kept)
+    }
+}
+
+fn tenants(workspaces: &Workspaces) -> Result<Tenants, Vec<String>> {
     let mut tenants = Tenants::default();
     let mut mistakes = Vec::new();
     for workspace in workspaces.iter() {

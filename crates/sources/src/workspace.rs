@@ -303,6 +303,21 @@ impl TestAccounts {
         accounts
     }
 
+    /// Whether one of them may stand in a request: false is certain, true is not.
+    pub(crate) fn may_be_named(&self, path: &[u8], body: &[u8]) -> bool {
+        if self.addresses.is_empty() && self.domains.is_empty() && self.users.is_empty() {
+            return false;
+        }
+        // In a path they may be escaped, and addresses in any case.
+        let is_escaped = path.contains(&b'%');
+        let (path, lower) = (path.to_ascii_lowercase(), body.to_ascii_lowercase());
+        let named = |text: &String| {
+            let text = text.to_ascii_lowercase();
+            [&path, &lower].iter().any(|of| memchr::memmem::find(of, text.as_bytes()).is_some())
+        };
+        is_escaped || self.addresses.iter().chain(&self.domains).chain(&self.users).any(named)
+    }
+
     /// True for the id of a person of staff or tests.
     pub fn is_user(&self, id: &str) -> bool {
         self.users.contains(id)

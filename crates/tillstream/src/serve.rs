@@ -8,8 +8,8 @@ use anyhow::{Context as _, anyhow};
 use service::health::ops_router;
 use service::http::Limits;
 use service::{Config, Metrics, Readiness, Shutdown};
-use sources::Workspace;
 use sources::workspace::Secret;
+use sources::{Workspace, Workspaces};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Stop;
@@ -48,9 +48,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
         let shutdown = Shutdown::new();
         service::lifecycle::on_signals(&shutdown)?;
         let services = Services::start(&Arc::new(config), &metrics, &shutdown, args.service, None).await?;
-        if let Some(door) = services.door.clone() {
-            reload_on_hangup(door, common.clone())?;
-        }
+        reload_on_hangup(services.doors.clone(), common.clone())?;
         shutdown.wait().await;
         services.end().await
     });
@@ -58,14 +56,30 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
     Ok(result?)
 }
 
-/// Reads the configuration again at every SIGHUP and hands its credentials and limits to the gateway. A configuration
-/// with mistakes changes nothing.
-fn reload_on_hangup(door: gateway::Door, common: Common) -> std::io::Result<()> {
+/// Where credentials and limits are looked at, in the services of one process.
+#[derive(Clone, Default)]
+struct Doors {
+    gateway: Option<gateway::Door>,
+    query: Option<query::Door>,
+}
+
+impl Doors {
+    /// Hands over what was read. What needs a restart is the same for both.
+    fn reload(&self, new: &Workspaces) -> Result<Vec<String>, Vec<String>> {
+        let kept = self.gateway.as_ref().map_or(Ok(vec![]), |door| door.reload(new))?;
+        let of_query = self.query.as_ref().map_or(Ok(vec![]), |door| door.reload(new))?;
+        Ok(if self.gateway.is_some() { kept } else { of_query })
+    }
+}
+
+/// Reads the configuration again at every SIGHUP and hands over its credentials and limits. A configuration with
+/// mistakes changes nothing. A stage has neither, and goes on: nobody who reloads all services may end one by it.
+fn reload_on_hangup(doors: Doors, common: Common) -> std::io::Result<()> {
     let mut hangups = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             let read = common.load(vec![]).map_err(|stop| vec![format!("{:#}", stop.error())]);
-            let read = read.and_then(|config| config.workspaces()).and_then(|new| door.reload(&new));
+            let read = read.and_then(|config| config.workspaces()).and_then(|new| doors.reload(&new));
             match read {
                 Ok(kept) => {
                     for left in kept {
@@ -94,8 +108,8 @@ pub struct Services {
     pub query: Option<SocketAddr>,
     /// Health and metrics of the stages.
     pub ops: Option<SocketAddr>,
-    /// Who may come in at the gateway, if it is among them.
-    door: Option<gateway::Door>,
+    /// Who may come in and who may ask.
+    doors: Doors,
 }
 
 type StageRun = fn(&Config, &Metrics, &Readiness, &Shutdown) -> anyhow::Result<()>;
@@ -117,7 +131,7 @@ impl Services {
             gateway: None,
             query: None,
             ops: None,
-            door: None,
+            doors: Doors::default(),
         };
         let wanted = |service| which == service || which == Service::All;
         if wanted(Service::Query) {
@@ -125,6 +139,7 @@ impl Services {
             let query =
                 query::Query::build(config, metrics.clone(), readiness.clone(), shutdown.clone()).await?;
             services.query = Some(query.address());
+            services.doors.query = Some(query.door());
             services.readiness.push(("query", readiness));
             let shutdown = shutdown.clone();
             services.http.push(tokio::spawn(async move {
@@ -180,7 +195,7 @@ impl Services {
             let gateway =
                 gateway::Gateway::bind(config, metrics.clone(), readiness.clone(), shutdown.clone()).await?;
             services.gateway = Some(gateway.address());
-            services.door = Some(gateway.door());
+            services.doors.gateway = Some(gateway.door());
             services.readiness.push(("gateway", readiness));
             let shutdown = shutdown.clone();
             services.http.push(tokio::spawn(async move {

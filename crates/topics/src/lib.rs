@@ -35,7 +35,7 @@ mod wire;
 
 pub use admin::Admin;
 pub use avro::{Avro, Schemas};
-pub use partition::{murmur2, partition_of, raw_partition};
+pub use partition::{Lane, murmur2, partition_of, raw_partition};
 pub use plan::{Change, Layout, Plan, Refusal};
 pub use registry::{Cleanup, Compression, Partitioning, Party, Spec, Topic, Value, largest_message};
 pub use schemas::SchemaRegistry;

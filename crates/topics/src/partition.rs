@@ -39,13 +39,26 @@ pub const fn partition_of(key: &[u8], partitions: i32) -> i32 {
     if partitions < 1 { 0 } else { (murmur2(key) & i32::MAX) % partitions }
 }
 
-/// The partition of a delivery in the raw topic: the last one is the slow lane of labelled loads, the others share what
-/// comes live by the delivery's hash. With one partition there is no lane.
-pub const fn raw_partition(key: &[u8], partitions: i32, slow: bool) -> i32 {
-    match (partitions, slow) {
+/// How a delivery travels (R13).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    /// Tests and staff: waits behind nobody else's backlog.
+    First,
+    /// What comes live.
+    Live,
+    /// Labelled loads: read at a bounded rate.
+    Slow,
+}
+
+/// The partition of a delivery in the raw topic: the first one is the lane of tests, the last one that of labelled
+/// loads, and those between share what comes live by the delivery's hash. With two partitions tests go with what is live,
+/// and with one there is no lane.
+pub const fn raw_partition(key: &[u8], partitions: i32, lane: Lane) -> i32 {
+    match (partitions, lane) {
         (..=1, _) => 0,
-        (_, true) => partitions - 1,
-        (_, false) => partition_of(key, partitions - 1),
+        (_, Lane::Slow) => partitions - 1,
+        (2, _) | (_, Lane::First) => 0,
+        (_, Lane::Live) => 1 + partition_of(key, partitions - 2),
     }
 }
 
@@ -78,6 +91,21 @@ mod tests {
             assert_eq!(partition_of(key.as_bytes(), 12), *of_12, "{key}");
         }
         assert_eq!(murmur2(&[0xff, 0x80, 0x7f, 0, 0xfe]), -1_958_495_739);
+    }
+
+    #[test]
+    fn each_lane_has_a_partition_of_its_own_where_there_are_three() {
+        for partitions in 3..=12 {
+            assert_eq!(raw_partition(b"any", partitions, Lane::First), 0);
+            assert_eq!(raw_partition(b"any", partitions, Lane::Slow), partitions - 1);
+            let live = |n: i32| raw_partition(&n.to_be_bytes(), partitions, Lane::Live);
+            let used: std::collections::BTreeSet<i32> = (0..1_000).map(live).collect();
+            assert_eq!(used, (1..partitions - 1).collect());
+        }
+        for (partitions, expected) in [(0, [0, 0, 0]), (1, [0, 0, 0]), (2, [0, 0, 1])] {
+            let of = [Lane::First, Lane::Live, Lane::Slow].map(|lane| raw_partition(b"a", partitions, lane));
+            assert_eq!(of, expected, "{partitions}");
+        }
     }
 
     #[test]

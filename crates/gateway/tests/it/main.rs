@@ -7,7 +7,9 @@
     reason = "a test that cannot go on says where"
 )]
 
+mod lanes;
 mod outage;
+mod reload;
 mod reports;
 mod rig;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use commerce::DeadLetter;
-use gateway::Gateway;
+use gateway::{Door, Gateway};
 use hmac::{Hmac, Mac};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -28,7 +28,16 @@ pub struct Rig {
     pub workspace: String,
     pub shutdown: Shutdown,
     pub server: JoinHandle<()>,
+    pub door: Door,
     bootstrap: String,
+}
+
+/// The settings of a workspace with these secrets of its shop.
+pub fn tenant(workspace: &str, secrets: &[String]) -> String {
+    format!(
+        "[{{id = '{workspace}', shopify = [{{shop = '{workspace}.example', secrets = ['{}']}}], lifesight = {{keys = ['key-{workspace}']}}}}]",
+        secrets.join("', '")
+    )
 }
 
 #[derive(Debug)]
@@ -75,14 +84,11 @@ impl Rig {
         adjust: impl FnOnce(&mut Environment),
     ) -> Self {
         listen_to_logs();
-        let tenant = format!(
-            "[{{id = '{workspace}', shopify = [{{shop = '{workspace}.example', secrets = ['secret-{workspace}']}}], lifesight = {{keys = ['key-{workspace}']}}}}]"
-        );
         let mut environment = vec![
             ("TILLSTREAM_KAFKA__BOOTSTRAP", bootstrap.to_owned()),
             ("TILLSTREAM_REGISTRY__URL", registry.to_owned()),
             ("TILLSTREAM_GATEWAY__LISTEN", "127.0.0.1:0".to_owned()),
-            ("TILLSTREAM_WORKSPACES", tenant),
+            ("TILLSTREAM_WORKSPACES", tenant(workspace, &[format!("secret-{workspace}")])),
         ];
         adjust(&mut environment);
         let environment: Vec<_> =
@@ -97,6 +103,7 @@ impl Rig {
             address: gateway.address(),
             workspace: workspace.to_owned(),
             shutdown,
+            door: gateway.door(),
             server: tokio::spawn(gateway.run()),
             bootstrap: bootstrap.to_owned(),
         }

@@ -1,7 +1,5 @@
 //! What was said of a person, an order, a payment: look-ups in the [`crate::history`].
 
-use std::sync::Arc;
-
 use axum::extract::{Path, State};
 use axum::response::Response;
 use commerce::{PersonId, Profile, WorkspaceId};
@@ -76,7 +74,7 @@ pub(super) async fn events(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let tenant = Arc::clone(app.tenants.authenticate(&headers)?);
+    let tenant = app.tenant(&headers)?;
     let asked = Asked::read(&parameters?.0)?;
     loaded(&app)?;
     let index = app.published.history().index().ok_or(Error::Loading)?;
@@ -101,7 +99,7 @@ pub(super) async fn versions(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let tenant = Arc::clone(app.tenants.authenticate(&headers)?);
+    let tenant = app.tenant(&headers)?;
     loaded(&app)?;
     let index = app.published.history().index().ok_or(Error::Loading)?;
     on_disk(move || {
@@ -129,7 +127,7 @@ pub(super) async fn payments(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let tenant = Arc::clone(app.tenants.authenticate(&headers)?);
+    let tenant = app.tenant(&headers)?;
     let parameters = parameters?.0;
     let asked = Asked::read(&parameters)?;
     loaded(&app)?;

@@ -196,7 +196,7 @@ async function start() {
   try {
     const access = await enter();
     view.needsKey = access.key;
-    view.developmentKey = access.development_key || "";
+    view.development = { key: access.development_key || "", workspace: access.development_workspace };
     view.digits = access.digits;
     const wanted = new URLSearchParams(location.search).get("workspace");
     const names = access.workspaces;

@@ -6,7 +6,7 @@ const KEY = "tillstream.key";
 const SILENT_MS = 25_000;       // the server says something every ten seconds
 
 // What is looked at. `range` is {days} or {start, end}.
-export const view = { range: { days: 30 }, currency: "", workspace: "", needsKey: false, developmentKey: "", digits: {}, summary: null, reading: "loading" };
+export const view = { range: { days: 30 }, currency: "", workspace: "", needsKey: false, development: { key: "" }, digits: {}, summary: null, reading: "loading" };
 export const digitsOf = (currency) => view.digits[currency] ?? 2;
 
 export const key = {

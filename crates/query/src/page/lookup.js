@@ -17,7 +17,11 @@ const orNull = (promise) => promise.catch((error) => { if (error.status === 404)
 export function prepare() {
   $("lookup-key-box").hidden = Boolean(key.get());
   $("lookup-forget-box").hidden = !key.get();
-  if (!key.get() && view.developmentKey) $("lookup-key").value = view.developmentKey;
+  const { key: known, workspace } = view.development;
+  const field = $("lookup-key");
+  // It opens its own workspace and no other; what somebody typed stays.
+  if (!key.get() && known && workspace === view.workspace) field.value ||= known;
+  else if (field.value === known) field.value = "";
 }
 
 $("lookup-form").addEventListener("submit", (event) => {

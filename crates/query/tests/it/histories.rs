@@ -273,6 +273,23 @@ async fn shop_11_every_accepted_version_of_an_order_is_a_row_that_no_later_one_c
 }
 
 #[tokio::test]
+async fn shop_c23_rows_of_earlier_versions_are_readable_after_ten_updates() {
+    let mut shop = Shop::new();
+    shop.shopify("orders/create", &order(&json!({})));
+    let mut rows = vec![shop.json("/v1/orders/1001/history").await["history"][0].clone()];
+    for n in 1..=10 {
+        let changed =
+            json!({"updated_at": format!("2026-03-14T14:{n:02}:00Z"), "total_price": format!("{n}.50")});
+        shop.shopify("orders/updated", &order(&changed));
+        let history = shop.json("/v1/orders/1001/history").await;
+        assert_eq!(history["history"].as_array().unwrap()[..n], rows, "after {n} updates");
+        rows.push(history["history"][n].clone());
+    }
+    let totals: Vec<i64> = rows.iter().map(|row| row["total"]["minor"].as_i64().unwrap()).collect();
+    assert_eq!(totals, [3049, 150, 250, 350, 450, 550, 650, 750, 850, 950, 1050]);
+}
+
+#[tokio::test]
 async fn rec_c06_ten_rows_of_one_order_are_all_readable_and_each_source_has_its_own() {
     let mut shop = Shop::new();
     shop.shopify("orders/create", &order(&json!({})));

@@ -1,7 +1,8 @@
-//! A load is known by its label, wherever that stands: the header of the request, or every item of the body.
+//! A load is known by its label, wherever that stands: the header of the request, or every item of the body. A test is
+//! known by what the normalizer will say of it.
 
 use serde_json::{Value, json};
-use sources::{Accepted, is_load_label};
+use sources::{Accepted, Decision, WorkspaceConfig, Workspaces, is_load_label, is_test_label};
 
 use crate::fixture::*;
 
@@ -73,4 +74,55 @@ fn a_label_of_the_head_is_enough_and_is_told_once() {
         accepted(post(&workspaces(), "/api/v1/orders", None, &headers, body.to_string().as_bytes()));
     let labels = accepted.headers.iter().filter(|(name, _)| is_load_label(name));
     assert_eq!(labels.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["http.tillstream-backfill"]);
+}
+
+/// The development workspace with accounts of staff.
+fn staffed(environment: &str) -> Workspaces {
+    let test_accounts =
+        vec!["qa@acme.example".to_owned(), "@bots.example".to_owned(), "user:tester".to_owned()];
+    let environment = environment.to_owned();
+    let config = WorkspaceConfig { test_accounts, environment, ..WorkspaceConfig::development() };
+    Workspaces::from_configs([config]).unwrap()
+}
+
+fn is_test(decision: Decision) -> bool {
+    accepted(decision).headers.iter().any(|(name, _)| is_test_label(name))
+}
+
+#[test]
+fn cio_c17_what_will_be_marked_as_a_test_goes_first_and_nothing_else_does() {
+    let workspaces = staffed("production");
+    let shop = |body: &Value| {
+        let body = body.to_string();
+        let signature =
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sign(SECRET, body.as_bytes()));
+        post(&workspaces, CREATE, None, &[("x-shopify-hmac-sha256", &signature)], body.as_bytes())
+    };
+    let person = |id: &str| {
+        let path = format!("/api/v1/customers/{id}/events");
+        post(&workspaces, &path, None, &[("authorization", BASIC)], br#"{"name":"product_viewed"}"#)
+    };
+    assert!(is_test(shop(&with(order(), json!({"test": true})))));
+    assert!(is_test(shop(&with(order(), json!({"email": "QA@Acme.example"})))));
+    assert!(is_test(shop(&with(order(), json!({"email": "any@bots.example"})))));
+    assert!(is_test(person("tester")) && is_test(person("qa%40acme.example")));
+
+    assert!(!is_test(shop(&with(order(), json!({"test": false})))));
+    assert!(!is_test(shop(&with(order(), json!({"note": "ask qa@acme.example, \"test\": true"})))));
+    assert!(!is_test(person("jane%40doe.example")) && !is_test(person("7")));
+    let batch = json!({"events": [
+        {"event_type": "search", "user_id": "tester"}, {"event_type": "search", "user_id": "jane"}]});
+    let path = "/v1/api/analytics/ecommerce/batch";
+    let headers = [("x-api-key", "sk_dev_demo")];
+    assert!(!is_test(post(&workspaces, path, None, &headers, batch.to_string().as_bytes())));
+}
+
+#[test]
+fn in_an_environment_that_consists_of_tests_nobody_goes_first_for_being_one() {
+    let body = with(order(), json!({"test": true})).to_string();
+    let signature =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sign(SECRET, body.as_bytes()));
+    let headers = [("x-shopify-hmac-sha256", signature.as_str())];
+    assert!(!is_test(post(&staffed("staging"), CREATE, None, &headers, body.as_bytes())));
+    assert!(is_test(post(&staffed("production"), CREATE, None, &headers, body.as_bytes())));
 }

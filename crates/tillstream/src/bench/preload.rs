@@ -71,7 +71,7 @@ impl Stored {
         }
         let partitions = Topic::Raw.spec().partitions;
         BaseRecord::to(Topic::Raw.name())
-            .partition(topics::raw_partition(self.key.as_bytes(), partitions, false))
+            .partition(topics::raw_partition(self.key.as_bytes(), partitions, topics::Lane::Live))
             .key(self.key.as_str())
             .payload(self.body.as_slice())
             .headers(headers)

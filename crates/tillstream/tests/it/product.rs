@@ -230,6 +230,128 @@ fn services_run_as_processes_of_their_own_and_survive_kill_9_one_by_one() {
     assert!(status.success(), "{}", log(dir.path()));
 }
 
+/// Kafka and the registry of an `up` without services, and the services that are started beside it.
+struct Beside {
+    up: Up,
+    dir: tempfile::TempDir,
+    services: Vec<std::process::Child>,
+}
+
+impl Beside {
+    fn start() -> Self {
+        let dir = folder();
+        Self { up: Up::start(dir.path(), &["--no-services"]), dir, services: vec![] }
+    }
+
+    fn serve(&mut self, service: &str) -> u32 {
+        let config = self.dir.path().join("config.toml");
+        let args = ["serve", service, "--config", config.to_str().unwrap(), "--instance", "a"];
+        self.services.push(spawn(self.dir.path(), &args));
+        self.services.last().unwrap().id()
+    }
+
+    fn until_ready(&self, service: &str, url: &str) {
+        let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
+        let ready =
+            || client.get(format!("{url}/readyz")).send().is_ok_and(|answer| answer.status().is_success());
+        wait_in(self.dir.path(), service, ready);
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        for service in &mut self.services {
+            let _ = service.kill();
+            let _ = service.wait();
+        }
+    }
+}
+
+fn push(up: &Up, key: &str, id: &str) -> u16 {
+    let body = format!(
+        r#"{{"orderId":"{id}","totalCents":4900,"currency":"USD","customer":{{"email":"ada@example.com"}}}}"#
+    );
+    let authorization = format!("Bearer {key}");
+    up.post("/api/v1/orders", &[("authorization", &authorization)], body.as_bytes()).0
+}
+
+#[test]
+fn seq_c18_a_push_is_answered_while_processing_stands_still_and_processed_after_the_start() {
+    let _turn = turn();
+    let mut beside = Beside::start();
+    let gateway = beside.up.endpoints.gateway.clone();
+    beside.serve("gateway");
+    beside.until_ready("the gateway", &gateway);
+    assert_eq!(push(&beside.up, "dev-orders-key", "order-18"), 202);
+    for service in ["normalizer", "state", "aggregator", "query"] {
+        beside.serve(service);
+    }
+    let query = beside.up.endpoints.query.clone();
+    beside.until_ready("the query service", &query);
+    assert_eq!(beside.up.found("/v1/orders/order-18")["total"]["minor"], 4900);
+}
+
+#[test]
+fn a_key_that_is_added_opens_after_sighup_and_no_service_ends_by_it() {
+    let _turn = turn();
+    let mut beside = Beside::start();
+    let services: Vec<u32> =
+        ["gateway", "normalizer", "query"].into_iter().map(|service| beside.serve(service)).collect();
+    let (gateway, query) = (beside.up.endpoints.gateway.clone(), beside.up.endpoints.query.clone());
+    beside.until_ready("the gateway", &gateway);
+    beside.until_ready("the query service", &query);
+    assert_eq!(push(&beside.up, "another-orders-key", "1"), 401);
+
+    let file = beside.dir.path().join("config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let changed = text
+        .replace("\"dev-orders-key\"", "\"dev-orders-key\", \"another-orders-key\"")
+        .replace("\"sk_dev_demo\"", "\"sk_dev_demo\", \"sk_another\"");
+    assert_ne!(changed, text);
+    std::fs::write(&file, changed).unwrap();
+    for service in services {
+        let status = std::process::Command::new("kill").args(["-HUP", &service.to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+    wait_in(beside.dir.path(), "the key that was added", || {
+        push(&beside.up, "another-orders-key", "2") == 202
+    });
+    let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
+    let asked = |key: &str| {
+        let url = format!("{query}/v1/api/analytics/ecommerce/overview?days=1");
+        client.get(url).header("x-api-key", key).send().unwrap().status().as_u16()
+    };
+    wait_in(beside.dir.path(), "the report's key that was added", || asked("sk_another") == 200);
+    assert_eq!((asked("sk_dev_demo"), asked("sk_never")), (200, 401));
+    for service in &mut beside.services {
+        assert!(service.try_wait().unwrap().is_none(), "{}", log(beside.dir.path()));
+    }
+}
+
+#[test]
+fn a_tool_without_a_cluster_ends_at_once_and_says_what_to_type() {
+    let dir = folder();
+    // Whatever listens at the usual ports is none of this test's business.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for args in [
+        &["tail", "facts"][..],
+        &["lag"],
+        &["dlq", "ls"],
+        &["topics", "plan"],
+        &["audit"],
+        &["recompute"],
+        &["fx", "ls"],
+        &["identity", "show", "demo", "user:1"],
+    ] {
+        let mut tool = command(dir.path(), args);
+        let output = tool.env("TILLSTREAM_KAFKA__BOOTSTRAP", &free).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        let named = said.contains(&format!("Kafka can't be reached ({free}: "));
+        assert!(named && said.contains("→ tillstream up"), "{args:?}: {said}");
+    }
+}
+
 #[test]
 fn mistakes_of_the_command_line_and_configuration_exit_with_64_and_a_sentence() {
     let dir = folder();
