@@ -49,7 +49,8 @@ pub(crate) fn run(
         let mut failed = Ok(());
         let followed = follow(&what, &stop, &mut |met| {
             match met {
-                Followed::Record { key: version::KEY, value: Some(value), .. } => match Versions::read(value) {
+                Followed::Record { key: version::KEY, value: Some(value), .. } => match Versions::read(value)
+                {
                     Ok(read) => versions = read,
                     Err(error) => tracing::error!(error, "the list of versions that was there before holds"),
                 },
@@ -167,10 +168,23 @@ impl Fleet {
             .name(format!("figures-{name}"))
             .spawn(move || {
                 let settings = config.aggregator.stage();
-                service::stage::run_as(&PLAN, &names, &config, settings, &metrics, &readiness, &own, &|made| {
-                    let aggregator = processor(&config, made)?;
-                    Ok(Box::new(if part.writes_letters { aggregator } else { aggregator.without_letters() }))
-                })
+                service::stage::run_as(
+                    &PLAN,
+                    &names,
+                    &config,
+                    settings,
+                    &metrics,
+                    &readiness,
+                    &own,
+                    &|made| {
+                        let aggregator = processor(&config, made)?;
+                        Ok(Box::new(if part.writes_letters {
+                            aggregator
+                        } else {
+                            aggregator.without_letters()
+                        }))
+                    },
+                )
             })
             .context("the thread of a version couldn't start")?;
         Ok(Run { part, shutdown, thread })

@@ -51,9 +51,13 @@ impl Reader {
     /// Reads until the end of the service.
     pub(crate) fn run(self) {
         let reader = Arc::new(self);
-        let passes = RefCell::new(Passes { reader: Arc::clone(&reader), turn: Arc::default(), last: 0, running: vec![] });
-        let what =
-            Follow { client: reader.client.clone(), topics: vec![Topic::Versions.name().to_owned()] };
+        let passes = RefCell::new(Passes {
+            reader: Arc::clone(&reader),
+            turn: Arc::default(),
+            last: 0,
+            running: vec![],
+        });
+        let what = Follow { client: reader.client.clone(), topics: vec![Topic::Versions.name().to_owned()] };
         let stop = || reader.shutdown.is_triggered();
         while !stop() {
             let mut versions = Versions::default();
@@ -62,7 +66,9 @@ impl Reader {
                     Followed::Record { key: version::KEY, value: Some(value), .. } => {
                         match Versions::read(value) {
                             Ok(read) => versions = read,
-                            Err(error) => tracing::error!(error, "the list of versions that was there before holds"),
+                            Err(error) => {
+                                tracing::error!(error, "the list of versions that was there before holds")
+                            }
                         }
                     }
                     Followed::Record { .. } => {}

@@ -105,7 +105,10 @@ fn cell(
     value: &str,
     count: Count,
 ) -> Metric {
-    debug_assert!(commerce::metric::OF_THE_STATE.contains(&metric), "{metric} isn't among those of the state");
+    debug_assert!(
+        commerce::metric::OF_THE_STATE.contains(&metric),
+        "{metric} isn't among those of the state"
+    );
     Metric {
         workspace,
         metric: metric.to_owned(),
