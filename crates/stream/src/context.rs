@@ -153,6 +153,26 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// Does one part of a record's work that may be poison by itself: then nothing of the part is left, and what the
+    /// record did before stays.
+    pub fn attempt<T>(
+        &mut self,
+        part: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<Result<T, Poison>, Failure> {
+        let (written, emitted, counted) =
+            (self.overlay.written(), self.outbox.emitted(), self.counts.counted());
+        match part(self) {
+            Ok(done) => Ok(Ok(done)),
+            Err(Failure::Poison(poison)) => {
+                self.overlay.undo_to(written);
+                self.outbox.clear_to(emitted);
+                self.counts.undo_to(counted);
+                Ok(Err(poison))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Counts something under its labels, once the transaction is committed.
     pub fn count(&mut self, labels: Labels) {
         self.counts.add(labels);
@@ -308,7 +328,45 @@ impl<P: Processor> Harness<P> {
 
 #[cfg(test)]
 mod tests {
-    use super::after;
+    use super::*;
+
+    const TABLE: Table = Table::ordered(0, "kept");
+
+    /// Does three parts, of which the second one fails after it has written, emitted and counted.
+    struct Parts;
+
+    impl Processor for Parts {
+        fn process(&mut self, _: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+            for part in ["a", "b", "c"] {
+                let done = ctx.attempt(|ctx| {
+                    ctx.put(TABLE, b"last", part.as_bytes())?;
+                    ctx.put(TABLE, part.as_bytes(), b"")?;
+                    ctx.count([part, "", ""]);
+                    ctx.emit(0, None, part.as_bytes(), None)?;
+                    if part == "b" { Err(too_large("b", 2, 1)) } else { Ok(()) }
+                })?;
+                assert_eq!(done.is_err(), part == "b");
+            }
+            Ok(())
+        }
+
+        fn dead_letter(&mut self, _: &Record<'_>, _: &Poison, _: &mut Context<'_>) -> Result<(), Failure> {
+            panic!("the record isn't poison")
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_record_that_is_poison_leaves_nothing_and_what_came_before_stays() {
+        let output = Output { topic: "t".to_owned(), max_message_bytes: 1000 };
+        let mut harness = Harness::new(Parts, &[TABLE], vec![output]);
+        let emitted = harness.process(&Record::new("in", 0, 0, b"", b"")).unwrap();
+        let keys: Vec<&[u8]> = emitted.iter().map(|(_, _, key, _)| key.as_slice()).collect();
+        assert_eq!(keys, [b"a", b"c"]);
+        assert_eq!(harness.counts().iter().map(|(labels, _)| labels[0]).collect::<Vec<_>>(), ["a", "c"]);
+        harness.commit(0).unwrap();
+        assert_eq!(harness.entries(), 3, "the last one, a and c");
+        assert_eq!(harness.store.get(0, b"last").as_deref(), Some(&b"c"[..]));
+    }
 
     #[test]
     fn the_end_of_a_prefix_is_the_next_key_without_it() {

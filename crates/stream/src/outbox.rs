@@ -35,6 +35,16 @@ impl Outbox {
         self.pending.clear();
     }
 
+    /// How many messages the record has emitted so far.
+    pub(crate) fn emitted(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Drops what the record emitted but for the first messages.
+    pub(crate) fn clear_to(&mut self, emitted: usize) {
+        self.pending.truncate(emitted);
+    }
+
     fn store(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.arena.len();
         self.arena.extend_from_slice(bytes);

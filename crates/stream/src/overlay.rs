@@ -97,15 +97,22 @@ impl Touched {
         keys
     }
 
-    fn undo(&mut self) {
-        self.rows.truncate(self.kept);
+    fn truncate(&mut self, rows: usize) {
+        self.rows.truncate(rows);
         self.keys.truncate(self.rows.last().map_or(0, |(_, end)| *end));
     }
 
     fn clear(&mut self) {
         self.kept = 0;
-        self.undo();
+        self.truncate(0);
     }
+}
+
+/// A point in the writes of a record to which they can be undone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    slots: usize,
+    touched: usize,
 }
 
 impl Overlay {
@@ -199,7 +206,19 @@ impl Overlay {
 
     /// The record doesn't count: back to the savepoint.
     pub(crate) fn undo(&mut self) {
-        while let Some((table, key, before)) = self.undo.pop() {
+        self.undo_to(Written { slots: 0, touched: self.touched.kept });
+    }
+
+    /// What the record has written so far.
+    pub(crate) fn written(&self) -> Written {
+        Written { slots: self.undo.len(), touched: self.touched.rows.len() }
+    }
+
+    /// Undoes what the record has written since.
+    pub(crate) fn undo_to(&mut self, to: Written) {
+        while self.undo.len() > to.slots {
+            let Some((table, key, before)) = self.undo.pop() else { break };
+            let end = key.start;
             let key = self.undo_keys.get(key).unwrap_or_default();
             if let Some(Some(entries)) = self.tables.get_mut(usize::from(table)) {
                 match before {
@@ -212,9 +231,9 @@ impl Overlay {
                     }
                 }
             }
+            self.undo_keys.truncate(end);
         }
-        self.undo_keys.clear();
-        self.touched.undo();
+        self.touched.truncate(to.touched);
     }
 
     pub(crate) fn clear(&mut self) {

@@ -30,6 +30,16 @@ impl Counts {
         self.current.clear();
     }
 
+    /// How much the record has counted so far.
+    pub(crate) fn counted(&self) -> usize {
+        self.current.len()
+    }
+
+    /// Drops what the record counted but for the first of it.
+    pub(crate) fn undo_to(&mut self, counted: usize) {
+        self.current.truncate(counted);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.current.clear();
         self.kept.clear();
