@@ -177,31 +177,32 @@ pub(crate) fn cut(text: &str) -> &str {
     &text[..end]
 }
 
-/// The stored form; `values` are in the order of the metric's names.
+/// The stored form; `values` are in the order of the metric's names. They are kept exactly whatever they add up to: a
+/// figure that is beyond 64 bits for a while, by amounts that nobody has paid, comes back with their correction.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Cell {
-    pub(crate) values: Vec<i64>,
+    pub(crate) values: Vec<i128>,
     pub(crate) revision: i32,
     pub(crate) as_of: i64,
 }
 
-/// A sum left the range of 64 bits.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a figure went beyond 64 bits")]
-pub(crate) struct Overflow;
-
 impl Cell {
     /// Adds changes.
-    pub(crate) fn add(&mut self, sums: &[i64], news: News) -> Result<(), Overflow> {
+    pub(crate) fn add(&mut self, sums: &[i128], news: News) {
         if self.values.len() < sums.len() {
             self.values.resize(sums.len(), 0);
         }
         for (value, sum) in self.values.iter_mut().zip(sums) {
-            *value = value.checked_add(*sum).ok_or(Overflow)?;
+            // The end of 128 bits is more changes away than there will ever be.
+            *value = value.saturating_add(*sum);
         }
         self.revision = self.revision.saturating_add(news.late);
         self.as_of = self.as_of.max(news.as_of);
-        Ok(())
+    }
+
+    /// True while a figure is greater than what can be published of it.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.values.iter().any(|value| i128::from(published(*value)) != *value)
     }
 
     /// The published form. `cut` names the dimensions, `values` the figures.
@@ -232,7 +233,7 @@ impl Cell {
             values: values
                 .iter()
                 .zip(&self.values)
-                .map(|(name, value)| ((*name).to_owned(), *value))
+                .map(|(name, value)| ((*name).to_owned(), published(*value)))
                 .collect(),
             revision: self.revision,
             corrected: self.revision > 0,
@@ -241,6 +242,11 @@ impl Cell {
             members: None,
         }
     }
+}
+
+/// What is published of a figure: itself, or the end of 64 bits.
+fn published(value: i128) -> i64 {
+    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// The end of a day, exclusive.

@@ -29,7 +29,7 @@ pub(crate) struct Pending {
 /// What moves one cell.
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
-    values: Vec<i64>,
+    values: Vec<i128>,
     news: News,
 }
 
@@ -64,8 +64,7 @@ impl Pending {
             moved.values.resize(sums.len(), 0);
         }
         for (value, sum) in moved.values.iter_mut().zip(sums) {
-            // The cell itself checks: what one transaction moves is far from the end of 64 bits.
-            *value = value.saturating_add(*sum);
+            *value = value.saturating_add(i128::from(*sum));
         }
         moved.news.add(late, received_at);
     }
@@ -92,8 +91,14 @@ impl Moved {
         };
         let values = self.values.get(..known.figures.len().min(self.values.len())).unwrap_or_default();
         let mut cell: Cell = get(ctx, CELL, key)?.unwrap_or_default();
-        cell.add(values, self.news)
-            .map_err(|e| Failure::Fatal(format!("{workspace} {} {}: {e}", place.metric, place.day)))?;
+        cell.add(values, self.news);
+        if cell.is_cut() {
+            // One wrong amount must not stop the figures of everybody.
+            tracing::error!(
+                %workspace, metric = %place.metric, day = %place.day,
+                "a figure is beyond 64 bits and is published at their end until an amount in it is corrected"
+            );
+        }
         put(ctx, CELL, key, &cell)?;
         let utc = Zone::utc();
         let zone = zones.get(&workspace).unwrap_or(&utc);

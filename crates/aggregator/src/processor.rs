@@ -239,6 +239,25 @@ mod tests {
     }
 
     #[test]
+    fn a_figure_beyond_64_bits_stops_nobody_and_comes_back_exactly() {
+        let mut folded = Folded::new();
+        let huge = paid(i64::MAX - 5, 1);
+        let gross = |folded: &Folded| {
+            let mut cells = folded.metrics.values().filter(|metric| metric.metric == "revenue");
+            cells.next().unwrap().values["gross"]
+        };
+        for _ in 0..3 {
+            folded.order(None, Some(&huge));
+        }
+        assert_eq!(gross(&folded), i64::MAX, "as far as it can be said");
+        folded.order(None, Some(&paid(7, 1)));
+        for _ in 0..3 {
+            folded.order(Some(&huge), None);
+        }
+        assert_eq!(gross(&folded), 7);
+    }
+
+    #[test]
     fn a_breakdown_that_moves_after_its_day_says_that_it_was_corrected() {
         let mut folded = Folded::new();
         let view = paid(100, 1);
