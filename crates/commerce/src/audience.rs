@@ -116,6 +116,7 @@ mod tests {
             refunds: vec![],
             total_in_base: None,
             net_in_base: None,
+            back_in_base: vec![],
         }
     }
 

@@ -286,6 +286,8 @@ pub struct Share {
     pub total_in_base: Option<Money>,
     /// What is left of that.
     pub net_in_base: Option<Money>,
+    /// What went back in base, and when, where the total is known in it.
+    pub back_in_base: Vec<(EventTime, Money)>,
 }
 
 impl Share {
@@ -300,7 +302,11 @@ impl Share {
     pub fn of(view: &View, contribution: &Contribution) -> Self {
         let refunds = view.refunds.iter();
         let refunds = refunds.filter_map(|(id, money)| Some((*view.refund_times.get(id)?, money.minor)));
+        let base = contribution.converted.and(view.base.as_ref());
+        let back = base.into_iter().flat_map(|base| &base.refunds);
+        let back = back.filter_map(|(id, money)| Some((*view.refund_times.get(id)?, *money)));
         Self {
+            back_in_base: back.collect(),
             placed_at: contribution.placed_at,
             total: Money::new(contribution.spent, contribution.currency),
             cancelled: view.cancelled_at.is_some(),
@@ -362,8 +368,9 @@ impl Profile {
         if known.conflict {
             flags.push("identity_conflict".to_owned());
         }
-        let (rollup, last_reported) = with_reported(&known, base, &mut flags);
+        let rollup = with_reported(&known, base, &mut flags);
         let in_base = rollup.all_in_base(base);
+        let priced = orders_in_base(&known, &rollup, base).unwrap_or(in_base.orders);
         let first = known.span.map(|span| span.0);
         Self {
             workspace,
@@ -377,9 +384,9 @@ impl Profile {
             lifetime_value_by_currency: rollup.by(|s| s.lifetime),
             refunded_total: Money::new(in_base.refunded, base),
             refunded_total_by_currency: rollup.by(|s| s.refunded),
-            aov: mean(in_base.spent, in_base.orders).map(|minor| Money::new(minor, base)),
+            aov: mean(in_base.spent, priced).map(|minor| Money::new(minor, base)),
             first_order_at: first,
-            last_order_at: known.span.map(|span| span.1).max(last_reported),
+            last_order_at: known.span.map(|span| span.1).max(known.reported.last_order_at),
             reported: known.reported,
             payment_status: known.payment_status,
             last_payment_at: known.last_payment_at,
@@ -409,7 +416,7 @@ impl Profile {
 
 /// Our own sums, or where a source reports totals, these with what came later (R11.1). A zero while we have counted
 /// orders ourselves is not believed (R11.2).
-fn with_reported(known: &Known, base: Currency, flags: &mut Vec<String>) -> (Rollup, Option<EventTime>) {
+fn with_reported(known: &Known, base: Currency, flags: &mut Vec<String>) -> Rollup {
     let (reported, own) = (&known.reported, known.rollup.orders_count());
     let mut rollup = known.rollup.clone();
     let mut suspect = false;
@@ -445,13 +452,20 @@ fn with_reported(known: &Known, base: Currency, flags: &mut Vec<String>) -> (Rol
             let sums = rollup.by_currency.entry(total.currency).or_default();
             (sums.spent, sums.lifetime) = (spent, lifetime);
             if total.currency == base {
-                // What the source has said in base has the orders up to then in it, whatever they were paid in.
-                let later = known.shares.iter().filter(|share| share.placed_at > at);
-                let sum = |get: fn(&Share) -> Option<Money>| {
-                    let in_base = later.clone().filter_map(get).filter(|money| money.currency == base);
-                    in_base.fold(0_i64, |sum, money| sum.saturating_add(money.minor))
-                };
-                let (spent, lifetime) = (sum(|share| share.total_in_base), sum(|share| share.net_in_base));
+                // What the source has said in base has the orders up to then in it, whatever they were paid in; what of
+                // them went back later lowers the net.
+                let (mut spent, mut lifetime) = (0_i64, 0_i64);
+                for share in &known.shares {
+                    let later = share.placed_at > at;
+                    let own = |money: &&Money| later && money.currency == base;
+                    let minor = |money: &Option<Money>| money.as_ref().filter(own).map_or(0, |m| m.minor);
+                    spent = spent.saturating_add(minor(&share.total_in_base));
+                    lifetime = lifetime.saturating_add(minor(&share.net_in_base));
+                    let back = share.back_in_base.iter().filter(|(refunded_at, money)| {
+                        !later && !share.cancelled && *refunded_at > at && money.currency == base
+                    });
+                    lifetime = back.fold(lifetime, |sum, (_, money)| sum.saturating_sub(money.minor));
+                }
                 let mut foreign = rollup.converted.iter_mut().filter(|((to, _), _)| *to == base);
                 if let Some((_, first)) = foreign.next() {
                     (first.spent, first.lifetime) = (spent, lifetime);
@@ -463,7 +477,20 @@ fn with_reported(known: &Known, base: Currency, flags: &mut Vec<String>) -> (Rol
     if suspect {
         flags.push("reported_total_suspect".to_owned());
     }
-    (rollup, reported.last_order_at)
+    rollup
+}
+
+/// How many orders the amount in base is of, where a source reports that amount: all but those that came later and have
+/// no rate yet.
+fn orders_in_base(known: &Known, rollup: &Rollup, base: Currency) -> Option<i64> {
+    let (total, at) = known.reported.total_spent.zip(known.reported.total_spent_at)?;
+    let is_suspect = total.minor == 0 && known.rollup.orders_count() > 0;
+    if total.currency != base || is_suspect {
+        return None;
+    }
+    let missing = known.shares.iter().filter(|share| share.placed_at > at && share.worth(base).is_none());
+    let missing = i64::try_from(missing.count()).unwrap_or(i64::MAX);
+    Some(rollup.orders_count().saturating_sub(missing))
 }
 
 /// `sum / n`, rounded half away from zero; `None` for no elements.
@@ -478,118 +505,4 @@ pub fn mean(sum: i64, n: i64) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fx::Rate;
-
-    fn usd(minor: i64) -> Money {
-        Money::new(minor, Currency::USD)
-    }
-
-    fn share(placed_at: i64, minor: i64, refunds: &[(i64, i64)]) -> Share {
-        Share {
-            placed_at: EventTime(placed_at),
-            total: usd(minor),
-            cancelled: false,
-            paid: refunds.is_empty(),
-            refunds: refunds.iter().map(|(at, minor)| (EventTime(*at), *minor)).collect(),
-            total_in_base: None,
-            net_in_base: None,
-        }
-    }
-
-    /// Count, gross and net of a person with these orders and reports.
-    fn totals(shares: Vec<Share>, reported: Reported) -> (i64, i64, i64, Vec<String>) {
-        let mut rollup = Rollup::default();
-        for share in &shares {
-            let back: i64 = share.refunds.iter().map(|(_, minor)| *minor).sum();
-            let sums = rollup.by_currency.entry(Currency::USD).or_default();
-            sums.orders += 1;
-            sums.spent += share.total.minor;
-            sums.lifetime += share.total.minor - back;
-            sums.refunded += back;
-        }
-        let known = Known { rollup, shares, reported, ..Known::default() };
-        let workspace = WorkspaceId::try_new("demo").unwrap();
-        let profile = Profile::new(workspace, PersonId(1), known, Currency::USD, ReceivedTime(0));
-        (profile.orders_count, profile.total_spent.minor, profile.lifetime_value.minor, profile.flags)
-    }
-
-    fn report(at: i64, orders: i64, spent: i64) -> Reported {
-        Reported {
-            orders_count: Some(orders),
-            orders_count_at: Some(EventTime(at)),
-            total_spent: Some(usd(spent)),
-            total_spent_at: Some(EventTime(at)),
-            last_order_at: None,
-        }
-    }
-
-    #[test]
-    fn a_reported_total_is_the_base_and_what_was_placed_later_is_added() {
-        let orders = || vec![share(10, 1000, &[]), share(20, 1000, &[(30, 200)])];
-        assert_eq!(totals(orders(), Reported::default()), (2, 2000, 1800, vec![]));
-        // The order that carried the report is in it; a refund after it lowers the net alone.
-        assert_eq!(totals(orders(), report(20, 5, 50_000)), (5, 50_000, 49_800, vec![]));
-        assert_eq!(totals(orders(), report(10, 5, 50_000)), (6, 51_000, 50_800, vec![]));
-    }
-
-    #[test]
-    fn a_number_alone_replaces_itself_alone_and_a_zero_is_not_believed() {
-        let orders = || vec![share(10, 1000, &[])];
-        let count = Reported { total_spent: None, ..report(10, 7, 0) };
-        assert_eq!(totals(orders(), count), (7, 1000, 1000, vec![]));
-        let suspect = vec!["reported_total_suspect".to_owned()];
-        assert_eq!(totals(orders(), report(10, 0, 0)), (1, 1000, 1000, suspect));
-        assert_eq!(totals(vec![], report(10, 0, 0)), (0, 0, 0, vec![]));
-    }
-
-    #[test]
-    fn orders_in_another_currency_count_in_base_once_all_their_rates_are_known() {
-        let eur = |minor| Money::new(minor, Currency::parse("EUR").unwrap());
-        let view = |minor, rate: Option<&str>| {
-            let mut view = View {
-                person_id: Some(PersonId(1)),
-                counted: true,
-                counted_at: Some(EventTime(5)),
-                total: Some(eur(minor)),
-                net: Some(eur(minor)),
-                ..View::default()
-            };
-            view.settle_base(Currency::USD, rate.map(|rate| Rate::parse(rate).unwrap()));
-            view
-        };
-        let profile = |views: &[View]| {
-            let mut known = Known::default();
-            for view in views {
-                let contribution = Contribution::of(view, PersonId(1)).unwrap();
-                known.rollup.apply(&contribution, 1).unwrap();
-                known.shares.push(Share::of(view, &contribution));
-            }
-            let workspace = WorkspaceId::try_new("demo").unwrap();
-            Profile::new(workspace, PersonId(1), known, Currency::USD, ReceivedTime(0))
-        };
-        let waiting = profile(&[view(1_000, Some("1.1")), view(2_000, None)]);
-        assert_eq!(
-            (waiting.orders_count, waiting.total_spent, waiting.flags),
-            (2, usd(1_100), vec![FX_MISSING.into()])
-        );
-        let known = profile(&[view(1_000, Some("1.1")), view(2_000, Some("1.2"))]);
-        assert_eq!((known.total_spent, known.aov, known.flags), (usd(3_500), Some(usd(1_750)), vec![]));
-        assert_eq!(known.total_spent_by_currency, BTreeMap::from([(eur(0).currency, 3_000)]));
-        let mut rollup = Rollup::default();
-        let contribution = Contribution::of(&view(1_000, Some("1.1")), PersonId(1)).unwrap();
-        rollup.apply(&contribution, 1).unwrap();
-        rollup.apply(&contribution, -1).unwrap();
-        assert_eq!(rollup, Rollup::default());
-    }
-
-    #[test]
-    fn a_mean_rounds_half_away_from_zero() {
-        assert_eq!(mean(5, 2), Some(3));
-        assert_eq!(mean(-5, 2), Some(-3));
-        assert_eq!(mean(4, 3), Some(1));
-        assert_eq!(mean(i64::MAX, 1), Some(i64::MAX));
-        assert_eq!(mean(1, 0), None);
-    }
-}
+mod tests;
