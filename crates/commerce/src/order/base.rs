@@ -116,19 +116,16 @@ impl Figures {
     pub fn in_base(&self) -> Option<Self> {
         let base = self.base.as_ref()?;
         let own = self.currency()?;
-        let mut items = self.items.clone();
-        for line in &mut items {
+        let mut figures = self.clone();
+        for line in &mut figures.items {
             line.price = line.price.filter(|price| price.currency == own);
         }
-        Some(Self {
-            total: base.total,
-            discount_total: base.discount_total,
-            shipping_total: base.shipping_total,
-            tax_total: base.tax_total,
-            refunds: base.refunds.clone(),
-            items,
-            ..self.clone()
-        })
+        figures.total = base.total;
+        figures.discount_total = base.discount_total;
+        figures.shipping_total = base.shipping_total;
+        figures.tax_total = base.tax_total;
+        figures.refunds.clone_from(&base.refunds);
+        Some(figures)
     }
 }
 

@@ -233,13 +233,21 @@ impl State {
         let refunded_total = currency.map(|currency| Money::new(refunded.unwrap_or(i64::MAX), currency));
         let net =
             total.zip(refunded_total).map(|(t, r)| Money::new(t.minor.saturating_sub(r.minor), t.currency));
-        let in_currency = |money: Option<Money>, flags: &mut Vec<String>| match (money, total) {
-            (Some(money), Some(total)) if money.currency != total.currency => {
-                flag(flags, "currency_conflict");
-                None
+        let parts = [
+            pick(&orders, |o| &o.subtotal),
+            pick(&orders, |o| &o.discount_total),
+            pick(&orders, |o| &o.shipping_total),
+            pick(&orders, |o| &o.tax_total),
+        ];
+        // Without a total and refunds the first of them says in what the order is.
+        let own = currency.or_else(|| parts.iter().flatten().next().map(|money| money.currency));
+        let [subtotal, discount_total, shipping_total, tax_total] = parts.map(|money| {
+            let foreign = money.is_some_and(|money| Some(money.currency) != own);
+            if foreign {
+                flag(&mut flags, "currency_conflict");
             }
-            (money, _) => money,
-        };
+            money.filter(|_| !foreign)
+        });
         let qa = orders.iter().any(|o| o.qa);
         let instant = |event: EventName, get: fn(&SourceOrder) -> Option<EventTime>| {
             owners(event).filter_map(get).min()
@@ -274,10 +282,10 @@ impl State {
             counted: counted_at.is_some() && !qa,
             counted_at,
             total,
-            subtotal: in_currency(pick(&orders, |o| &o.subtotal), &mut flags),
-            discount_total: in_currency(pick(&orders, |o| &o.discount_total), &mut flags),
-            shipping_total: in_currency(pick(&orders, |o| &o.shipping_total), &mut flags),
-            tax_total: in_currency(pick(&orders, |o| &o.tax_total), &mut flags),
+            subtotal,
+            discount_total,
+            shipping_total,
+            tax_total,
             refunds,
             refund_times,
             refunded_total,
