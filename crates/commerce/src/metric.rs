@@ -30,8 +30,8 @@ pub struct Metric {
     pub window_start: String,
     /// What it is cut by: `currency`, `source`, …
     pub dimensions: BTreeMap<String, String>,
-    /// The figures by name; amounts in minor units of the cell's `base` where it has that dimension (but for the figure
-    /// `converted`), else of its `currency`.
+    /// The figures by name; amounts in minor units of the cell's `base` where it has that dimension, else of its
+    /// `currency`; those of the metric `converted` are in its `currency` in any case.
     pub values: BTreeMap<String, i64>,
     /// Rises with every change of the cell after its window had closed.
     pub revision: i32,
