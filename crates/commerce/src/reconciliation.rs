@@ -107,12 +107,6 @@ impl Reconciliation {
             .collect()
     }
 
-    /// True where it is a change of a disagreement that is known.
-    pub fn is_of(&self, known: &Disagreement) -> bool {
-        let (by, other) = (&known.other.by, &self.other);
-        self.matter == known.matter && by.source == other.source && by.space == other.source_space
-    }
-
     /// The key of its record.
     pub fn key(&self) -> String {
         format!("{}:{}", self.workspace, self.order_id)

@@ -7,19 +7,19 @@ use std::collections::BTreeSet;
 use commerce::event::Event;
 use commerce::id::Stamp;
 use commerce::identity::{Component, Group, Said};
-use commerce::order::Step;
+use commerce::order::View;
 use commerce::person::{Identifier, Kind};
 use commerce::{EventName, Fact, Mark, PersonId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use service::stage::encode_error;
 use stream::{Context, Failure};
-use topics::Topic;
 
+use crate::linked::Why;
 use crate::people;
-use crate::processor::{StateStage, published};
+use crate::processor::StateStage;
 use crate::shelf::Stored;
 use crate::tables::{self, COMPONENT, GROUP, LINK, MEMBER, ORDER_OF, get, put};
-use crate::{FACTS, ORDERS, PROFILES};
+use crate::{FACTS, PROFILES};
 
 /// As many handles of one delivery are linked; nobody has more, and each pair costs.
 const MOST_HANDLES: usize = 20;
@@ -286,13 +286,14 @@ impl StateStage {
                 }
             }
             if handle != from {
-                self.touch(&event.workspace, *from, ctx)?;
+                // They have lost a handle, though nothing that is kept of them has changed.
+                again(ctx, &tables::person(event.workspace.as_str(), *from))?;
             }
             let mut after: Option<Vec<u8>> = None;
             loop {
                 let portion = ctx.scan(ORDER_OF, &handle_key, after.as_deref(), PORTION);
                 for (entry, _) in &portion {
-                    self.move_order(event, &entry[handle_key.len()..], *to, ctx)?;
+                    self.move_order(event, &entry[handle_key.len()..], (*handle, *to), ctx)?;
                 }
                 match portion.last() {
                     Some((last, _)) if portion.len() == PORTION => after = Some(last.clone()),
@@ -300,8 +301,21 @@ impl StateStage {
                 }
             }
         }
+        let parted = moved.iter().filter(|moved| moved.handle != moved.from);
+        let parted: BTreeSet<PersonId> = parted.flat_map(|moved| [moved.from, moved.to]).collect();
+        parted.into_iter().try_for_each(|person| self.list_again(event, person, ctx))?;
         let joined: BTreeSet<PersonId> = moved.iter().map(|moved| moved.to).collect();
         joined.into_iter().try_for_each(|person| self.rejoin(event, person, ctx))
+    }
+
+    /// Says that a handle that was somebody's is nobody's: what is said of it later is said of another one.
+    pub(crate) fn tell_parted(
+        &mut self,
+        event: &Event,
+        (from, handle): (PersonId, PersonId),
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        self.tell_moved(event, EventName::CustomerSeparated, (from, handle), handle, ctx)
     }
 
     /// Says that who was `from` is `to` now, or that a handle of theirs is; the entity is the id under which the handle
@@ -325,18 +339,32 @@ impl StateStage {
         self.tell(format!("{}:{to}", event.workspace).as_bytes(), &fact, ctx)
     }
 
-    /// Has the record of a person written anew who has lost a handle, though nothing that is kept of them changed.
-    fn touch(
-        &mut self,
-        workspace: &WorkspaceId,
-        person: PersonId,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), Failure> {
-        let key = tables::person(workspace.as_str(), person);
-        match get::<Link>(ctx, LINK, &key)? {
-            Some(link) => put(ctx, LINK, &key, &link, &mut self.stored),
-            None => Ok(()),
+    /// Lists the orders of a person anew who has parted from somebody: who was one buyer may be two now.
+    fn list_again(&mut self, event: &Event, person: PersonId, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let Some((_, keys)) = self.group_of(ctx, &event.workspace, person, || Ok(None))? else {
+            return Ok(());
+        };
+        for handle in keys {
+            let mut after: Option<Vec<u8>> = None;
+            loop {
+                let portion = ctx.scan(ORDER_OF, &handle, after.as_deref(), PORTION);
+                for (entry, _) in &portion {
+                    let order = &entry[handle.len()..];
+                    let Some(mut stored) = Stored::find(ctx, order, &mut self.stored)? else { continue };
+                    let state = stored.state();
+                    let listed = self.listed(state, state.attached, &event.workspace, ctx)?;
+                    if state.others != listed.others {
+                        self.attach(event, order, state, listed, ctx)?;
+                        stored.store(ctx, &mut self.stored)?;
+                    }
+                }
+                match portion.last() {
+                    Some((last, _)) if portion.len() == PORTION => after = Some(last.clone()),
+                    _ => break,
+                }
+            }
         }
+        Ok(())
     }
 
     /// Publishes an order again under the person it belongs to now.
@@ -344,29 +372,24 @@ impl StateStage {
         &mut self,
         event: &Event,
         key: &[u8],
-        person: PersonId,
+        (handle, person): (PersonId, PersonId),
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let Some(mut stored) = Stored::find(ctx, key, &mut self.stored)? else { return Ok(()) };
         let state = stored.state();
+        // It may be listed here as one that names somebody else as well.
+        if state.attached != Some(handle) {
+            return Ok(());
+        }
         let Some(before) = state.published.take() else { return Ok(()) };
         if before.person_id == Some(person) {
             return Ok(());
         }
-        let mut after = before.clone();
-        after.person_id = Some(person);
-        let step = Step { name: EventName::OrderUpdated, at: None, refund: None };
-        let mut fact = Fact::of_step(event, &step, &after, (Some(before), after.clone()));
+        let after = View { person_id: Some(person), ..before.clone() };
         // The event that joined the people has no version of this order: the id says who it moved to instead.
-        fact.event_id =
-            Mark::of(&[b"moved", key, &person.0.to_be_bytes(), fact.event_id.as_bytes()]).to_uuid();
-        fact.flags.push("person_moved".to_owned());
-        self.tell(key, &fact, ctx)?;
-        self.value.clear();
-        self.orders.encode(&after, &mut self.value).map_err(|e| encode_error(&e))?;
-        published(ctx.emit(ORDERS, Some(ctx.partition()), key, Some(&self.value)), Topic::Orders, key)?;
-        stored.state().published = Some(after);
-        stored.store(ctx, &mut self.stored)
+        let why =
+            Why { flag: "person_moved", mark: &[b"moved".as_slice(), &person.0.to_be_bytes()].concat() };
+        self.republish((event, why), key, stored, (before, after), ctx)
     }
 
     /// Says a fact.
@@ -418,7 +441,7 @@ impl StateStage {
     }
 }
 
-/// Counts a handle's link as changed, where it has one.
+/// Counts a handle's link as changed, where it has one: the record of its person is written anew.
 pub(crate) fn again(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), Failure> {
     match ctx.get(LINK, key).map(Cow::into_owned) {
         Some(link) => ctx.put(LINK, key, &link),

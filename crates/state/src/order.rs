@@ -4,20 +4,21 @@ use std::ops::Range;
 
 use commerce::avro::{Encoded, Write as _};
 use commerce::order::links::{Cluster, Joined};
-use commerce::order::{State, View, steps};
+use commerce::order::{SourceOrder, State, View, steps};
 use commerce::person::Identifier;
-use commerce::{DuplicateLevel, Event, EventName, Fact, Outcome, PersonId, Reason, Source, time};
+use commerce::{
+    DuplicateLevel, Event, EventName, Fact, Outcome, PersonId, Reason, Source, WorkspaceId, time,
+};
 use service::stage::encode_error;
 use stream::{Context, Failure};
-use topics::Topic;
 
 use crate::linked::LINKED;
 use crate::people::People;
-use crate::processor::{StateStage, Tenant, poison, published};
+use crate::processor::{StateStage, Tenant, poison};
 use crate::replenishment::{Order as Followed, Said};
 use crate::shelf::{Orders, order_key};
 use crate::tables::{self, ORDER_OF};
-use crate::{FACTS, ORDERS, identity};
+use crate::{FACTS, identity};
 
 /// More refunds than any order has; each is a fact of its own with the order before and after.
 const MOST_REFUNDS: usize = 250;
@@ -32,23 +33,62 @@ impl StateStage {
         Cluster::find(&shelf, &event.workspace, &event.entity.id)
     }
 
-    /// Lists an order under the handle of its buyer.
+    /// Lists an order under the handle of its buyer, and under those by which it is somebody else's as well: whoever is
+    /// erased is found in all orders that name them.
     pub(crate) fn attach(
         &self,
         event: &Event,
         order: &[u8],
-        from: Option<PersonId>,
-        to: Option<PersonId>,
+        state: &mut State,
+        to: Listed,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let entry = |handle| [&*tables::person(event.workspace.as_str(), handle), order].concat();
-        if let Some(from) = from {
-            ctx.remove(ORDER_OF, &entry(from))?;
+        let before = Listed { buyer: state.attached, others: std::mem::take(&mut state.others) };
+        for gone in before.all().filter(|handle| !to.all().any(|now| now == *handle)) {
+            ctx.remove(ORDER_OF, &entry(gone))?;
         }
-        if let Some(to) = to {
-            ctx.put(ORDER_OF, &entry(to), &[])?;
+        for new in to.all().filter(|handle| !before.all().any(|known| known == *handle)) {
+            ctx.put(ORDER_OF, &entry(new), &[])?;
         }
+        (state.attached, state.others) = (to.buyer, to.others);
         Ok(())
+    }
+
+    /// Under which handles an order is to be listed.
+    pub(crate) fn listed(
+        &self,
+        state: &State,
+        buyer: Option<PersonId>,
+        workspace: &WorkspaceId,
+        ctx: &Context<'_>,
+    ) -> Result<Listed, Failure> {
+        let mut others = Vec::new();
+        let person = buyer.map(|buyer| self.person_of(ctx, workspace, buyer)).transpose()?;
+        for named in state.sources.values().flat_map(SourceOrder::named) {
+            let handle = self.id_of(workspace, named);
+            if Some(handle) != buyer && Some(self.person_of(ctx, workspace, handle)?) != person {
+                others.push(handle);
+            }
+        }
+        others.sort_unstable();
+        others.dedup();
+        Ok(Listed { buyer, others })
+    }
+}
+
+/// The handles under which an order is listed.
+#[derive(Default)]
+pub(crate) struct Listed {
+    /// That of its buyer, as [`State::attached`].
+    pub(crate) buyer: Option<PersonId>,
+    /// As [`State::others`].
+    pub(crate) others: Vec<PersonId>,
+}
+
+impl Listed {
+    fn all(&self) -> impl Iterator<Item = PersonId> {
+        self.buyer.into_iter().chain(self.others.iter().copied())
     }
 }
 
@@ -69,7 +109,7 @@ impl StateStage {
         if let Some((id, _)) = &buyer {
             view.person_id = Some(self.person_of(ctx, &event.workspace, *id)?);
         }
-        Self::in_base(&mut view, tenant, &event.workspace, ctx)?;
+        Self::in_base(&mut view, state.published.as_ref(), tenant, &event.workspace, ctx)?;
         Ok(Some((view, buyer.map(|(id, handle)| (handle, id)))))
     }
 
@@ -97,12 +137,8 @@ impl StateStage {
         if let Some(who) = who.filter(|who| identity::can_buy(&who.handle)) {
             people.learn(ctx, event, (&who.handle, who.id))?;
         }
-        for former in &change.former {
-            self.retire((event, LINKED), former, &cluster, &mut people, ctx)?;
-        }
-        for other in change.changed.iter().copied().filter(|other| *other != at) {
-            self.retell((event, LINKED), tenant, (&mut cluster, other), &mut people, ctx)?;
-        }
+        let others = change.changed.iter().copied().filter(|other| *other != at).collect();
+        self.rearrange((event, LINKED), tenant, (&mut cluster, &change.former, others), &mut people, ctx)?;
         let moved = change.former.iter().any(|former| former.moved == Some(at));
         let state = &mut cluster.orders[at];
         let Some((mut view, buyer)) = self.see(state, event, tenant, ctx)? else {
@@ -116,10 +152,9 @@ impl StateStage {
         }
         let key = order_key(&event.workspace, &view.id);
         let before = state.published.take();
-        let attached = std::mem::replace(&mut state.attached, buyer.as_ref().map(|(_, id)| *id));
-        if attached != state.attached {
-            self.attach(event, &key, attached, state.attached, ctx)?;
-        }
+        let attached = state.attached;
+        let listed = self.listed(state, buyer.as_ref().map(|(_, id)| *id), &event.workspace, ctx)?;
+        self.attach(event, &key, state, listed, ctx)?;
         let outcome = observed.settle(before.as_ref(), &mut view);
         let now = buyer.as_ref().map(|(handle, id)| (handle, *id));
         people.roll_up(ctx, event, &key, (attached, before.as_ref()), (now, &view))?;
@@ -145,14 +180,24 @@ impl StateStage {
             Ok::<_, Failure>(())
         })?;
         if let (true, Some(range)) = (facts > 0 || moved, last) {
-            self.value.clear();
-            self.orders
-                .encode(&Encoded(&self.encoded.0[range]), &mut self.value)
-                .map_err(|e| encode_error(&e))?;
-            published(ctx.emit(ORDERS, Some(ctx.partition()), &key, Some(&self.value)), Topic::Orders, &key)?;
+            let encoded = std::mem::take(&mut self.encoded);
+            self.publish_order(&key, &Encoded(&encoded.0[range]), ctx)?;
+            self.encoded = encoded;
         }
+        let ends = |said: &Said| matches!(said.name, EventName::OrderCancelled | EventName::OrderRefunded);
+        let mut ids = Vec::new();
+        if said.iter().any(ends) {
+            let shelf = Orders { ctx, buffer: &mut self.stored };
+            for id in &view.aliases {
+                if !cluster.is_of_another(&shelf, id, at)? {
+                    ids.push(order_key(&event.workspace, id));
+                }
+            }
+        }
+        let state = &mut cluster.orders[at];
         let order = Followed {
             key: &key,
+            former: &ids,
             view: &view,
             buyer: state.attached,
             before: attached,
@@ -160,7 +205,8 @@ impl StateStage {
         };
         self.follow(event, tenant, &order, &said, ctx)?;
         let disagreements = state.disagreements(policy);
-        self.reconcile(event, &view, &state.disagreements, &disagreements, ctx)?;
+        let was_qa = before.as_ref().is_some_and(|before| before.qa);
+        self.reconcile(event, (&view, was_qa), &state.disagreements, &disagreements, ctx)?;
         let disagrees_anew = state.disagreements != disagreements;
         state.disagreements = disagreements;
         state.published = Some(view);

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use commerce::order::Disagreement;
 use commerce::time::Zone;
-use commerce::{Event, Metric, Outcome, ReceivedTime, Reconciliation, Source, WorkspaceId};
+use commerce::{Event, Metric, Outcome, ReceivedTime, Source, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure};
 
@@ -60,15 +61,16 @@ pub(crate) fn use_up(
 /// Counts the disagreements that are open, by what they are about and who isn't followed: `change` is 1 or -1.
 pub(crate) fn disagree(
     ctx: &mut Context<'_>,
-    record: &Reconciliation,
+    event: &Event,
+    found: &Disagreement,
     change: i64,
     buffer: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    let parts = [record.workspace.as_str(), record.other.source.as_str(), record.matter.as_str()];
+    let parts = [event.workspace.as_str(), found.other.by.source.as_str(), found.matter.as_str()];
     let key = parts.join("\0").into_bytes();
     let mut count: Count = get(ctx, DISAGREED, &key)?.unwrap_or_default();
     count.count += change;
-    count.as_of = count.as_of.max(record.received_at.0);
+    count.as_of = count.as_of.max(event.received_at.0);
     put(ctx, DISAGREED, &key, &count, buffer)
 }
 

@@ -46,6 +46,9 @@ pub(crate) struct Person {
     reported_spent: Option<(EventTime, Money)>,
     reported_last_order: Option<EventTime>,
     as_of: i64,
+    /// The newest arrival of a delivery that named them and was news. What is worked out anew of their orders without
+    /// them being named raises `as_of` alone.
+    named_at: i64,
 }
 
 impl Person {
@@ -184,6 +187,8 @@ struct Touched {
     /// Nothing was kept under the key so far.
     is_new: bool,
     changed: bool,
+    /// When a delivery came that names them, where it is that which is in hand.
+    named_at: i64,
 }
 
 impl People {
@@ -199,7 +204,8 @@ impl People {
             None => {
                 let person: Option<Person> = get(ctx, PERSON, &key)?;
                 let is_new = person.is_none();
-                self.0.push(Touched { key, person: person.unwrap_or_default(), is_new, changed: false });
+                let person = person.unwrap_or_default();
+                self.0.push(Touched { key, person, is_new, changed: false, named_at: 0 });
                 self.0.len() - 1
             }
         };
@@ -215,6 +221,7 @@ impl People {
     ) -> Result<bool, Failure> {
         let touched = self.load(ctx, &event.workspace, id)?;
         let changed = touched.person.learn(event, handle);
+        touched.named_at = event.received_at.0;
         if changed {
             touched.change(event.received_at);
         }
@@ -266,8 +273,9 @@ impl People {
     }
 
     /// Stores what was changed.
-    pub(crate) fn store(self, ctx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure> {
-        for touched in self.0.iter().filter(|touched| touched.changed) {
+    pub(crate) fn store(mut self, ctx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+        for touched in self.0.iter_mut().filter(|touched| touched.changed) {
+            touched.person.named_at = touched.person.named_at.max(touched.named_at);
             put(ctx, PERSON, &touched.key, &touched.person, buffer)?;
             if touched.is_new {
                 // Known from now on: who was linked with a better handle before that is found under its id, whether or
@@ -296,10 +304,10 @@ pub(crate) fn is_known(ctx: &Context<'_>, key: &[u8]) -> bool {
     ctx.get(PERSON, key).is_some()
 }
 
-/// True when anything was said under one of these keys that arrived after an instant.
+/// True when one of these handles was named by a delivery that arrived after an instant and was news.
 pub(crate) fn is_newer(ctx: &Context<'_>, keys: &[Vec<u8>], than: ReceivedTime) -> Result<bool, Failure> {
     for key in keys {
-        if get::<Person>(ctx, PERSON, key)?.is_some_and(|person| person.as_of > than.0) {
+        if get::<Person>(ctx, PERSON, key)?.is_some_and(|person| person.named_at > than.0) {
             return Ok(true);
         }
     }

@@ -35,7 +35,7 @@ pub struct StateStage {
     metrics: Encoder,
     pub(crate) signals: Encoder,
     pub(crate) reconciliation: Encoder,
-    letters: Letters,
+    pub(crate) letters: Letters,
     pub(crate) value: Vec<u8>,
     pub(crate) stored: Vec<u8>,
     pub(crate) encoded: Views,
@@ -45,6 +45,8 @@ pub struct StateStage {
 pub(crate) struct Tenant {
     pub(crate) policy: Policy,
     pub(crate) base: Currency,
+    /// `production`, `staging`, …
+    pub(crate) environment: String,
     /// Products that are bought again.
     pub(crate) replenished: Vec<Replenished>,
     /// Audiences of its own.
@@ -67,7 +69,8 @@ impl StateStage {
             });
             let replenished = replenished.collect();
             let audiences = workspace.audiences.clone();
-            let tenant = Tenant { policy, base: workspace.base_currency, replenished, audiences };
+            let (base, environment) = (workspace.base_currency, workspace.environment.clone());
+            let tenant = Tenant { policy, base, environment, replenished, audiences };
             (workspace.id.clone(), Arc::new(tenant))
         });
         Ok(Self {
@@ -110,6 +113,15 @@ impl StateStage {
         let without;
         let event = match self.leave(event, &tenant, ctx)? {
             Leave::Whole => event,
+            Leave::Without(handles) => {
+                let mut person = event.person.clone();
+                if let Some(person) = &mut person {
+                    person.identifiers.retain(|handle| !handles.contains(handle));
+                    person.absorbed.retain(|handle| !handles.contains(handle));
+                }
+                without = Event { person, ..event.clone() };
+                &without
+            }
             Leave::Amounts => {
                 without = Event { person: None, ..event.clone() };
                 &without

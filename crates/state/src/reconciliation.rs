@@ -2,7 +2,7 @@
 
 use commerce::Event;
 use commerce::order::{Disagreement, View};
-use commerce::reconciliation::{Reconciliation, Standing};
+use commerce::reconciliation::Reconciliation;
 use service::stage::encode_error;
 use stream::{Context, Failure};
 use topics::Topic;
@@ -12,16 +12,17 @@ use crate::outcomes;
 use crate::processor::{StateStage, published};
 
 impl StateStage {
-    /// Says in what the sources of an order begin to disagree, or cease to.
+    /// Says in what the sources of an order begin to disagree, or cease to. The figure counts what is open of orders that
+    /// count; `was_qa`: it was known as a test before.
     pub(crate) fn reconcile(
         &mut self,
         event: &Event,
-        view: &View,
+        (view, was_qa): (&View, bool),
         before: &[Disagreement],
         after: &[Disagreement],
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        if before == after {
+        if before == after && was_qa == view.qa {
             return Ok(());
         }
         for record in Reconciliation::between(event, (&view.id, view.qa), before, after) {
@@ -30,12 +31,16 @@ impl StateStage {
             let key = record.key().into_bytes();
             let emitted = ctx.emit(RECONCILIATION, Some(ctx.partition()), &key, Some(&self.value));
             published(emitted, Topic::Reconciliation, &key)?;
-            let change = match record.standing {
-                Standing::Resolved => -1,
-                Standing::Open if before.iter().any(|known| record.is_of(known)) => continue,
-                Standing::Open => 1,
-            };
-            outcomes::disagree(ctx, &record, change, &mut self.stored)?;
+        }
+        let before = if was_qa { &[] } else { before };
+        let after = if view.qa { &[] } else { after };
+        let is_in =
+            |all: &[Disagreement], found: &Disagreement| all.iter().any(|other| other.is_same_as(found));
+        for gone in before.iter().filter(|found| !is_in(after, found)) {
+            outcomes::disagree(ctx, event, gone, -1, &mut self.stored)?;
+        }
+        for new in after.iter().filter(|found| !is_in(before, found)) {
+            outcomes::disagree(ctx, event, new, 1, &mut self.stored)?;
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ use crate::automations::{self, Circle, Open};
 use crate::baskets;
 use crate::identity::{self, Who};
 use crate::processor::{StateStage, Tenant};
-use crate::shelf::order_key;
 use crate::signals::Cause;
 use crate::tables;
 
@@ -43,6 +42,8 @@ pub(crate) struct Said {
 /// An order after an event.
 pub(crate) struct Order<'a> {
     pub(crate) key: &'a [u8],
+    /// Of one that is called off: other keys under which it may have planned a reminder, none of which is another order's.
+    pub(crate) former: &'a [Vec<u8>],
     pub(crate) view: &'a View,
     pub(crate) buyer: Option<PersonId>,
     /// The handle under which it was before.
@@ -166,9 +167,7 @@ impl StateStage {
         cause: &Cause,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        // It may have been planned under another id of the order.
-        let keys: Vec<Vec<u8>> = order.view.aliases.iter().map(|id| order_key(workspace, id)).collect();
-        let is_own = |key: &Vec<u8>| key == order.key || keys.contains(key);
+        let is_own = |key: &Vec<u8>| key == order.key || order.former.contains(key);
         for handle in [order.buyer, order.before].into_iter().flatten() {
             let circle = self.circle(ctx, workspace, handle)?;
             for (key, open) in automations::open_of(ctx, &circle.keys, Kind::Replenishment)? {

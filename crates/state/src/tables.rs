@@ -40,7 +40,7 @@ pub(crate) const MEMBER: Table = Table::hashed(18, "members").in_pages(&PAGES);
 pub(crate) const DUE: Table = Table::ordered(19, "due");
 
 /// A base currency and an hour to the rates of it: [`crate::fx`].
-pub(crate) const FX_RATE: Table = Table::hashed(26, "fx_rates");
+pub(crate) const FX_RATE: Table = Table::ordered(26, "fx_rates");
 /// A base currency, an hour, a currency and the key of an order that waits for the rate. No value.
 pub(crate) const FX_WAITING: Table = Table::ordered(27, "fx_waiting");
 

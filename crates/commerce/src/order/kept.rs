@@ -239,6 +239,8 @@ struct Stored<'a> {
     apart: &'a Option<String>,
     remembered: &'a [(u64, u64)],
     attached: &'a Option<PersonId>,
+    others: &'a [PersonId],
+    outdone: &'a BTreeSet<String>,
     published: Option<Published<'a>>,
     disagreements: &'a [Disagreement],
 }
@@ -250,6 +252,8 @@ impl Serialize for State {
             apart: &self.apart,
             remembered: &self.remembered,
             attached: &self.attached,
+            others: &self.others,
+            outdone: &self.outdone,
             published: self.published.as_ref().map(|view| Published { state: self, view }),
             disagreements: &self.disagreements,
         };
@@ -264,14 +268,17 @@ pub(super) struct Kept {
     apart: Option<String>,
     remembered: Vec<(u64, u64)>,
     attached: Option<PersonId>,
+    others: Vec<PersonId>,
+    outdone: BTreeSet<String>,
     published: Option<Written>,
     disagreements: Vec<Disagreement>,
 }
 
 impl From<Kept> for State {
     fn from(kept: Kept) -> Self {
-        let Kept { sources, apart, remembered, attached, published, disagreements } = kept;
-        let mut state = Self { sources, apart, remembered, attached, published: None, disagreements };
+        let Kept { sources, apart, remembered, attached, others, outdone, published, disagreements } = kept;
+        let mut state =
+            Self { sources, apart, remembered, attached, others, outdone, published: None, disagreements };
         state.published = published.map(|written| written.complete(&state));
         state
     }

@@ -24,6 +24,9 @@ use crate::event::Event;
 use crate::id::Stamp;
 use crate::{PersonId, WorkspaceId};
 
+/// So many orders are remembered that have lost a name to one: they are asked again when it is gone.
+const MOST_OUTDONE: usize = 16;
+
 /// What is kept under a name.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Entry {
@@ -82,6 +85,8 @@ pub struct Former {
     pub view: View,
     /// The handle under which it counted.
     pub attached: Option<PersonId>,
+    /// Further handles under which it was listed.
+    pub others: Vec<PersonId>,
     /// In what its sources disagreed.
     pub disagreements: Vec<Disagreement>,
     /// The order that has its place now, its view being that of the former one with another id.
@@ -124,6 +129,17 @@ impl Cluster {
         self.orders.iter().position(|order| order.id() == Some(id))
     }
 
+    /// True where an id that an order here is said to have is that under which another one is published.
+    pub fn is_of_another<S: Shelf>(&self, shelf: &S, id: &str, at: usize) -> Result<bool, S::Error> {
+        if let Some(place) = self.place_of_id(id) {
+            return Ok(place != at);
+        }
+        let (home, found) = follow(shelf, &self.workspace, id.to_owned())?;
+        // What is kept under its own id is what these orders were before.
+        let is_elsewhere = home != self.home;
+        Ok(is_elsewhere && found.iter().flatten().any(|order| order.id() == Some(id)))
+    }
+
     /// Keeps it as it is now.
     pub fn store<S: Shelf>(self, shelf: &mut S) -> Result<(), S::Error> {
         let home = key(&self.workspace, &self.home);
@@ -161,7 +177,7 @@ impl Cluster {
         let open = |(name, standing): (&Name, &Standing)| (*standing == Standing::Open).then(|| name.clone());
         let names: Vec<Name> = order.names.iter().filter_map(open).collect();
         for name in &names {
-            let standing = self.settle(shelf, event, at, name)?;
+            let standing = self.settle(shelf, &Space::of(event), at, name)?;
             let order = self.orders.get_mut(at).and_then(|state| state.source_mut(event));
             if let Some(known) = order.and_then(|order| order.names.get_mut(name)) {
                 *known = standing;
@@ -180,7 +196,7 @@ impl Cluster {
     fn settle<S: Shelf>(
         &mut self,
         shelf: &mut S,
-        event: &Event,
+        space: &Space,
         at: usize,
         name: &Name,
     ) -> Result<Standing, S::Error> {
@@ -201,19 +217,44 @@ impl Cluster {
             }
             None => (name.key(&self.workspace), None),
         };
-        if let Some(others) = found {
-            let own = self.orders.get(at).and_then(|state| state.source(event));
+        if let Some(mut others) = found {
+            let own = self.orders.get(at).and_then(|state| state.sources.get(space));
             let own = own.map(|order| (claim(order, name), order.first.as_ref()));
-            let rivals = others.iter().flat_map(|state| &state.sources);
-            let rivals = rivals.filter(|(space, _)| space.source == event.source);
-            let mut claims = rivals.map(|(_, order)| (claim(order, name), order.first.as_ref()));
-            if claims.any(|rival| rival.0.is_some() && Some(rival) < own) {
+            let wins = |state: &State| {
+                let rivals = state.sources.iter().filter(|(rival, _)| rival.source == space.source);
+                let mut claims = rivals.map(|(_, order)| (claim(order, name), order.first.as_ref()));
+                claims.any(|rival| rival.0.is_some() && Some(rival) < own)
+            };
+            if let Some(winner) = others.iter().position(wins) {
+                let outdone = others.get_mut(winner).map(|winner| &mut winner.outdone);
+                if outdone.is_some_and(|all| all.len() < MOST_OUTDONE && all.insert(self.home.clone())) {
+                    shelf.put(&key, Some(&Entry::Orders(others)))?;
+                }
                 return Ok(Standing::Lost);
             }
             self.orders.extend(others);
         }
         shelf.put(&key, Some(&Entry::At(self.home.clone())))?;
         Ok(Standing::Held)
+    }
+
+    /// Looks the names up again that orders here have lost to others: who won them may be gone.
+    pub fn reopen<S: Shelf>(&mut self, shelf: &mut S) -> Result<Change, S::Error> {
+        let mut lost = Vec::new();
+        for (at, state) in self.orders.iter().enumerate() {
+            for (space, order) in &state.sources {
+                let names = order.names.iter().filter(|(_, standing)| **standing == Standing::Lost);
+                lost.extend(names.map(|(name, _)| (at, space.clone(), name.clone())));
+            }
+        }
+        for (at, space, name) in &lost {
+            let standing = self.settle(shelf, space, *at, name)?;
+            let order = self.orders.get_mut(*at).and_then(|state| state.sources.get_mut(space));
+            if let Some(known) = order.and_then(|order| order.names.get_mut(name)) {
+                *known = standing;
+            }
+        }
+        Ok(self.regroup())
     }
 
     /// Puts the orders together of what their sources say.
@@ -255,6 +296,7 @@ impl Cluster {
         for (at, (state, from)) in self.orders.iter_mut().zip(from).enumerate() {
             for home in from.iter().collect::<BTreeSet<_>>() {
                 state.remembered.extend(homes[*home].remembered.iter().copied());
+                state.outdone.extend(homes[*home].outdone.iter().cloned());
             }
             let excess = state.remembered.len().saturating_sub(REMEMBERED);
             state.remembered.drain(..excess);
@@ -265,6 +307,7 @@ impl Cluster {
                 let home = &mut homes[own];
                 state.published = home.published.take();
                 state.attached = home.attached.take();
+                state.others = std::mem::take(&mut home.others);
                 state.disagreements = std::mem::take(&mut home.disagreements);
             }
             let same =
@@ -287,7 +330,8 @@ impl Cluster {
                 into
             });
             let disagreements = std::mem::take(&mut state.disagreements);
-            change.former.push(Former { view, attached: state.attached, disagreements, moved });
+            let (attached, others) = (state.attached, std::mem::take(&mut state.others));
+            change.former.push(Former { view, attached, others, disagreements, moved });
         }
         change
     }

@@ -12,12 +12,19 @@ use super::register::{Join, Register, Version, Versions, prune};
 use super::view::View;
 use crate::event::{Campaign, Context, Event, FinancialStatus, FulfillmentStatus, Item, OrderObservation};
 use crate::id::Stamp;
-use crate::person::{Identifier, Kind};
+use crate::person::Identifier;
 use crate::{DuplicateLevel, EventName, EventTime, Mark, Money, Outcome, PersonId, ReceivedTime, Source};
 
 /// How many deliveries an order remembers, to say at which level a repetition was caught. Repetitions older than
 /// that are still without effect: the join itself has nothing to learn from them.
 pub(super) const REMEMBERED: usize = 16;
+
+/// More identifiers of the buyer aren't kept by source: the newest ones are. Nobody's address is corrected so often.
+const MOST_IDENTIFIERS: usize = 32;
+
+/// More names and other ids of one order aren't kept by source, the smallest ones are: a sender who gives one order
+/// thousands of them makes nothing grow.
+pub(super) const MOST_NAMES: usize = 64;
 
 /// An id space: one shop of one source. Orders of one source never link with each other.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -54,8 +61,9 @@ pub struct SourceOrder {
     pub(super) campaign: Register<Campaign>,
     pub(super) country: Register<String>,
     pub(super) context: Register<Context>,
-    /// Identifiers of the buyer by kind and space: an update without an e-mail doesn't take the e-mail away.
-    identifiers: BTreeMap<(Kind, String), (u16, String)>,
+    /// Identifiers of the buyer, the newest of each kind and space being the one that counts: an update without an e-mail
+    /// doesn't take the e-mail away, and where the newest is erased the one before it counts again.
+    identifiers: BTreeMap<Identifier, (u16, ())>,
     /// Refunds by id: amount and instant.
     pub(super) refunds: BTreeMap<String, (u16, (Money, EventTime))>,
     /// Earliest evidence of each instant, also from versions that lost.
@@ -108,7 +116,7 @@ impl SourceOrder {
             campaign: at(&order.campaign),
             country: at(&order.country),
             context: at(&order.context),
-            identifiers: identifiers.map(|id| ((id.kind, id.space.clone()), (0, id.value.clone()))).collect(),
+            identifiers: identifiers.map(|identifier| (identifier.clone(), (0, ()))).collect(),
             refunds: order
                 .refunds
                 .iter()
@@ -123,14 +131,17 @@ impl SourceOrder {
             rest_at: (order.refunded_rest == Some(true)).then(|| order.version.for_window(event.received_at)),
             qa: event.qa,
             first: Some((event.stamp(), event.entity.id.clone())),
-            aliases: event.entity.aliases.iter().cloned().collect(),
-            names: Name::stated(event, order).into_iter().map(|name| (name, Standing::Open)).collect(),
-            carts: order
-                .links
-                .iter()
-                .filter(|link| link.kind == "cart")
-                .map(|link| link.id.clone())
+            aliases: smallest(event.entity.aliases.iter().cloned()),
+            names: Name::stated(event, order)
+                .into_iter()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .take(MOST_NAMES)
+                .map(|name| (name, Standing::Open))
                 .collect(),
+            carts: smallest(
+                order.links.iter().filter(|link| link.kind == "cart").map(|link| link.id.clone()),
+            ),
             purchased_at: (event.source == Source::Analytics && event.event == EventName::OrderPlaced)
                 .then_some(event.received_at),
             flagged: event.fraud.is_some() && (order.placed_at.is_some() || order.paid_at.is_some()),
@@ -168,14 +179,15 @@ impl SourceOrder {
             rest_at: earliest(self.rest_at, other.rest_at),
             qa: self.qa || other.qa,
             first: self.first.iter().chain(&other.first).min().cloned(),
-            aliases: self.aliases.union(&other.aliases).cloned().collect(),
+            aliases: self.aliases.union(&other.aliases).take(MOST_NAMES).cloned().collect(),
             names: joined(&self.names, &other.names),
-            carts: self.carts.union(&other.carts).cloned().collect(),
+            carts: self.carts.union(&other.carts).take(MOST_NAMES).cloned().collect(),
             purchased_at: self.purchased_at.max(other.purchased_at),
             flagged: self.flagged || other.flagged,
             versions: Versions::default(),
         };
         merged.versions = union;
+        merged.bound_identifiers();
         merged.prune();
         merged
     }
@@ -229,21 +241,44 @@ impl SourceOrder {
         self.purchased_at
     }
 
-    /// Forgets who the buyer is: what remains are amounts (R10.7).
-    pub fn forget_buyer(&mut self) {
-        self.identifiers.clear();
+    /// Forgets who the buyer is, as far as these are what names them (R10.7). True when it was named so.
+    pub fn forget(&mut self, handles: &[Identifier]) -> bool {
+        let before = self.identifiers.len();
+        self.identifiers.retain(|identifier, _| !handles.contains(identifier));
+        self.identifiers.len() != before
     }
 
-    /// Identifiers of the buyer.
+    /// All that its deliveries have named its buyer by, also what was corrected since.
+    pub fn named(&self) -> impl Iterator<Item = &Identifier> {
+        self.identifiers.keys()
+    }
+
+    /// Identifiers of the buyer: of each kind and space the newest.
     pub fn identifiers(&self) -> Vec<Identifier> {
-        self.identifiers
-            .iter()
-            .map(|((kind, space), (_, value))| Identifier {
-                kind: *kind,
-                space: space.clone(),
-                value: value.clone(),
-            })
-            .collect()
+        let mut newest: Vec<(Option<Version>, &Identifier)> = Vec::new();
+        for (identifier, (version, ())) in &self.identifiers {
+            let version = self.versions.get(*version);
+            match newest.last_mut() {
+                // The map is sorted by kind and space; of equal versions the greater value counts.
+                Some(known) if (known.1.kind, &known.1.space) == (identifier.kind, &identifier.space) => {
+                    if known.0 <= version {
+                        *known = (version, identifier);
+                    }
+                }
+                _ => newest.push((version, identifier)),
+            }
+        }
+        newest.into_iter().map(|(_, identifier)| identifier.clone()).collect()
+    }
+
+    /// Leaves the newest of very many corrections.
+    fn bound_identifiers(&mut self) {
+        while self.identifiers.len() > MOST_IDENTIFIERS {
+            let versions = &self.versions;
+            let rank = |(id, (version, ())): (&Identifier, &(u16, ()))| (versions.get(*version), id.clone());
+            let Some((_, oldest)) = self.identifiers.iter().map(rank).min() else { return };
+            self.identifiers.remove(&oldest);
+        }
     }
 }
 
@@ -254,7 +289,15 @@ fn joined(a: &BTreeMap<Name, Standing>, b: &BTreeMap<Name, Standing>) -> BTreeMa
         let known = all.entry(name.clone()).or_default();
         *known = (*known).max(*standing);
     }
+    while all.len() > MOST_NAMES {
+        all.pop_last();
+    }
     all
+}
+
+/// The smallest texts, each once.
+fn smallest(texts: impl Iterator<Item = String>) -> BTreeSet<String> {
+    texts.collect::<BTreeSet<_>>().into_iter().take(MOST_NAMES).collect()
 }
 
 fn earliest(a: Option<EventTime>, b: Option<EventTime>) -> Option<EventTime> {
@@ -277,6 +320,10 @@ pub struct State {
     pub(super) remembered: Vec<(u64, u64)>,
     /// The handle under which the order counts among its buyer's.
     pub attached: Option<PersonId>,
+    /// Handles of other people by which its deliveries name its buyer, too: it is listed under them, and counts there not.
+    pub others: Vec<PersonId>,
+    /// Under which ids orders of its sources are kept that have lost a name to it.
+    pub outdone: BTreeSet<String>,
     /// The view that was published last. Facts are the difference to it, never to something recomputed, so that a
     /// changed policy can't make totals drift.
     pub published: Option<View>,

@@ -349,3 +349,52 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn amounts_of_an_order_without_a_total_are_in_one_currency_or_left_out() {
+    let eur = Money::new(700, Currency::parse("EUR").unwrap());
+    let of = |change: fn(&mut OrderObservation, Money), refunds: &[(&str, i64)]| {
+        let mut event = delivery(1, FinancialStatus::Paid, refunds);
+        let order = event.payload.order.as_mut().unwrap();
+        order.total = None;
+        change(order, Money::new(700, Currency::parse("EUR").unwrap()));
+        join(&[event]).view(&policy()).unwrap()
+    };
+    // A refund says in what the order is.
+    let view = of(|order, eur| order.subtotal = Some(eur), &[("r", 100)]);
+    assert_eq!((view.subtotal, view.flags), (None, vec!["currency_conflict".to_owned()]));
+    // Else the first amount does.
+    let mixed = of(
+        |order, eur| {
+            (order.subtotal, order.tax_total) = (Some(eur), Some(Money::new(1, Currency::USD)));
+            order.shipping_total = Some(eur);
+        },
+        &[],
+    );
+    assert_eq!((mixed.subtotal, mixed.shipping_total, mixed.tax_total), (Some(eur), Some(eur), None));
+    assert_eq!(mixed.flags, ["currency_conflict"]);
+    let fine = of(|order, eur| order.tax_total = Some(eur), &[]);
+    assert_eq!((fine.tax_total, fine.flags.len()), (Some(eur), 0));
+}
+
+#[test]
+fn thousands_of_names_and_addresses_of_one_order_are_bounded_and_the_same_ones_in_any_order() {
+    let named = |n: i64| {
+        let mut event = delivery(n, FinancialStatus::Paid, &[]);
+        event.entity.aliases = vec![format!("alias-{n:05}"), format!("number:{n}")];
+        let order = event.payload.order.as_mut().unwrap();
+        order.total = Some(usd(n));
+        order.links = vec![Link { kind: "cart".to_owned(), id: format!("cart-{n:05}") }];
+        let address = Identifier::plain(Kind::Email, format!("{n:05}@example.com"));
+        event.person.as_mut().unwrap().identifiers = vec![address];
+        event
+    };
+    let mut events: Vec<Event> = (1..=2_000).map(named).collect();
+    let straight = join(&events);
+    events.reverse();
+    let turned = join(&events);
+    assert!(straight.same_as(&turned));
+    let stored = postcard::to_allocvec(&straight).unwrap().len();
+    assert!(stored < 16_000, "{stored} bytes");
+    assert_eq!(straight.buyer().unwrap().value, "02000@example.com", "the newest counts");
+}

@@ -96,6 +96,26 @@ impl Story {
         }
     }
 
+    /// The same, where no fact may take more bytes.
+    pub(crate) fn with_facts_of_at_most(bytes: usize) -> Self {
+        let mut story = Self::new();
+        let output = |topic: &Topic| Output {
+            topic: topic.name().to_owned(),
+            max_message_bytes: if *topic == Topic::Facts { bytes } else { usize::MAX },
+        };
+        let stage = state::StateStage::new(&story.parts, KEY).unwrap();
+        let outputs = state::PLAN.outputs.iter().map(output).collect();
+        story.state = Harness::new(stage, state::PLAN.tables, outputs);
+        story
+    }
+
+    /// Goes on with other workspaces, as after a restart.
+    pub(crate) fn reconfigure(&mut self, configs: impl IntoIterator<Item = WorkspaceConfig>) {
+        self.parts.workspaces = Arc::new(Workspaces::from_configs(configs).unwrap());
+        self.normalizer.processor = normalizer::Normalizer::new(&self.parts).unwrap();
+        self.state.processor = state::StateStage::new(&self.parts, KEY).unwrap();
+    }
+
     /// What comes now arrives at this time.
     pub(crate) fn at(&mut self, time: &str) -> &mut Self {
         self.now = received(time);
@@ -179,6 +199,11 @@ impl Story {
         }
         let published = self.state.commit(0).unwrap();
         self.collect(&state::PLAN, published);
+    }
+
+    /// How many hours' rates are kept.
+    pub(crate) fn rate_rows(&self) -> usize {
+        self.state.sizes().iter().find(|(table, ..)| *table == "fx_rates").unwrap().1
     }
 
     fn collect(&mut self, plan: &Plan, emitted: Vec<Emitted>) -> Vec<(Vec<u8>, Vec<u8>)> {

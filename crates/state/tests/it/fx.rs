@@ -3,6 +3,7 @@
 use commerce::order::FX_MISSING;
 use commerce::person::Kind;
 use serde_json::{Value, json};
+use sources::WorkspaceConfig;
 
 use crate::fixture::*;
 
@@ -192,4 +193,80 @@ fn an_erased_buyer_leaves_the_amounts_in_base_too() {
     let order = story.order("1");
     assert!(order.person_id.is_none());
     assert_eq!(order.base.as_ref().unwrap().total.unwrap().minor, 11_000);
+}
+
+/// An order whose description takes some 20 kB: a fact with what it was before takes twice that.
+fn long(id: u32) -> Value {
+    let line = |n: u32| json!({"product_id": n, "title": "x".repeat(190), "quantity": 1, "price": "1.00"});
+    order(id, json!({"financial_status": "pending", "line_items": (0..100).map(line).collect::<Vec<_>>()}))
+}
+
+#[test]
+fn an_order_that_can_not_be_healed_is_set_aside_by_itself_and_the_others_of_the_hour_are_healed() {
+    let mut story = Story::with_facts_of_at_most(40_000);
+    for order in [order(1, json!({})), long(2), order(3, json!({}))] {
+        story.shopify("orders/create", &order);
+    }
+    assert!(story.letters.is_empty(), "what is said of it first is within the limit");
+    story.rates("USD", HOUR, &[("EUR", "1.1"), ("JPY", "0.0064")]);
+    let worth = |story: &Story, id: &str| story.order(id).base.as_ref().map(|base| base.total.unwrap().minor);
+    assert_eq!(["1", "2", "3"].map(|id| worth(&story, id)), [Some(11_000), None, Some(11_000)]);
+    let letters: Vec<_> = story.letters.iter().map(|l| (l.reason.as_str(), l.workspace.as_str())).collect();
+    assert_eq!(letters, [("output_too_large", "demo")], "a letter of the order's own workspace");
+    assert_eq!(story.outcomes("/dead_lettered/output_too_large"), 1);
+    assert_eq!(story.order("2").flags, [FX_MISSING]);
+    // The rate itself is there.
+    story.shopify("orders/create", &order(4, json!({})));
+    assert_eq!(worth(&story, "4"), Some(11_000));
+    story.rates("USD", HOUR, &[("EUR", "1.1")]);
+    assert_eq!(story.letters.len(), 1, "it is said once");
+    ["1", "2", "3", "4"].iter().for_each(|id| story.assert_chain(id));
+}
+
+#[test]
+fn an_order_of_a_workspace_that_is_not_configured_for_a_while_waits_on() {
+    let mut story = Story::new();
+    story.shopify("orders/create", &order(1, json!({})));
+    let other = WorkspaceConfig { id: "other".to_owned(), ..WorkspaceConfig::development() };
+    story.reconfigure([other]);
+    story.rates("USD", HOUR, &[("EUR", "1.1")]);
+    assert!(story.order("1").base.is_none());
+    story.reconfigure([WorkspaceConfig::development()]);
+    story.rates("USD", HOUR, &[("EUR", "1.1")]);
+    assert_eq!(story.order("1").base.as_ref().unwrap().total.unwrap().minor, 11_000);
+}
+
+#[test]
+fn what_is_healed_is_said_in_the_environment_of_its_order() {
+    let mut story = Story::configured(|config| config.environment = "staging".to_owned());
+    story.shopify("orders/create", &order(1, json!({})));
+    story.rates("USD", HOUR, &[("EUR", "1.1")]);
+    let environments: Vec<_> = story.facts.iter().map(|fact| fact.environment.as_str()).collect();
+    assert!(environments.len() > 1 && environments.iter().all(|name| *name == "staging"), "{environments:?}");
+}
+
+#[test]
+fn rates_older_than_any_live_order_go_and_what_they_have_settled_stays() {
+    let mut story = Story::new();
+    story.rates("USD", HOUR, &[("EUR", "1.1")]);
+    story.shopify("orders/create", &order(1, json!({})));
+    let rows = story.rate_rows();
+    story.at("2027-07-01T00:10:00Z").rates("USD", "2027-07-01T00", &[("EUR", "2")]);
+    assert_eq!(story.rate_rows(), rows, "one came and one went");
+    let update = json!({"updated_at": "2027-07-01T00:00:00Z", "tags": "vip", "total_price": "200.00"});
+    story.shopify("orders/updated", &order(1, update));
+    assert_eq!(
+        story.order("1").base.as_ref().unwrap().total.unwrap().minor,
+        22_000,
+        "at the rate that it has"
+    );
+    // An order of then that comes only now waits, and is healed by the rates that are loaded for it.
+    story.shopify("orders/create", &order(2, json!({})));
+    assert_eq!(story.order("2").flags, [FX_MISSING]);
+    story.rates("USD", HOUR, &[("EUR", "1.2")]);
+    assert_eq!(story.order("2").base.as_ref().unwrap().total.unwrap().minor, 12_000);
+    // What was loaded just now is kept as long as what is of now.
+    story.at("2027-07-01T01:10:00Z").rates("USD", "2027-07-01T01", &[("EUR", "2")]);
+    story.shopify("orders/create", &order(3, json!({})));
+    assert_eq!(story.order("3").base.as_ref().unwrap().total.unwrap().minor, 12_000);
 }

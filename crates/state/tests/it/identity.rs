@@ -108,3 +108,29 @@ fn who_comes_back_after_an_erasure_is_linked_anew_with_what_names_them() {
     let theirs = &story.profile(Kind::User, "5").contact.identifiers;
     assert!(theirs.iter().any(|handle| handle.kind == Kind::Email), "{theirs:?}");
 }
+
+#[test]
+fn a_browser_of_somebody_who_was_erased_is_somebody_else_when_it_comes_again() {
+    let view = |story: &mut Story, who: Value| {
+        let viewed = with(json!({"name": "product_viewed", "data": {"product_id": "p-1"}}), who);
+        let authorization = ("authorization", "Basic ZGV2LXNpdGU6ZGV2LXRyYWNrLWtleQ==");
+        let line = (http::Method::POST, "/api/v1/events", None);
+        assert_eq!(story.call(line, &[authorization], &viewed.to_string()), 200);
+    };
+    let mut story = Story::new();
+    view(&mut story, json!({"anonymous_id": "a-1"}));
+    story.identify("5", &json!({"anonymous_id": "a-1"}));
+    assert_eq!(story.count(EventName::CustomerMerged), 1);
+    story.track(http::Method::DELETE, "5", &json!({}));
+    let viewers = |story: &Story| {
+        let metrics = crate::linked_orders::metrics(story);
+        let views =
+            metrics.iter().filter(|(key, _)| key.starts_with("\"funnel\"") && key.contains("view_item"));
+        views.map(|(_, values)| values["actors"]).sum::<i64>()
+    };
+    assert_eq!(viewers(&story), 0);
+    story.at("2026-03-14T17:00:00Z");
+    story.event("5", "product_viewed", json!({"product_id": "p-1"}));
+    view(&mut story, json!({"anonymous_id": "a-1"}));
+    assert_eq!(viewers(&story), 2, "the one isn't the other any more");
+}

@@ -66,7 +66,7 @@ fn revenue(story: &Story) -> (i64, i64, i64) {
 }
 
 /// All figures that aren't zero.
-fn metrics(story: &Story) -> BTreeMap<String, BTreeMap<String, i64>> {
+pub(crate) fn metrics(story: &Story) -> BTreeMap<String, BTreeMap<String, i64>> {
     let workspaces = Workspaces::from_configs([WorkspaceConfig::development()]).unwrap();
     let parts = Parts { workspaces: Arc::new(workspaces), schemas: Schemas::offline(), event_partitions: 1 };
     let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
@@ -234,6 +234,24 @@ fn a_disagreement_is_published_with_both_figures_once_and_when_it_ends() {
 }
 
 #[test]
+fn what_is_disagreed_about_a_test_order_is_said_and_counts_in_no_figure() {
+    let mut story = Story::new();
+    story.shopify("orders/create", &shop(json!({})));
+    story.analytics(&bought(json!({"revenue": 30.00})));
+    assert_eq!(story.outcomes("analytics/total"), 1);
+    // That it was a test is said only now.
+    let test = json!({"test": true, "updated_at": "2026-03-14T14:00:00Z"});
+    story.shopify("orders/updated", &shop(test));
+    assert!(story.order("5766207").qa);
+    assert_eq!(story.outcomes("analytics/total"), 0);
+    // And one that is a test from its beginning.
+    story.shopify("orders/create", &shop(json!({"id": 9, "name": "#9", "order_number": 9, "test": true})));
+    story.analytics(&bought(json!({"transaction_id": "9", "revenue": 30.00, "user_id": "6"})));
+    assert!(story.reconciliations.iter().any(|record| record.qa && record.order_id == "9"));
+    assert_eq!(story.outcomes("analytics/total"), 0);
+}
+
+#[test]
 fn a_currency_is_disagreed_about_as_a_currency_and_nothing_is_summed_across() {
     let mut story = Story::new();
     story.shopify("orders/create", &shop(json!({})));
@@ -323,4 +341,29 @@ fn permutations(n: usize) -> Vec<Vec<usize>> {
     let shorter = permutations(last);
     let insert = |rest: &Vec<usize>, at: usize| [&rest[..at], &[last], &rest[at..]].concat();
     shorter.iter().flat_map(|rest| (0..n).map(move |at| insert(rest, at))).collect()
+}
+
+#[test]
+fn a_name_that_was_lost_to_an_order_that_is_erased_is_won_by_the_next() {
+    let mut door = Story::new();
+    let mut purchase = |transaction: &str, user: &str| {
+        let body = bought(json!({"transaction_id": transaction, "user_id": user})).to_string();
+        let line = (Method::POST, "/v1/api/analytics/ecommerce/track", None);
+        door.store(line, &[("x-api-key", "sk_dev_demo")], &body).1.unwrap()
+    };
+    // Both call it by what its customer sees.
+    let (first, second) = (purchase("#1001", "5"), purchase("1001", "6"));
+    let created = door.shopify_store("orders/create", &shop(json!({})).to_string());
+    let line = (Method::DELETE, "/v1/api/analytics/user/5", None);
+    door.at("2026-03-14T17:00:00Z");
+    let gone = door.store(line, &[("x-api-key", "sk_dev_demo")], "").1.unwrap();
+    let all = [first, second, created, gone];
+    for places in permutations(4) {
+        let mut story = Story::new();
+        places.iter().for_each(|place| story.take(&all[*place]));
+        assert_eq!(story.all_orders().len(), 1, "{places:?}: {:?}", ids(&story));
+        assert_eq!(story.all_orders()[0].sources, [Source::Shopify, Source::Analytics], "{places:?}");
+        assert_eq!(revenue(&story), (1, 3049, 0), "{places:?}");
+        assert_chains(&story);
+    }
 }

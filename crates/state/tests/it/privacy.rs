@@ -52,7 +52,8 @@ fn a_person_who_is_deleted_leaves_their_orders_as_amounts_of_nobody() {
     let view = story.order("1001");
     assert!(view.person_id.is_none() && view.counted && view.total.unwrap().minor == 3049);
     let facts: Vec<_> = story.facts[said..].iter().map(|fact| (fact.event, fact.person_id)).collect();
-    assert_eq!(facts, [(EventName::OrderUpdated, None), (EventName::CustomerDeleted, Some(person))]);
+    let parted = (EventName::CustomerSeparated, Some(story.id(Kind::Email, JANE)));
+    assert_eq!(facts, [(EventName::OrderUpdated, None), parted, (EventName::CustomerDeleted, Some(person))]);
     let moved = &story.facts[said];
     assert!(moved.flags.iter().any(|flag| flag == "person_erased") && !moved.trigger_eligible);
     assert_eq!(moved.before.as_ref().unwrap().person_id, Some(person));
@@ -152,7 +153,8 @@ fn an_order_that_a_platform_knows_too_stays_when_the_user_of_the_api_is_deleted(
     story.at("2026-03-14T16:05:00Z");
     forget_user(&mut story, "5");
     let view = story.order("1001");
-    assert!(view.counted && view.person_id.is_none() && view.total.unwrap().minor == 3049);
+    assert!(view.counted && view.total.unwrap().minor == 3049);
+    assert_eq!(view.person_id, Some(story.id(Kind::Email, JANE)), "whom the shop names is somebody else");
     assert_eq!(view.sources, [commerce::Source::Shopify]);
     story.assert_chain("1001");
 }
@@ -198,4 +200,94 @@ fn the_books_of_a_shop_go_on_without_whoever_is_barred() {
     let view = story.order("1001");
     assert!(view.counted && view.person_id.is_none());
     assert!(story.people().is_empty());
+}
+
+/// The same order, as the backend tells of it.
+fn told(door: &mut Story, email: &str) -> Stored {
+    let query = Some("key=dev-backend-key&workspace=demo&source=shop&event_name=orders_create");
+    let body = order(json!({"email": email})).to_string();
+    let line = (Method::POST, "/transform-webhook-data", query);
+    door.store(line, &[("content-type", "application/json")], &body).1.unwrap()
+}
+
+fn redacted(door: &mut Story, email: &str) -> Stored {
+    let request = json!({"shop_domain": "demo-shop.myshopify.com", "customer": {"email": email}});
+    door.shopify_store("customers/redact", &request.to_string())
+}
+
+#[test]
+fn of_an_order_that_two_sources_tell_under_two_people_the_erasure_of_one_leaves_the_other() {
+    const JOHN: &str = "john@example.com";
+    for (erased, left) in [(JANE, JOHN), (JOHN, JANE)] {
+        let mut door = Story::new();
+        let deliveries =
+            [door.shopify_store("orders/create", &order(json!({})).to_string()), told(&mut door, JOHN)];
+        let [shop, backend] = deliveries;
+        let gone = redacted(door.at("2026-03-14T17:00:00Z"), erased);
+        let later = json!({"email": null, "updated_at": "2026-03-14T15:00:00Z", "tags": "late"}).to_string();
+        let later = with(order(json!({})), serde_json::from_str(&later).unwrap());
+        let update = door.at("2026-03-14T18:00:00Z").shopify_store("orders/updated", &later.to_string());
+        let all = [shop, backend, gone, update];
+        let mut ends = vec![];
+        for places in
+            [[0, 1, 2, 3], [1, 0, 2, 3], [0, 2, 1, 3], [2, 0, 1, 3], [1, 2, 0, 3], [2, 1, 3, 0], [3, 2, 1, 0]]
+        {
+            let mut story = Story::new();
+            places.iter().for_each(|place| story.take(&all[*place]));
+            assert_eq!(story.order("1001").person_id, Some(story.id(Kind::Email, left)), "{places:?}");
+            assert_eq!(story.profile(Kind::Email, left).orders_count, 1, "{places:?}");
+            assert!(story.find(Kind::Email, erased).is_none(), "{places:?}");
+            story.assert_chain("1001");
+            ends.push((story.settled().0, story.people().len()));
+        }
+        assert!(ends.iter().all(|end| *end == ends[0]));
+    }
+}
+
+#[test]
+fn whoever_had_an_order_before_another_address_was_told_has_it_again_when_that_is_erased() {
+    let mut door = Story::new();
+    let first = door.shopify_store("orders/create", &order(json!({})).to_string());
+    let corrected = json!({"email": "a.typo@example.com", "updated_at": "2026-03-14T14:00:00Z"});
+    let corrected = door.shopify_store("orders/updated", &order(corrected).to_string());
+    let gone = redacted(door.at("2026-03-14T17:00:00Z"), "a.typo@example.com");
+    let all = [first, corrected, gone];
+    for places in [[0, 1, 2], [1, 0, 2], [0, 2, 1], [2, 0, 1], [1, 2, 0], [2, 1, 0]] {
+        let mut story = Story::new();
+        places.iter().for_each(|place| story.take(&all[*place]));
+        assert_eq!(story.order("1001").person_id, Some(story.id(Kind::Email, JANE)), "{places:?}");
+        assert_eq!(story.people().len(), 1, "{places:?}");
+    }
+}
+
+#[test]
+fn a_rate_that_comes_after_an_erasure_keeps_nobody_from_being_forgotten() {
+    let mut door = Story::new();
+    let authorization = ("authorization", "Basic ZGV2LXNpdGU6ZGV2LXRyYWNrLWtleQ==");
+    let mut track = |method: Method, path: &str, body: Value| {
+        let path = format!("/api/v1/customers/{path}");
+        door.store((method, &path, None), &[authorization], &body.to_string()).1.unwrap()
+    };
+    let data = json!({"order_id": "o-1", "total": 10, "currency": "EUR"});
+    let bought = track(
+        Method::POST,
+        "5/events",
+        json!({"name": "order_paid", "timestamp": 1_773_493_200, "data": data}),
+    );
+    let named = track(Method::PUT, "5", json!({"email": JANE}));
+    let gone = redacted(door.at("2026-03-14T17:00:00Z"), JANE);
+    let rates = |story: &mut Story| {
+        story.at("2026-03-14T18:00:00Z").rates("USD", "2026-03-14T13", &[("EUR", "1.1")]);
+    };
+    let mut straight = Story::new();
+    [&bought, &named, &gone].into_iter().for_each(|stored| straight.take(stored));
+    rates(&mut straight);
+    assert!(straight.people().is_empty());
+    let mut late = Story::new();
+    [&bought, &gone].into_iter().for_each(|stored| late.take(stored));
+    rates(&mut late);
+    assert_eq!(late.order("o-1").base.as_ref().unwrap().total.unwrap().minor, 1_100);
+    late.take(&named);
+    assert!(late.people().is_empty(), "the rate named nobody");
+    assert_eq!(late.settled().0, straight.settled().0);
 }

@@ -130,3 +130,20 @@ fn a_labelled_order_plans_nothing_and_an_unpaid_one_neither() {
     assert!(world.send(&unpaid).is_empty());
     assert!(world.pass(days(31)).is_empty());
 }
+
+#[test]
+fn a_cancellation_leaves_the_reminder_of_another_order_that_has_one_of_its_names() {
+    let mut world = World::new();
+    let of = |mut order: Event, alias: &str| {
+        order.entity.aliases = vec![alias.to_owned()];
+        order
+    };
+    world.send(&paid(&[user("u1")], "o1", &["coffee"], 0));
+    // Of the same source, so the two are never one, whatever name it gives itself.
+    world.send(&of(with_items(paid(&[user("u1")], "o2", &[], HOUR), vec![item("tea", Some("green"))]), "o1"));
+    assert_eq!(
+        world.send(&of(cancelled(&[user("u1")], "o2", days(1)), "o1")),
+        [(CANCELLED, "tea".to_owned())]
+    );
+    assert_eq!(world.pass(days(31)), [(DUE, "coffee".to_owned())]);
+}
