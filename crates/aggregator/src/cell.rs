@@ -1,7 +1,7 @@
 //! A cell: sums by name, and whether they moved after their window had closed.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use commerce::time::{Day, Zone};
 use commerce::{Currency, EventTime, Metric, ReceivedTime, WorkspaceId};
@@ -212,7 +212,7 @@ impl Cell {
         place: &Place<'_>,
         cut: &[&str],
         values: &[&str],
-        zone: &Zone,
+        end: EventTime,
     ) -> Metric {
         let mut dimensions = BTreeMap::new();
         for (name, text) in cut.iter().zip(&place.dimensions) {
@@ -238,7 +238,7 @@ impl Cell {
             revision: self.revision,
             corrected: self.revision > 0,
             as_of: ReceivedTime(self.as_of),
-            window_end_at: Some(end_of(zone, place.day)),
+            window_end_at: Some(end),
             members: None,
         }
     }
@@ -254,9 +254,48 @@ pub(crate) fn end_of(zone: &Zone, day: Day) -> EventTime {
     zone.start_of(Day(day.0.saturating_add(1)))
 }
 
+/// The ends of days that are asked for one after the other. Nearly all are one day of one workspace, and a zone's rules
+/// take longer than the rest of a cell.
+pub(crate) struct Ends<'a> {
+    zones: &'a HashMap<WorkspaceId, Zone>,
+    utc: Zone,
+    last: Option<(WorkspaceId, Day, EventTime)>,
+}
+
+impl<'a> Ends<'a> {
+    /// Days in the zones of their workspaces.
+    pub(crate) fn new(zones: &'a HashMap<WorkspaceId, Zone>) -> Self {
+        Self { zones, utc: Zone::utc(), last: None }
+    }
+
+    /// The end of a day of a workspace, exclusive.
+    pub(crate) fn of(&mut self, workspace: &WorkspaceId, day: Day) -> EventTime {
+        if let Some((_, _, end)) = self.last.as_ref().filter(|last| (&last.0, last.1) == (workspace, day)) {
+            return *end;
+        }
+        let end = end_of(self.zones.get(workspace).unwrap_or(&self.utc), day);
+        self.last = Some((workspace.clone(), day, end));
+        end
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_a_day_is_that_of_its_workspace_whatever_was_asked_before() {
+        let [here, there, nowhere] = ["here", "there", "nowhere"].map(|id| WorkspaceId::try_new(id).unwrap());
+        let zones: HashMap<WorkspaceId, Zone> = [(&here, "Asia/Tokyo"), (&there, "America/New_York")]
+            .map(|(id, zone)| (id.clone(), Zone::parse(zone).unwrap()))
+            .into();
+        let mut ends = Ends::new(&zones);
+        for (day, workspace) in [(1, &here), (1, &there), (1, &there), (2, &there), (2, &here), (2, &nowhere)]
+        {
+            let zone = zones.get(workspace).cloned().unwrap_or_else(Zone::utc);
+            assert_eq!(ends.of(workspace, Day(day)), zone.start_of(Day(day + 1)));
+        }
+    }
 
     #[test]
     fn a_place_reads_back_from_its_key() {

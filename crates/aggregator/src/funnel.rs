@@ -6,16 +6,16 @@
 //!
 //! Actors are numbered as they appear, per workspace. Numbers depend on the order of processing; counts don't.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use commerce::event::Campaign;
 use commerce::members::{Members, Written};
-use commerce::time::{Day, Zone};
+use commerce::time::Day;
 use commerce::{EventName, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use stream::Failure;
 
-use crate::cell::{cut, end_of};
+use crate::cell::{Ends, cut};
 use crate::ordered::Window;
 use crate::pending::News;
 use crate::people::{Actor, Kind};
@@ -274,21 +274,15 @@ fn number(book: &mut Book<'_>, actor: Actor) -> Result<u32, Failure> {
 }
 
 /// The published form of a stored chunk.
-pub(crate) fn metric(
-    key: &[u8],
-    chunk: &Chunk,
-    zones: &HashMap<WorkspaceId, Zone>,
-) -> Result<Metric, Failure> {
+pub(crate) fn metric(key: &[u8], chunk: &Chunk, ends: &mut Ends<'_>) -> Result<Metric, Failure> {
     let place: ChunkPlace = read(key)?;
     let workspace = WorkspaceId::try_new(&place.workspace)
         .map_err(|e| Failure::Fatal(format!("a stored workspace can't be read: {e}")))?;
-    let utc = Zone::utc();
-    let zone = zones.get(&workspace).unwrap_or(&utc);
     let count = Members::read(&chunk.members.0).map_or(0, |members| members.count());
     let mut dimensions = place.set.dimensions();
     dimensions.insert("chunk".to_owned(), place.chunk.to_string());
     Ok(Metric {
-        window_end_at: Some(end_of(zone, place.day)),
+        window_end_at: Some(ends.of(&workspace, place.day)),
         workspace,
         metric: place.set.metric().to_owned(),
         window: "day".to_owned(),

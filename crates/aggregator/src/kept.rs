@@ -1,7 +1,7 @@
 //! The stage's state as values.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use stream::{Context, Failure, Table};
 
 /// The value of a key.
@@ -14,7 +14,7 @@ pub(crate) fn get<T: DeserializeOwned>(
 }
 
 /// Reads a value of a table.
-pub(crate) fn read<T: DeserializeOwned>(table: Table, bytes: &[u8]) -> Result<T, Failure> {
+pub(crate) fn read<'a, T: Deserialize<'a>>(table: Table, bytes: &'a [u8]) -> Result<T, Failure> {
     postcard::from_bytes(bytes)
         .map_err(|e| Failure::Fatal(format!("stored state of table {} can't be read: {e}", table.name)))
 }

@@ -4,14 +4,11 @@
 //! orders move is read, written and published once. It is the scratch of the transaction, so an abort drops it with
 //! everything else.
 
-use std::collections::HashMap;
-
-use commerce::time::Zone;
-use commerce::{Metric, ReceivedTime, WorkspaceId};
+use commerce::{Metric, ReceivedTime};
 use stream::{Context, Failure};
 
 use crate::aggregation;
-use crate::cell::{Cell, Place};
+use crate::cell::{Cell, Ends, Place};
 use crate::funnel::{Chunk, Presence};
 use crate::kept::{get, put, unreadable_key};
 use crate::rows::SETS;
@@ -83,7 +80,7 @@ impl Moved {
         &self,
         ctx: &mut Context<'_>,
         key: &[u8],
-        zones: &HashMap<WorkspaceId, Zone>,
+        ends: &mut Ends<'_>,
     ) -> Result<Metric, Failure> {
         let (workspace, place) = Place::read(key).map_err(|e| unreadable_key(&e))?;
         let Some(known) = aggregation::named(&place.metric) else {
@@ -100,9 +97,8 @@ impl Moved {
             );
         }
         put(ctx, CELL, key, &cell)?;
-        let utc = Zone::utc();
-        let zone = zones.get(&workspace).unwrap_or(&utc);
-        Ok(cell.metric(workspace, &place, known.cut, known.figures, zone))
+        let end = ends.of(&workspace, place.day);
+        Ok(cell.metric(workspace, &place, known.cut, known.figures, end))
     }
 }
 
@@ -112,11 +108,11 @@ impl Changed {
         &self,
         ctx: &mut Context<'_>,
         key: &[u8],
-        zones: &HashMap<WorkspaceId, Zone>,
+        ends: &mut Ends<'_>,
     ) -> Result<Metric, Failure> {
         let mut chunk: Chunk = get(ctx, SETS, key)?.unwrap_or_default();
         chunk.change(&self.places, self.news)?;
         put(ctx, SETS, key, &chunk)?;
-        funnel::metric(key, &chunk, zones)
+        funnel::metric(key, &chunk, ends)
     }
 }

@@ -12,8 +12,8 @@ use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
 use crate::aggregation::add_up;
-use crate::cell::{Deltas, end_of};
-use crate::kept::{get, put, unreadable_key};
+use crate::cell::{Deltas, Ends};
+use crate::kept::{get, put, read, unreadable_key};
 use crate::pending::Pending;
 use crate::rows::Book;
 use crate::{CLOCK, LETTERS, METRICS, STAGE, buyer, people, title};
@@ -71,7 +71,8 @@ impl Aggregator {
     /// added to another.
     fn check_zone(ctx: &mut Context<'_>, workspace: &WorkspaceId, zone: &Zone) -> Result<(), Failure> {
         let key = [b"zone:", workspace.as_str().as_bytes()].concat();
-        match get::<String>(ctx, CLOCK, &key)? {
+        let known = ctx.get(CLOCK, &key);
+        match known.as_deref().map(|bytes| read::<&str>(CLOCK, bytes)).transpose()? {
             Some(known) if known == zone.name() => Ok(()),
             Some(known) => Err(Failure::Fatal(format!(
                 "the time zone of workspace '{workspace}' was {known} and is {} now: its days have to be computed anew",
@@ -79,12 +80,6 @@ impl Aggregator {
             ))),
             None => put(ctx, CLOCK, &key, &zone.name()),
         }
-    }
-
-    fn say(&mut self, metric: &Metric, ctx: &mut Context<'_>) -> Result<(), Failure> {
-        self.value.clear();
-        self.metrics.encode(metric, &mut self.value).map_err(|e| encode_error(&e))?;
-        ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(&self.value))
     }
 
     /// The stream clock of a workspace, moved forward to `received_at`.
@@ -130,7 +125,8 @@ impl Processor for Aggregator {
             people.push((place.key(workspace).map_err(|e| unreadable_key(&e))?, place.day, sums));
         }
         let sums = deltas.moved().map_err(|e| unreadable_key(&e))?;
-        let late = |day| end_of(zone, day).0 <= closed_before;
+        let mut ends = Ends::new(&self.zones);
+        let mut late = |day| ends.of(workspace, day).0 <= closed_before;
         // Nothing of the fact can fail any more.
         let pending: &mut Pending = ctx.scratch();
         for (key, day, sums) in sums {
@@ -149,20 +145,24 @@ impl Processor for Aggregator {
 
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let Pending { cells, sets, titles } = std::mem::take(ctx.scratch());
+        let (value, metrics) = (&mut self.value, &self.metrics);
+        let mut say = |metric: &Metric, ctx: &mut Context<'_>| {
+            value.clear();
+            metrics.encode(metric, value).map_err(|e| encode_error(&e))?;
+            ctx.emit(METRICS, Some(ctx.partition()), metric.key().as_bytes(), Some(value))
+        };
+        let mut ends = Ends::new(&self.zones);
         for (key, moved) in cells {
-            let metric = moved.store(ctx, &key, &self.zones)?;
-            self.say(&metric, ctx)?;
+            say(&moved.store(ctx, &key, &mut ends)?, ctx)?;
         }
         for (key, changed) in sets {
-            let metric = changed.store(ctx, &key, &self.zones)?;
-            self.say(&metric, ctx)?;
+            say(&changed.store(ctx, &key, &mut ends)?, ctx)?;
         }
         for (key, metric) in title::store(ctx, titles)? {
-            self.value.clear();
-            if let Some(metric) = &metric {
-                self.metrics.encode(metric, &mut self.value).map_err(|e| encode_error(&e))?;
+            match metric {
+                Some(metric) => say(&metric, ctx)?,
+                None => ctx.emit(METRICS, Some(ctx.partition()), key.as_bytes(), None)?,
             }
-            ctx.emit(METRICS, Some(ctx.partition()), key.as_bytes(), metric.map(|_| self.value.as_slice()))?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! The cores ([`crate::people`] and its kin) see rows and nothing of Kafka or a store, so a test runs them over a map.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use commerce::EventTime;
@@ -127,6 +128,8 @@ pub(crate) struct Book<'a> {
     pub(crate) zone: &'a Zone,
     /// Windows that end before this have closed.
     pub(crate) closed_before: i64,
+    /// Whether a day has that was asked about last: nearly always it is the same one again.
+    closed: Cell<Option<(Day, bool)>>,
     /// What moved.
     pub(crate) moves: Moves,
     /// Who came into which set, or left it.
@@ -137,12 +140,18 @@ impl<'a> Book<'a> {
     /// The rows of a workspace.
     pub(crate) fn new(rows: &'a mut dyn Rows, workspace: &str, zone: &'a Zone, closed_before: i64) -> Self {
         let prefix = [workspace.as_bytes(), &[0]].concat();
-        Self { rows, prefix, zone, closed_before, moves: Moves::default(), presences: Vec::new() }
+        let closed = Cell::new(None);
+        Self { rows, prefix, zone, closed_before, closed, moves: Moves::default(), presences: Vec::new() }
     }
 
     /// True when a correction of the day is one after its end.
     pub(crate) fn is_closed(&self, day: Day) -> bool {
-        end_of(self.zone, day).0 <= self.closed_before
+        if let Some((_, closed)) = self.closed.get().filter(|(known, _)| *known == day) {
+            return closed;
+        }
+        let closed = end_of(self.zone, day).0 <= self.closed_before;
+        self.closed.set(Some((day, closed)));
+        closed
     }
 
     /// Its name.

@@ -8,6 +8,7 @@ use commerce::{Currency, EventName, EventTime, Fact, Money, PersonId, ReceivedTi
 
 use super::*;
 use crate::aggregation::samples::{fact, paid};
+use crate::cell::Ends;
 use crate::funnel::{Chunk, ChunkPlace, metric};
 use crate::pending::News;
 use crate::rows::memory::Memory;
@@ -388,7 +389,7 @@ fn a_chunk_is_published_with_its_members_and_where_it_stands() {
     let mut keys = Vec::new();
     for ((table, key), value) in &world.rows.0 {
         if *table == SETS.number {
-            let metric = metric(key, &read(value).unwrap(), &zones).unwrap();
+            let metric = metric(key, &read(value).unwrap(), &mut Ends::new(&zones)).unwrap();
             assert_eq!((metric.values["actors"], metric.members.clone().unwrap().0), (1, vec![0, 0]));
             keys.push(metric.key());
         }
