@@ -117,6 +117,5 @@ pub fn run(
 
 /// The stage's logic as the service runs it.
 pub fn processor(config: &Config, parts: &Parts) -> anyhow::Result<Aggregator> {
-    let aggregator = Aggregator::new(parts, config.aggregator.grace.0)?;
-    Ok(aggregator.abandoned_after(config.aggregator.abandoned_after.0))
+    Aggregator::new(parts, config.aggregator.grace.0)
 }

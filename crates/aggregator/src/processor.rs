@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use commerce::letter::WHOLE;
 use commerce::order::Figures;
+use commerce::policy::Policy;
 use commerce::time::{Day, Zone};
-use commerce::{Fact, Metric, Outcome, Reason, ReceivedTime, WorkspaceId};
+use commerce::{EventName, Fact, Metric, Outcome, Reason, ReceivedTime, WorkspaceId};
 use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
@@ -21,15 +22,12 @@ use crate::{CLOCK, LETTERS, METRICS, STAGE, buyer, people, title};
 /// The stored clock is behind the true one by at most this, so that not every fact has to store it.
 const CLOCK_STEP: i64 = 60 * commerce::time::SECOND;
 
-/// The abandonment window of R12.1.
-const ABANDONED_AFTER: i64 = 3600 * commerce::time::SECOND;
-
 /// The stage's logic.
 pub struct Aggregator {
     zones: HashMap<WorkspaceId, Zone>,
+    /// How long a cart may rest before it is abandoned, in seconds, before a version of the policy said so.
+    quiet: HashMap<WorkspaceId, i64>,
     grace: i64,
-    /// How long a cart may rest before it is abandoned.
-    quiet: i64,
     decoder: Decoder,
     metrics: Encoder,
     letters: Letters,
@@ -43,8 +41,8 @@ impl Aggregator {
     pub fn new(parts: &Parts, grace: Duration) -> anyhow::Result<Self> {
         Ok(Self {
             zones: parts.workspaces.iter().map(|w| (w.id.clone(), w.zone.clone())).collect(),
+            quiet: parts.workspaces.iter().map(|w| (w.id.clone(), w.rules.abandoned_after_s)).collect(),
             grace: i64::try_from(grace.as_micros()).unwrap_or(i64::MAX),
-            quiet: ABANDONED_AFTER,
             decoder: parts.schemas.decoder(),
             metrics: parts.schemas.encoder(Topic::Metrics)?,
             letters: Letters::new(parts, STAGE, LETTERS)?,
@@ -53,11 +51,24 @@ impl Aggregator {
         })
     }
 
-    /// A cart that was quiet for `quiet` is abandoned (60 minutes unless said).
-    #[must_use]
-    pub fn abandoned_after(mut self, quiet: Duration) -> Self {
-        self.quiet = i64::try_from(quiet.as_micros()).unwrap_or(i64::MAX);
-        self
+    /// How long a cart may rest now, in microseconds.
+    fn quiet(&self, workspace: &WorkspaceId, ctx: &Context<'_>) -> Result<i64, Failure> {
+        let said: Option<i64> = get(ctx, CLOCK, &quiet_key(workspace))?;
+        let seconds = said.or_else(|| self.quiet.get(workspace).copied()).unwrap_or_default();
+        Ok(seconds.saturating_mul(commerce::time::SECOND))
+    }
+
+    /// A version of the policy has begun to count. Carts are looked at by it from here on; what days are cut by is the
+    /// same in all versions.
+    fn policy(fact: &Fact<Figures>, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        let Some(policy) = Policy::announced(&fact.workspace, &fact.properties) else {
+            return Err(Failure::Poison(Poison {
+                reason: Reason::UnsupportedEvent.code(),
+                field: Some("properties".to_owned()),
+                message: "a policy that can't be read".to_owned(),
+            }));
+        };
+        put(ctx, CLOCK, &quiet_key(&fact.workspace), &policy.rules.abandoned_after_s)
     }
 
     /// Counts facts that can't be read and leaves their letters to another version of the figures.
@@ -75,7 +86,8 @@ impl Aggregator {
         match known.as_deref().map(|bytes| read::<&str>(CLOCK, bytes)).transpose()? {
             Some(known) if known == zone.name() => Ok(()),
             Some(known) => Err(Failure::Fatal(format!(
-                "the time zone of workspace '{workspace}' was {known} and is {} now: its days have to be computed anew",
+                "the days of workspace '{workspace}' were cut by {known}, and its policy says {}: {known} stays what they \
+                 are cut by; a workspace of another id can have the other zone from its first day on",
                 zone.name()
             ))),
             None => put(ctx, CLOCK, &key, &zone.name()),
@@ -97,6 +109,10 @@ impl Aggregator {
     }
 }
 
+fn quiet_key(workspace: &WorkspaceId) -> Vec<u8> {
+    [b"quiet:", workspace.as_str().as_bytes()].concat()
+}
+
 impl Processor for Aggregator {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let fact: Fact<Figures> = decode(&mut self.decoder, record)?;
@@ -107,6 +123,12 @@ impl Processor for Aggregator {
             return Err(Failure::Transient(message));
         };
         Self::check_zone(ctx, &fact.workspace, zone)?;
+        if fact.event == EventName::PolicyPublished {
+            Self::policy(&fact, ctx)?;
+            ctx.count([Outcome::Published.as_str(), "", fact.source.as_str()]);
+            return Ok(());
+        }
+        let quiet = self.quiet(&fact.workspace, ctx)?;
         let clock = Self::clock(ctx, &fact.workspace, fact.received_at)?;
         let closed_before = clock.saturating_sub(self.grace);
         let workspace = &fact.workspace;
@@ -117,7 +139,7 @@ impl Processor for Aggregator {
         }
         let titles = title::said(&fact)?;
         let mut book = Book::new(ctx, workspace.as_str(), zone, closed_before);
-        people::apply(&mut book, &fact, self.quiet)?;
+        people::apply(&mut book, &fact, quiet)?;
         let (moves, presences) = (std::mem::take(&mut book.moves), std::mem::take(&mut book.presences));
         let mut people: Vec<(Vec<u8>, Day, Vec<i64>)> = Vec::new();
         for (spot, sums) in moves.settle() {
@@ -188,14 +210,15 @@ pub(crate) mod samples;
 
 #[cfg(test)]
 mod tests {
-    use commerce::event::Campaign;
+    use commerce::event::{Activity, Campaign};
     use commerce::order::Figures;
-    use commerce::time::DAY;
-    use commerce::{Currency, EventTime, Money, PersonId};
+    use commerce::policy::{Policy, Rules};
+    use commerce::time::{DAY, SECOND};
+    use commerce::{Currency, EventName, EventTime, Fact, Money, PersonId, ReceivedTime, WorkspaceId};
 
     use super::samples::Folded;
     use crate::aggregation;
-    use crate::aggregation::samples::{line, paid};
+    use crate::aggregation::samples::{fact, line, paid};
 
     #[test]
     fn a_fact_that_moves_nothing_publishes_nothing() {
@@ -209,6 +232,46 @@ mod tests {
         let unpaid = Figures { counted: false, counted_at: None, ..paid(100, 1) };
         folded.order(None, Some(&unpaid));
         assert_eq!((folded.published, folded.metrics.len()), (0, entries));
+    }
+
+    #[test]
+    fn a_cart_rests_as_long_as_the_policy_says_that_the_stream_has_brought() {
+        let abandoned = |folded: &Folded| folded.cells("carts");
+        let mut folded = Folded::new();
+        let left = |id: &str, minute: i64| {
+            let mut fact = fact();
+            fact.event = EventName::CheckoutStarted;
+            fact.event_id = id.to_owned();
+            fact.occurred_at = EventTime(minute * 60 * SECOND);
+            fact.received_at = ReceivedTime(minute * 60 * SECOND);
+            fact.person_id = Some(PersonId(minute.unsigned_abs().into()));
+            fact.activity = Some(Activity { cart_id: Some(id.to_owned()), ..Activity::default() });
+            fact
+        };
+        folded.fact(left("a", 0));
+        folded.fact(left("b", 59));
+        assert_eq!(abandoned(&folded), ["0 shopify: abandoned 0, carts 2, completed 0"]);
+        folded.fact(left("c", 60));
+        assert_eq!(abandoned(&folded), ["0 shopify: abandoned 1, carts 3, completed 0"]);
+        let policy = policy(600);
+        folded.fact(Fact::of_event(&policy.announcement().unwrap(), None).remove(0));
+        folded.fact(left("d", 68));
+        folded.fact(left("e", 78));
+        // What was left before is looked at again when it was to be; what was left since, after ten minutes.
+        assert_eq!(abandoned(&folded), ["0 shopify: abandoned 2, carts 5, completed 0"]);
+    }
+
+    fn policy(abandoned_after_s: i64) -> Policy {
+        let rules = sources::Workspace::development().unwrap().rules;
+        Policy {
+            workspace: WorkspaceId::try_new("demo").unwrap(),
+            version: 2,
+            effective_at: EventTime(0),
+            published_at: EventTime(0),
+            published_by: "jane".to_owned(),
+            note: None,
+            rules: Rules { abandoned_after_s, ..rules },
+        }
     }
 
     #[test]

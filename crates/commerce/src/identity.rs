@@ -6,7 +6,8 @@
 //!
 //! - a `user` handle is an *anchor*: two people with different anchors are one only by an explicit merge;
 //! - a link between two people who both have an anchor joins nobody: it is a conflict, which is flagged;
-//! - a handle with very many neighbours is a till, a shared inbox or an attack, and links nobody.
+//! - a handle with very many neighbours is a till, a shared inbox or an attack, and links nobody: how many, and which
+//!   handles are nobody's whatever they are seen with, is for the workspace to say ([`Limits`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Stamp;
 use crate::person::{Identifier, Kind};
+use crate::policy::DEFAULT_NEIGHBOURS;
 
-/// A handle with more neighbours than this links nobody.
-const MOST_NEIGHBOURS: usize = 100;
 /// More links of one component aren't kept: beyond it nothing is learned about who is who.
 const MOST_LINKS: usize = 4_000;
 
@@ -31,6 +31,26 @@ struct Link {
     merged_back: Option<Stamp>,
     /// Somebody called it off, for ever.
     vetoed: bool,
+}
+
+/// What a workspace has settled of handles.
+pub trait Limits {
+    /// A handle with more neighbours than this isn't joined with another one by a delivery of this stamp.
+    fn most_neighbours(&self, seen: Stamp) -> usize;
+
+    /// True for a handle that is nobody's: only what somebody has said on purpose joins it.
+    fn is_blocked(&self, handle: &Identifier) -> bool;
+}
+
+/// The limits of a workspace that has said nothing.
+impl Limits for () {
+    fn most_neighbours(&self, _: Stamp) -> usize {
+        usize::try_from(DEFAULT_NEIGHBOURS).unwrap_or(usize::MAX)
+    }
+
+    fn is_blocked(&self, _: &Identifier) -> bool {
+        false
+    }
 }
 
 /// Handles that are linked, whether or not they are one person.
@@ -123,7 +143,7 @@ impl Component {
     }
 
     /// The people.
-    pub fn groups(&self) -> Vec<Group> {
+    pub fn groups(&self, limits: &impl Limits) -> Vec<Group> {
         let handles: Vec<&Identifier> = self.handles.iter().collect();
         let place = |handle: &Identifier| handles.binary_search(&handle).unwrap_or_default();
         let mut neighbours: Vec<usize> = vec![0; handles.len()];
@@ -133,7 +153,8 @@ impl Component {
                 neighbours[place(b)] += 1;
             }
         }
-        let crowded = |handle: usize| neighbours[handle] > MOST_NEIGHBOURS && !is_anchor(handles[handle]);
+        let blocked: Vec<bool> = handles.iter().map(|handle| limits.is_blocked(handle)).collect();
+        let crowded = |handle: usize, most: usize| neighbours[handle] > most && !is_anchor(handles[handle]);
 
         let mut people = People::new(&handles);
         // Merges first: what a person has said stands before what deliveries happen to show.
@@ -147,8 +168,11 @@ impl Component {
             }
             merges.extend(link.merged.map(|stamp| (stamp, a, b)));
             merges.extend(link.merged_back.map(|stamp| (stamp, b, a)));
-            if !crowded(a) && !crowded(b) {
-                seen.extend(link.seen.map(|stamp| (stamp, a, b)));
+            if let Some(stamp) = link.seen.filter(|_| !blocked[a] && !blocked[b]) {
+                let most = limits.most_neighbours(stamp);
+                if !crowded(a, most) && !crowded(b, most) {
+                    seen.push((stamp, a, b));
+                }
             }
         }
         merges.sort_unstable();
@@ -294,7 +318,7 @@ mod tests {
                 std::iter::once(&group.representative).chain(others).map(|h| h.value.as_str()).collect();
             format!("{}{}", all.join(" "), if group.conflict { "!" } else { "" })
         };
-        let mut all: Vec<String> = component(links).groups().into_iter().map(of).collect();
+        let mut all: Vec<String> = component(links).groups(&()).into_iter().map(of).collect();
         all.sort();
         all
     }
@@ -330,10 +354,42 @@ mod tests {
     #[test]
     fn a_handle_of_a_hundred_people_links_nobody() {
         let mut component = Component::default();
-        for i in 0..=MOST_NEIGHBOURS {
+        let most = ().most_neighbours(stamp(1));
+        for i in 0..=most {
             component.link(&handle("e-shared"), &handle(&format!("a{i}")), Together, stamp(1));
         }
-        assert_eq!(component.groups().len(), MOST_NEIGHBOURS + 2);
+        assert_eq!(component.groups(&()).len(), most + 2);
+    }
+
+    /// Two neighbours from stamp 5 on, three before; one handle is nobody's.
+    struct Settled;
+
+    impl Limits for Settled {
+        fn most_neighbours(&self, seen: Stamp) -> usize {
+            if seen.received_at.0 < 5 { 3 } else { 2 }
+        }
+
+        fn is_blocked(&self, handle: &Identifier) -> bool {
+            handle.value == "e-blocked"
+        }
+    }
+
+    #[test]
+    fn a_handle_links_by_the_limit_of_the_time_when_it_was_seen() {
+        let seen = [("e1", "a1", Together, 1), ("e1", "a2", Together, 2), ("e1", "a3", Together, 7)];
+        // Three neighbours: the links from before still count, the last one is of a stricter time.
+        let groups = component(&seen).groups(&Settled);
+        let of: Vec<usize> = groups.iter().map(|group| group.handles.len()).collect();
+        assert_eq!(of, [3, 1]);
+        assert_eq!(component(&seen).groups(&()).len(), 1);
+    }
+
+    #[test]
+    fn a_blocked_handle_joins_nobody_but_by_a_merge() {
+        let seen = [("u1", "e-blocked", Together, 1), ("a1", "e-blocked", Together, 2)];
+        assert_eq!(component(&seen).groups(&Settled).len(), 3);
+        let merged = [seen[0], seen[1], ("u1", "e-blocked", Merge, 3)];
+        assert_eq!(component(&merged).groups(&Settled).len(), 2);
     }
 
     fn any_link() -> impl Strategy<Value = (&'static str, &'static str, Said, i64)> {
@@ -353,12 +409,12 @@ mod tests {
             turned.rotate_left(order.index(links.len()));
             turned.reverse();
             turned.extend(links.iter().copied());
-            prop_assert_eq!(once.groups(), component(&turned).groups());
+            prop_assert_eq!(once.groups(&()), component(&turned).groups(&()));
             // In two parts that are joined later, as well.
             let (left, right) = links.split_at(order.index(links.len()));
             let mut joined = component(right);
             joined.absorb(component(left));
-            prop_assert_eq!(once.groups(), joined.groups());
+            prop_assert_eq!(once.groups(&()), joined.groups(&()));
         }
 
         #[test]

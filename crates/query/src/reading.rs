@@ -15,8 +15,9 @@ use commerce::{DeadLetter, Fact, Metric, Profile};
 use prometheus::IntCounter;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use service::Shutdown;
 use service::health::Part;
+use service::{Shutdown, policy};
+use sources::Workspaces;
 use stream::{Follow, Followed, follow};
 use topics::{DecodeError, Decoder, SchemaRegistry, Schemas, Topic, Version, Versions, version};
 
@@ -42,6 +43,8 @@ pub(crate) struct Reader {
     pub(crate) loaded: Part,
     pub(crate) unreadable: IntCounter,
     pub(crate) shutdown: Shutdown,
+    /// As configured.
+    pub(crate) workspaces: Workspaces,
 }
 
 /// Beside the figures of the served version.
@@ -174,7 +177,15 @@ impl Reader {
 
     fn once(&self, figures: &str, number: u64, turn: &Turn, stop: &dyn Fn() -> bool) -> Result<(), Error> {
         let registry = SchemaRegistry::new(&self.registry, REGISTRY_BUDGET)?;
-        let decoder = Schemas::lookup(&registry)?.decoder();
+        let schemas = Schemas::lookup(&registry)?;
+        // Days and totals that are cut otherwise than they were counted would be wrong, so nothing is answered.
+        let published =
+            policy::read(&self.client, &schemas, stop).map_err(|e| Error::Policies(format!("{e:#}")))?;
+        let misread = policy::misread(&self.workspaces, &published);
+        if !misread.is_empty() {
+            return Err(Error::Misread(misread.join("; ")));
+        }
+        let decoder = schemas.decoder();
         let mut pass = Pass {
             reader: self,
             figures,
@@ -202,6 +213,10 @@ impl Reader {
 enum Error {
     #[error("the schemas couldn't be looked up")]
     Registry(#[from] topics::schemas::Error),
+    #[error("the policies couldn't be read: {0}")]
+    Policies(String),
+    #[error("{0}: mend the configuration and start again")]
+    Misread(String),
     #[error("the topics couldn't be read")]
     Stream(#[from] stream::Error),
 }

@@ -36,6 +36,7 @@ pub struct Query {
     readiness: Readiness,
     unreadable: IntCounter,
     shutdown: Shutdown,
+    workspaces: Workspaces,
 }
 
 /// Why the service can't start.
@@ -90,7 +91,7 @@ impl Query {
         let app = App::new(tenants, Arc::clone(&published), access, clock, shutdown.clone(), metrics.clone());
         let app = app.watching(Services::of(config, metrics.clone()).map_err(StartError::Client)?);
         let app = Arc::new(app);
-        let door = Door { app: Arc::clone(&app), workspaces: Arc::new(Mutex::new(workspaces)) };
+        let door = Door { app: Arc::clone(&app), workspaces: Arc::new(Mutex::new(workspaces.clone())) };
         let router = router(app).merge(service::health::ops_router(readiness.clone(), metrics));
         let client = service::kafka::client_config(config);
         let registry = config.registry.url.clone();
@@ -106,6 +107,7 @@ impl Query {
             readiness,
             unreadable,
             shutdown,
+            workspaces,
         })
     }
 
@@ -136,6 +138,7 @@ impl Query {
             loaded: self.readiness.part("figures"),
             unreadable: self.unreadable,
             shutdown: self.shutdown.clone(),
+            workspaces: self.workspaces,
         };
         let (client, published, shutdown) = (self.client, self.published, self.shutdown.clone());
         let threads = [

@@ -27,6 +27,7 @@ pub mod kafka;
 pub mod lifecycle;
 pub mod log;
 pub mod metrics;
+pub mod policy;
 pub mod stage;
 pub mod unit;
 

@@ -20,7 +20,7 @@ use crate::breaker::{Guarded, Held};
 use crate::health::Part;
 use crate::metrics::{Counter, Gauge, Histogram, NO_SOURCE, Timer};
 use crate::unit::ByteSize;
-use crate::{Config, Metrics, Readiness, Shutdown, clock, config, kafka};
+use crate::{Config, Metrics, Readiness, Shutdown, clock, config, kafka, policy};
 
 /// How long a start waits for the schema registry.
 const REGISTRY_WAIT: Duration = Duration::from_secs(60);
@@ -72,7 +72,7 @@ impl Names {
 /// What a processor is made of.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// The tenants.
+    /// The tenants, under version 1 of their policies.
     pub workspaces: Arc<Workspaces>,
     /// Schema ids.
     pub schemas: Schemas,
@@ -115,7 +115,6 @@ pub fn run_as(
     registry_part.not_ready("connecting");
     workers_part.not_ready("none assigned yet");
 
-    let workspaces = config.workspaces().map_err(|mistakes| anyhow::anyhow!(mistakes.join("; ")))?;
     let registry = SchemaRegistry::new(&config.registry.url, REGISTRY_WAIT)?;
     let schemas = Schemas::lookup(&registry)?;
     registry_part.ready("schemas found");
@@ -125,6 +124,10 @@ pub fn run_as(
             Err(stream::Error::Stopped) => return Ok(()),
             count => count?,
         };
+    let workspaces = match policy::start(config, &schemas, &|| shutdown.is_triggered()) {
+        Err(_) if shutdown.is_triggered() => return Ok(()),
+        settled => settled?,
+    };
     kafka_part.ready(format!("reads {}", plan.input.name()));
 
     let parts = Parts { workspaces: Arc::new(workspaces), schemas, event_partitions };

@@ -2,11 +2,13 @@
 
 mod audiences;
 mod config;
+mod policy;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use commerce::audience::rule::Rule;
+use commerce::policy::Rules;
 use commerce::time::Zone;
 use commerce::{Currency, EventName, Source, WorkspaceId, person};
 use hmac::{Hmac, Mac};
@@ -25,16 +27,14 @@ pub struct Workspace {
     pub id: WorkspaceId,
     /// `production`, `staging`, …
     pub environment: String,
-    /// The currency of reports.
+    /// The currency of reports: that of the rules.
     pub base_currency: Currency,
-    /// Cuts the days of reports.
+    /// Cuts the days of reports: that of the rules.
     pub zone: Zone,
     /// Region of national phone numbers, upper-case.
     pub phone_region: Option<String>,
     /// Staff and tests.
     pub test_accounts: TestAccounts,
-    /// All sources, the one that decides first.
-    pub source_precedence: Vec<Source>,
     /// Limits.
     pub plan: Plan,
     /// Shops and their app secrets.
@@ -51,8 +51,9 @@ pub struct Workspace {
     pub sequenzy: Option<SequenzyConfig>,
     /// The records API.
     pub records: Option<RecordsConfig>,
-    /// The one source that owns a canonical event (R13.4).
-    pub ownership: BTreeMap<EventName, Source>,
+    /// What the configuration says of what changes the meaning of figures. Version 1 of the policy is made of it; from
+    /// then on the published versions count.
+    pub rules: Rules,
     /// Thresholds of the fraud rules.
     pub fraud: FraudConfig,
     /// Products that are bought again.
@@ -70,7 +71,10 @@ impl Workspace {
             |key: &str, message: String| mistakes.push(format!("workspaces.{name}.{key}: {message}"));
 
         check_keys(&config, &mut wrong);
-        let ownership = ownership(&config.ownership, &mut wrong);
+        let ownership = policy::ownership(&config.ownership, &mut wrong);
+        let blocked_handles = policy::blocked(&config.blocked_handles, &mut wrong);
+        let shared_handle_neighbours = policy::neighbours(config.shared_handle_neighbours, &mut wrong);
+        let abandoned_after_s = policy::abandoned_after(config.abandoned_after_s, &mut wrong);
         let id = WorkspaceId::try_new(config.id.as_str()).map_err(|message| wrong("id", message)).ok();
         if config.id == commerce::fx::WORKSPACE {
             wrong("id", format!("'{}' stands for rates of exchange", config.id));
@@ -90,7 +94,7 @@ impl Workspace {
         {
             wrong("phone_region", format!("'{region}' is not an ISO 3166 region"));
         }
-        let source_precedence = precedence(&config.source_precedence, &mut wrong);
+        let source_precedence = policy::precedence(&config.source_precedence, &mut wrong);
         let test_accounts = TestAccounts::read(&config.test_accounts, &mut wrong);
         check_shops(&config.shopify, &mut wrong);
         let audiences = audiences::rules(&config.audiences, &mut wrong);
@@ -115,10 +119,18 @@ impl Workspace {
                 id,
                 environment: config.environment,
                 base_currency,
+                rules: Rules {
+                    base_currency,
+                    time_zone: zone.name().to_owned(),
+                    source_precedence,
+                    ownership,
+                    blocked_handles,
+                    shared_handle_neighbours,
+                    abandoned_after_s,
+                },
                 zone,
                 phone_region,
                 test_accounts,
-                source_precedence,
                 plan: config.plan,
                 shopify: config.shopify,
                 lifesight,
@@ -127,7 +139,6 @@ impl Workspace {
                 customerio: config.customerio,
                 sequenzy: config.sequenzy,
                 records: config.records,
-                ownership,
                 fraud: config.fraud,
                 replenishment: config.replenishment,
                 audiences,
@@ -139,6 +150,14 @@ impl Workspace {
     /// The workspace of [`WorkspaceConfig::development`].
     pub fn development() -> Result<Self, Vec<String>> {
         Self::try_new(WorkspaceConfig::development())
+    }
+
+    /// The same under the rules that were published for it. The error is a time zone that isn't known here.
+    pub fn under(mut self, rules: &Rules) -> Result<Self, String> {
+        self.zone = Zone::parse(&rules.time_zone)?;
+        self.base_currency = rules.base_currency;
+        self.rules = rules.clone();
+        Ok(self)
     }
 
     /// True where `test: true` marks QA (R2): a staging workspace consists of tests.
@@ -203,39 +222,6 @@ fn check_keys(config: &WorkspaceConfig, wrong: &mut impl FnMut(&str, String)) {
             );
         }
     }
-}
-
-fn ownership(
-    named: &BTreeMap<String, String>,
-    wrong: &mut impl FnMut(&str, String),
-) -> BTreeMap<EventName, Source> {
-    let mut owners = BTreeMap::new();
-    for (event, source) in named {
-        match (EventName::parse(event), Source::parse(source)) {
-            (Some(event), Some(source)) => {
-                owners.insert(event, source);
-            }
-            (None, _) => wrong(&format!("ownership.{event}"), format!("'{event}' is not a canonical event")),
-            (_, None) => wrong(&format!("ownership.{event}"), format!("'{source}' is not a source")),
-        }
-    }
-    owners
-}
-
-fn precedence(named: &[String], wrong: &mut impl FnMut(&str, String)) -> Vec<Source> {
-    let mut order = Vec::with_capacity(Source::ALL.len());
-    for text in named {
-        match Source::parse(text) {
-            Some(source) if order.contains(&source) => {
-                wrong("source_precedence", format!("'{text}' is named twice"));
-            }
-            Some(source) => order.push(source),
-            None => wrong("source_precedence", format!("'{text}' is not a source")),
-        }
-    }
-    let rest: Vec<_> = Source::ALL.into_iter().filter(|source| !order.contains(source)).collect();
-    order.extend(rest);
-    order
 }
 
 fn check_shops(shops: &[ShopConfig], wrong: &mut impl FnMut(&str, String)) {
@@ -467,12 +453,11 @@ impl Workspaces {
                 }
             };
             keep("environment", next.environment == old.environment);
-            keep("base_currency", next.base_currency == old.base_currency);
-            keep("time_zone", next.zone == old.zone);
+            for difference in old.rules.differences(&next.rules) {
+                keep(difference.key, false);
+            }
             keep("phone_region", next.phone_region == old.phone_region);
             keep("test_accounts", next.test_accounts == old.test_accounts);
-            keep("source_precedence", next.source_precedence == old.source_precedence);
-            keep("ownership", next.ownership == old.ownership);
             keep("replenishment", next.replenishment == old.replenishment);
             keep("audiences", next.audiences == old.audiences);
             next.environment.clone_from(&old.environment);
@@ -480,8 +465,7 @@ impl Workspaces {
             next.zone.clone_from(&old.zone);
             next.phone_region.clone_from(&old.phone_region);
             next.test_accounts.clone_from(&old.test_accounts);
-            next.source_precedence.clone_from(&old.source_precedence);
-            next.ownership.clone_from(&old.ownership);
+            next.rules.clone_from(&old.rules);
             next.replenishment.clone_from(&old.replenishment);
             next.audiences.clone_from(&old.audiences);
             all.push(next);
@@ -604,7 +588,10 @@ mod tests {
     #[test]
     fn a_table_becomes_a_workspace_and_is_written_back_unchanged() {
         let workspace = Workspace::try_new(config()).unwrap();
-        assert_eq!(workspace.source_precedence[..3], [Source::Lifesight, Source::Shopify, Source::Sequenzy]);
+        assert_eq!(
+            workspace.rules.source_precedence[..3],
+            [Source::Lifesight, Source::Shopify, Source::Sequenzy]
+        );
         assert_eq!(workspace.phone_region.as_deref(), Some("DE"));
         assert!(!workspace.is_production());
         for (email, expected) in [

@@ -1,6 +1,6 @@
 //! Abandonment: carts and checkouts that were left (contracts R12.1).
 //!
-//! An activity opens or refreshes an automation; after an hour of quiet it is said to be abandoned, once per quiet
+//! An activity opens or refreshes an automation; after a time of quiet that the workspace has settled it is said to be abandoned, once per quiet
 //! period; a purchase calls it off. What was paid is kept by handle, and what was closed by name, so that an activity
 //! from before the purchase that comes late opens nothing.
 
@@ -16,8 +16,6 @@ use crate::processor::StateStage;
 use crate::signals::Cause;
 use crate::tables::{self, AUTOMATION, PAID, get, put};
 
-/// A cart or checkout without activity for as long in stream time counts as abandoned. R12.1 makes it a setting.
-const WINDOW: i64 = 3_600 * time::SECOND;
 /// What was abandoned can be called off for as long; later nobody is busy with it.
 const FOLLOWED: i64 = 30 * time::DAY;
 /// A person who becomes known has what they left anonymously said if it is younger (R10.4).
@@ -124,11 +122,17 @@ impl StateStage {
         open.names.sort_unstable();
         open.names.dedup();
         open.reachable |= who.is_some_and(|who| identity::can_buy(&who.handle));
-        refresh(&mut open, event, activity, at);
+        refresh(&mut open, event, activity, (at, self.window(event)));
         if open.target.is_empty() {
             open.target = circle.map(|circle| circle.person.to_string()).unwrap_or_default();
         }
         automations::store(ctx, &event.workspace, &key, &open, &mut self.stored)
+    }
+
+    /// A cart or checkout without activity for as long in stream time counts as abandoned.
+    fn window(&self, event: &Event) -> i64 {
+        let tenant = self.tenants.get(&event.workspace);
+        tenant.map_or(0, |tenant| tenant.versions.at(event.received_at).abandoned_after())
     }
 
     fn place(&self, event: &Event, who: &Who, id: Mark) -> Vec<u8> {
@@ -228,7 +232,7 @@ impl StateStage {
                 }
                 // Not said at once: the very event that joins them may be the purchase.
                 open.stage = Stage::Waiting;
-                open.due = later(open.active_at, WINDOW);
+                open.due = later(open.active_at, self.window(event));
                 automations::store(ctx, workspace, &key, &open, &mut self.stored)?;
             }
         }
@@ -245,10 +249,10 @@ fn later(at: ReceivedTime, by: i64) -> ReceivedTime {
 }
 
 /// Takes over what an activity says of a basket, and starts its quiet period anew.
-fn refresh(open: &mut Open, event: &Event, activity: &Activity, at: EventTime) {
+fn refresh(open: &mut Open, event: &Event, activity: &Activity, (at, window): (EventTime, i64)) {
     open.opened_at = open.opened_at.min(at);
     open.active_at = open.active_at.max(event.received_at);
-    open.due = later(open.active_at, WINDOW);
+    open.due = later(open.active_at, window);
     open.stage = Stage::Waiting;
     open.qa |= event.qa;
     if opens(event.event) {

@@ -198,7 +198,11 @@ impl StateStage {
         put(ctx, COMPONENT, &component_key(workspace, number), component, &mut self.stored)?;
         let mut moved = Vec::new();
         let (mut were, mut are) = (BTreeSet::new(), BTreeSet::new());
-        for Group { handles, representative, conflict } in component.groups() {
+        let groups = match self.tenants.get(workspace) {
+            Some(tenant) => component.groups(&*tenant.versions),
+            None => component.groups(&()),
+        };
+        for Group { handles, representative, conflict } in groups {
             let person = self.id_of(workspace, &representative);
             are.insert(person);
             let mut kept = Kept { handles: Vec::with_capacity(handles.len()), conflict };
@@ -228,6 +232,28 @@ impl StateStage {
             ctx.remove(GROUP, &tables::person(workspace.as_str(), *gone))?;
         }
         Ok(moved)
+    }
+
+    /// Parts the people whom a handle has joined that is nobody's from now on, and joins those again whom one would have
+    /// that is somebody's again.
+    pub(crate) fn part_blocked(
+        &mut self,
+        event: &Event,
+        changed: &BTreeSet<Identifier>,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let workspace = &event.workspace;
+        for handle in changed {
+            let id = self.id_of(workspace, handle);
+            let link: Option<Link> = get(ctx, LINK, &tables::person(workspace.as_str(), id))?;
+            let Some(Link { component: number, .. }) = link else { continue };
+            let component: Component =
+                get(ctx, COMPONENT, &component_key(workspace, number))?.unwrap_or_default();
+            let met = |_: &Identifier, before: Option<Link>| before.and_then(|before| before.met);
+            let moved = self.regroup(workspace, number, &component, met, ctx)?;
+            self.move_all(event, &moved, ctx)?;
+        }
+        Ok(())
     }
 
     /// Takes all handles of a person out of what links them, and moves those who belong to somebody else without them.

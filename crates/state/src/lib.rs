@@ -25,6 +25,7 @@ mod moment;
 mod order;
 mod outcomes;
 mod people;
+mod policy;
 mod privacy;
 mod processor;
 mod reconciliation;

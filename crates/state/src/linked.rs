@@ -97,7 +97,7 @@ impl StateStage {
             Ok::<_, Failure>(())
         })?;
         self.publish_order(&key, &view, ctx)?;
-        let disagreements = state.disagreements(&tenant.policy);
+        let disagreements = state.disagreements(tenant.versions.of_order(state));
         let was_qa = before.as_ref().is_some_and(|before| before.qa);
         self.reconcile(event, (&view, was_qa), &state.disagreements, &disagreements, ctx)?;
         state.disagreements = disagreements;

@@ -40,7 +40,7 @@ impl StateStage {
         if !self.guard_payment(event, ctx)? {
             return Ok(Outcome::Duplicate(DuplicateLevel::Entity));
         }
-        let owned = tenant.policy.owns(event.source, event.event);
+        let owned = tenant.versions.at(event.received_at).orders.owns(event.source, event.event);
         let who = self.identify(event, ctx)?;
         let mut learned = false;
         if let Some(who) = &who {

@@ -104,7 +104,7 @@ impl StateStage {
         tenant: &Tenant,
         ctx: &mut Context<'_>,
     ) -> Result<Option<Seen>, Failure> {
-        let Some(mut view) = state.view(&tenant.policy) else { return Ok(None) };
+        let Some(mut view) = state.view(tenant.versions.of_order(state)) else { return Ok(None) };
         let buyer = state.buyer().map(|handle| (self.id_of(&event.workspace, &handle), handle));
         if let Some((id, _)) = &buyer {
             view.person_id = Some(self.person_of(ctx, &event.workspace, *id)?);
@@ -121,7 +121,6 @@ impl StateStage {
         tenant: &Tenant,
         ctx: &mut Context<'_>,
     ) -> Result<Outcome, Failure> {
-        let policy = &tenant.policy;
         self.encoded.0.clear();
         let cluster = self.cluster_of(event, ctx)?;
         if cluster.order_of(event).is_some_and(|state| is_same_purchase(state, event)) {
@@ -195,6 +194,7 @@ impl StateStage {
             }
         }
         let state = &mut cluster.orders[at];
+        let policy = tenant.versions.of_order(state);
         let order = Followed {
             key: &key,
             former: &ids,
@@ -202,6 +202,7 @@ impl StateStage {
             buyer: state.attached,
             before: attached,
             known: before.is_some(),
+            policy,
         };
         self.follow(event, tenant, &order, &said, ctx)?;
         let disagreements = state.disagreements(policy);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use commerce::audience::Membership;
 use commerce::audience::rule::Rule;
 use commerce::letter::WHOLE;
-use commerce::order::Policy;
 use commerce::{
     Currency, DuplicateLevel, Event, EventName, Outcome, PersonId, Profile, Reason, ReceivedTime, WorkspaceId,
 };
@@ -17,6 +16,7 @@ use topics::{Decoder, Encoder, Topic};
 
 use crate::identity::Ids;
 use crate::order::Views;
+use crate::policy::Versions;
 use crate::privacy::Leave;
 use crate::replenishment::Replenished;
 use crate::seen::{self, Seen};
@@ -42,8 +42,11 @@ pub struct StateStage {
 }
 
 /// What the stage needs to know of a workspace.
+#[derive(Clone)]
 pub(crate) struct Tenant {
-    pub(crate) policy: Policy,
+    /// Its policy, as far as the stream was read.
+    pub(crate) versions: Arc<Versions>,
+    /// The same in all versions.
     pub(crate) base: Currency,
     /// `production`, `staging`, …
     pub(crate) environment: String,
@@ -57,11 +60,7 @@ impl StateStage {
     /// A processor with its codecs and policies.
     pub fn new(parts: &Parts, person_key: &str) -> anyhow::Result<Self> {
         let tenants = parts.workspaces.iter().map(|workspace| {
-            let policy = Policy {
-                workspace: workspace.id.clone(),
-                precedence: workspace.source_precedence.clone(),
-                ownership: workspace.ownership.clone(),
-            };
+            let versions = Arc::new(Versions::first(&workspace.id, &workspace.rules));
             let replenished = workspace.replenishment.iter().map(|product| Replenished {
                 product: product.product_id.clone(),
                 variant: product.variant_id.clone(),
@@ -70,7 +69,7 @@ impl StateStage {
             let replenished = replenished.collect();
             let audiences = workspace.audiences.clone();
             let (base, environment) = (workspace.base_currency, workspace.environment.clone());
-            let tenant = Tenant { policy, base, environment, replenished, audiences };
+            let tenant = Tenant { versions, base, environment, replenished, audiences };
             (workspace.id.clone(), Arc::new(tenant))
         });
         Ok(Self {
@@ -95,10 +94,12 @@ impl StateStage {
 impl StateStage {
     /// Brings an event to its outcome.
     fn handle(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
-        let Some(tenant) = self.tenants.get(&event.workspace).cloned() else {
+        let Some(tenant) = self.tenant(&event.workspace, ctx)? else {
             let message = format!("workspace '{}' isn't configured", event.workspace);
             return Err(poison(Reason::UnknownWorkspace, message));
         };
+        let named = tenant.versions.at(event.received_at).without_blocked(event);
+        let event = named.as_ref().unwrap_or(event);
         self.pass_time(event, ctx)?;
         self.review(event, ctx)?;
         if event.fraud.as_ref().is_some_and(|fraud| fraud.severity >= 2) {
@@ -184,6 +185,11 @@ impl Processor for StateStage {
         if event.event == EventName::FxRatesPublished {
             // Of no tenant, and not counted among what tenants have sent.
             let outcome = self.rates(record, &event, ctx)?;
+            ctx.count([outcome.as_str(), outcome.detail(), ""]);
+            return Ok(());
+        }
+        if event.event == EventName::PolicyPublished {
+            let outcome = self.policy(&event, ctx)?;
             ctx.count([outcome.as_str(), outcome.detail(), ""]);
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! What a purchase does to automations of its products (contracts R12.2, R12.3), and the reminders that it plans.
 
 use commerce::event::{EventName, Item};
-use commerce::order::View;
+use commerce::order::{Policy, View};
 use commerce::signal::{Automation as Kind, SignalName};
 use commerce::{Event, EventTime, Mark, PersonId, ReceivedTime, WorkspaceId, time};
 use stream::{Context, Failure};
@@ -50,6 +50,8 @@ pub(crate) struct Order<'a> {
     pub(crate) before: Option<PersonId>,
     /// True when it was published before.
     pub(crate) known: bool,
+    /// What it is under.
+    pub(crate) policy: &'a Policy,
 }
 
 impl StateStage {
@@ -124,7 +126,7 @@ impl StateStage {
             }
         }
         let over = order.view.cancelled_at.is_some() || is_refunded(order.view);
-        if !event.trigger_eligible || !tenant.policy.owns(event.source, paid.name) || over {
+        if !event.trigger_eligible || !order.policy.owns(event.source, paid.name) || over {
             return Ok(());
         }
         for (product, item) in due_again(&tenant.replenished, &order.view.items) {

@@ -44,6 +44,9 @@ pub(crate) const FX_RATE: Table = Table::ordered(26, "fx_rates");
 /// A base currency, an hour, a currency and the key of an order that waits for the rate. No value.
 pub(crate) const FX_WAITING: Table = Table::ordered(27, "fx_waiting");
 
+/// `workspace` to the versions of its policy that the stream has brought: [`crate::policy`].
+pub(crate) const POLICY: Table = Table { number: 28, name: "policies", ordered: false };
+
 /// A handle's key, the kind and the id of an automation to [`crate::automations::Open`].
 pub(crate) const AUTOMATION: Table = Table::ordered(12, "automations").in_pages(&PAGES);
 /// What is to happen when: see [`crate::timers`]. No value.
@@ -88,6 +91,7 @@ pub(crate) const ALL: [Table; 25] = [
     DISAGREED,
     FX_RATE,
     FX_WAITING,
+    POLICY,
 ];
 
 /// What is kept under the key of a handle lies together, whatever it is: an order touches most of it.

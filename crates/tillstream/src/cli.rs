@@ -10,7 +10,8 @@ use service::config::Overrides;
 use crate::{
     Output, Stop, asyncapi, audit, bench, dlq, doctor, explain, features, fx,
     home::{Home, here},
-    identity, import, lag, measure, openapi, reach, recompute, serve, tail, taxonomy, topic, trigger, up,
+    identity, import, lag, measure, openapi, policy, reach, recompute, serve, tail, taxonomy, topic, trigger,
+    up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -92,6 +93,14 @@ enum Command {
     Fx {
         #[command(subcommand)]
         command: fx::Command,
+    },
+    /// Who decides where sources disagree, who owns an event, what is blocked: shows and publishes versions of it.
+    #[command(
+        after_help = "Examples:\n  tillstream policy show\n  tillstream policy diff\n  tillstream policy publish acme --dry-run"
+    )]
+    Policy {
+        #[command(subcommand)]
+        command: policy::Command,
     },
     /// Who is whom: shows why, and says that two are one person or never are.
     #[command(
@@ -228,6 +237,7 @@ impl Cli {
             Command::Topics { command } => topic::run(&common.cluster()?, &command),
             Command::Dlq { command } => dlq::run(&common.cluster()?, &command),
             Command::Fx { command } => fx::run(&common.cluster()?, &command),
+            Command::Policy { command } => policy::run(&common.cluster()?, &command),
             Command::Identity { command } => identity::run(&common, &command),
             Command::Audit(args) => audit::run(&common.cluster()?, &args),
             Command::Doctor(args) => doctor::run(&common, &args),

@@ -3,11 +3,13 @@
 //! | file | what it looks at |
 //! |---|---|
 //! | [`cluster`] | Kafka, the schema registry, topics, schemas, lag, rates, open transactions |
+//! | [`policy`] | whether the configuration is what is published |
 //! | [`site`] | the services, the disk, the clock |
 //!
 //! A line is a warning where things work, and won't for long or not as they should.
 
 mod cluster;
+mod policy;
 mod site;
 
 use anyhow::anyhow;
@@ -84,7 +86,13 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
         report.add(cluster::topics(&config))?;
     }
     if there && registered {
-        report.add(cluster::schemas(&config))?;
+        let schemas = cluster::schemas(&config);
+        let readable = schemas.status != Status::Fail;
+        report.add(schemas)?;
+        // A topic that isn't there would be waited for.
+        if readable && report.checks.iter().all(|check| check.status == Status::Ok) {
+            report.add(policy::policies(&config))?;
+        }
     }
     if there {
         report.add(cluster::lag(&config))?;

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use commerce::id::Stamp;
-use commerce::identity::{Component, Group, Said};
+use commerce::identity::{Component, Group, Limits, Said};
 use commerce::person::Identifier;
-use commerce::{Event, EventName, PersonId, WorkspaceId};
+use commerce::policy::{Policy, Rules};
+use commerce::{Event, EventName, PersonId, ReceivedTime, WorkspaceId};
 use serde_json::{Value, json};
 use service::Config;
 use sources::Workspace;
@@ -175,11 +176,38 @@ fn read(config: &Config, workspace: &WorkspaceId) -> Result<Evidence, Stop> {
 /// What deliveries said of two handles: each thing once, with the smallest stamp and who said it.
 #[derive(Debug, Default)]
 struct Evidence {
+    /// What the workspace has settled, each with the arrival after which it counts.
+    settled: Settled,
+    /// The greatest arrival so far.
+    clock: Option<ReceivedTime>,
     links: BTreeMap<(Identifier, Identifier, &'static str), (Stamp, String)>,
+}
+
+/// The versions of a policy, as far as they concern handles.
+#[derive(Debug, Default)]
+struct Settled(Vec<(ReceivedTime, Rules)>);
+
+impl Limits for Settled {
+    fn most_neighbours(&self, seen: Stamp) -> usize {
+        let held = self.0.iter().rev().find(|(after, _)| *after < seen.received_at);
+        let Some((_, rules)) = held else { return ().most_neighbours(seen) };
+        usize::try_from(rules.shared_handle_neighbours).unwrap_or(usize::MAX)
+    }
+
+    fn is_blocked(&self, handle: &Identifier) -> bool {
+        self.0.last().is_some_and(|(_, rules)| rules.blocked().any(|blocked| blocked == *handle))
+    }
 }
 
 impl Evidence {
     fn take(&mut self, event: &Event) {
+        if event.event == EventName::PolicyPublished {
+            let policy = Policy::announced(&event.workspace, &event.payload.properties);
+            let clock = self.clock.unwrap_or(ReceivedTime(i64::MIN));
+            self.settled.0.extend(policy.map(|policy| (policy.in_force_after(clock), policy.rules)));
+            return;
+        }
+        self.clock = self.clock.max(Some(event.received_at));
         let Some(person) = &event.person else { return };
         let handles: BTreeSet<&Identifier> = person.identifiers.iter().collect();
         let Some(first) = handles.first() else { return };
@@ -229,7 +257,7 @@ impl Evidence {
                 "received_at": stamp.received_at.to_rfc3339(), "raw_partition": stamp.partition, "raw_offset": stamp.offset}));
         }
         let alone = Group { handles: vec![handle.clone()], representative: handle.clone(), conflict: false };
-        let mut groups = component.groups();
+        let mut groups = component.groups(&self.settled);
         if groups.is_empty() {
             groups.push(alone);
         }
@@ -271,8 +299,6 @@ fn table(shown: &Value) -> Result<(), Stop> {
 
 #[cfg(test)]
 mod tests {
-    use commerce::ReceivedTime;
-
     use super::*;
 
     fn stamp(t: i64) -> Stamp {

@@ -9,6 +9,7 @@
 //! | [`demo`], [`measure`] | the simulated shop, and what the product made of it |
 //! | [`bench`] | how fast, with the totals checked |
 //! | [`fx`] | rates of exchange: fetched, published, listed |
+//! | [`policy`] | what changes the meaning of figures: shown, compared, published |
 //! | [`import`] | profiles from a file |
 //! | [`doctor`], [`lag`], [`reach`] | what is wrong, how far behind the stages are, whether a cluster is there |
 //! | [`recompute`], [`audit`] | the totals of people from the books; everything computed anew from the events |
@@ -33,6 +34,7 @@ pub mod import;
 pub mod lag;
 pub mod measure;
 pub mod openapi;
+pub mod policy;
 pub mod reach;
 pub mod recompute;
 pub mod serve;

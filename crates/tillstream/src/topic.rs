@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use service::Config;
-use topics::{Admin, Layout, Plan, SchemaRegistry};
+use topics::{Admin, Layout, Plan, SchemaRegistry, Schemas};
 
 use crate::{Output, Stop, data};
 
@@ -42,8 +42,25 @@ pub fn run(config: &Config, command: &Command) -> Result<(), Stop> {
         Command::Plan(_) => {
             Err(Stop::Failed(anyhow!("the cluster differs; `tillstream topics apply` changes that")))
         }
-        Command::Apply(_) => Ok(admin.apply(&plan, Some(&registry))?),
+        Command::Apply(_) => {
+            admin.apply(&plan, Some(&registry))?;
+            seed(config, &registry)
+        }
     }
+}
+
+/// Publishes version 1 of the policy of every configured workspace that has none.
+pub fn seed(config: &Config, registry: &SchemaRegistry) -> Result<(), Stop> {
+    let workspaces = config.workspaces().map_err(|mistakes| Stop::Usage(anyhow!(mistakes.join("; "))))?;
+    if workspaces.iter().next().is_none() {
+        return Ok(());
+    }
+    let (_, new) = service::policy::seed(config, &workspaces, &Schemas::lookup(registry)?, &|| false)?;
+    if new > 0 {
+        let plural = if new == 1 { "workspace" } else { "workspaces" };
+        eprintln!("version 1 of the policy of {new} {plural} is published, as the configuration says");
+    }
+    Ok(())
 }
 
 /// A client of the configured cluster.

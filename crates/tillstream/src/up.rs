@@ -271,7 +271,8 @@ fn apply_topics(config: &Config, cluster: Option<&Cluster>, brokers: u8) -> Resu
     }
     let registry = SchemaRegistry::new(&config.registry.url, Duration::from_secs(60))?;
     let plan = admin.plan(Some(&registry))?;
-    Ok(admin.apply(&plan, Some(&registry))?)
+    admin.apply(&plan, Some(&registry))?;
+    topic::seed(config, &registry)
 }
 
 /// Hosts are those of the configuration, which are loopback unless somebody chose another one.

@@ -16,6 +16,7 @@ const FILES: &[(&str, &str)] = &[
     ("metric.avsc", include_str!("../../../schemas/avro/metric.avsc")),
     ("signal.avsc", include_str!("../../../schemas/avro/signal.avsc")),
     ("fx_rate.avsc", include_str!("../../../schemas/avro/fx_rate.avsc")),
+    ("policy.avsc", include_str!("../../../schemas/avro/policy.avsc")),
     ("reconciliation.avsc", include_str!("../../../schemas/avro/reconciliation.avsc")),
     ("dead_letter.avsc", include_str!("../../../schemas/avro/dead_letter.avsc")),
 ];

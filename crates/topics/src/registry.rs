@@ -57,6 +57,8 @@ topics! {
     DeadLetters = "commerce.dead-letters.v1.yaml",
     /// Rates of exchange.
     FxRates = "commerce.fx-rates.v1.yaml",
+    /// The policy of each workspace, in versions.
+    Policies = "commerce.policies.v1.yaml",
     /// Offsets of the normalizer.
     NormalizerChangelog = "tillstream.normalizer.main.changelog.yaml",
     /// State of the state stage.
@@ -443,7 +445,7 @@ mod tests {
         for topic in Topic::ALL {
             let leader = match topic {
                 Topic::Raw | Topic::NormalizerChangelog => Topic::Raw,
-                Topic::DeadLetters | Topic::FxRates | Topic::Versions => *topic,
+                Topic::DeadLetters | Topic::FxRates | Topic::Policies | Topic::Versions => *topic,
                 _ => Topic::Events,
             };
             assert_eq!(topic.leader(), leader, "{topic}");

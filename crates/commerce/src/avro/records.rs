@@ -12,12 +12,13 @@ use crate::letter::Status;
 use crate::members::Written;
 use crate::order::{Base, FLAGGED, Figures, Line, Matter, View};
 use crate::person::{Identifier, Kind};
+use crate::policy::Rules;
 use crate::profile::{Contact, Reported};
 use crate::reconciliation::{Figure, Standing};
 use crate::signal::Automation;
 use crate::{
-    Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Profile,
-    ReceivedTime, Reconciliation, Signal, SignalName, Source, WorkspaceId,
+    Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Policy,
+    Profile, ReceivedTime, Reconciliation, Signal, SignalName, Source, WorkspaceId,
 };
 
 /// Writes and reads the fields one after the other.
@@ -73,6 +74,7 @@ roots! {
     DeadLetter = "DeadLetter",
     Signal = "Signal",
     FxRate = "FxRate",
+    Policy = "Policy",
     Reconciliation = "Reconciliation",
 }
 
@@ -146,6 +148,10 @@ fields! {
         currency rate rate_at total subtotal discount_total shipping_total tax_total refunds refunded_total net
     }
     FxRate { currency base hour rate provider carried published_at }
+    Policy { workspace version effective_at published_at published_by note rules }
+    Rules {
+        base_currency time_zone source_precedence ownership blocked_handles shared_handle_neighbours abandoned_after_s
+    }
     RefundFact { id amount refunded_total full }
     Profile {
         workspace person_id merged_into contact orders_count total_spent total_spent_by_currency lifetime_value
@@ -370,6 +376,16 @@ impl Write for PersonId {
 impl Read for PersonId {
     fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
         Self::parse(input.text()?).ok_or(Malformed("no person id"))
+    }
+}
+
+impl Key for EventName {
+    fn text(&self) -> &str {
+        self.as_str()
+    }
+
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::parse(text).ok_or(Malformed("no event name that is known here"))
     }
 }
 

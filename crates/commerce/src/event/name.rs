@@ -84,6 +84,8 @@ words! {
         /// Rates of exchange of an hour are known, of which no tenant is the subject: once per task, in the name of
         /// the workspace `_fx`. No fact.
         FxRatesPublished = "fx.rates_published",
+        /// A version of the workspace's policy: what follows is counted by it. Its fact says where it begins to count.
+        PolicyPublished = "policy.published",
     }
 }
 

@@ -376,6 +376,11 @@ impl State {
         self.apart.as_deref().or_else(|| first().map(|(_, id)| id.as_str()))
     }
 
+    /// The smallest stamp of all its deliveries; `None` before any.
+    pub fn first_stamp(&self) -> Option<Stamp> {
+        self.sources.values().filter_map(|order| order.first.as_ref()).map(|(stamp, _)| *stamp).min()
+    }
+
     /// Joins one delivery in. An event without an order part changes nothing.
     pub fn observe(&mut self, event: &Event) -> Observed {
         let Some(order) = &event.payload.order else {

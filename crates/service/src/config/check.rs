@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sources::Workspaces;
-
 use crate::config::{Config, FxProvider, Mistake, Origin, Stage, Store};
 use crate::unit::ByteSize;
 use crate::{kafka, log};
@@ -77,7 +75,7 @@ pub(super) fn all(config: &Config) -> Vec<Mistake> {
     if let Err(message) = log::filter(&config.log.level) {
         wrong("log.level", message);
     }
-    if let Err(messages) = Workspaces::from_configs(config.workspaces.iter().cloned()) {
+    if let Err(messages) = config.workspaces() {
         let origin = config.origins.get("workspaces").cloned().unwrap_or(Origin::Default);
         for message in messages {
             let (key, message) = message.split_once(": ").unwrap_or(("workspaces", &message));

@@ -82,6 +82,16 @@ pub struct WorkspaceConfig {
     /// The one source that owns a canonical event: `"order.paid" = "customerio"` (R13.4).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ownership: BTreeMap<String, String>,
+    /// Handles that are nobody's: `"email:test@acme.example"`. A delivery that names one is read without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_handles: Vec<String>,
+    /// A handle that was seen with more other ones than this links nobody. Absent: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_handle_neighbours: Option<u32>,
+    /// A cart or checkout without activity for so many seconds counts as abandoned (R12.1). Absent: what
+    /// `aggregator.abandoned_after` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandoned_after_s: Option<u32>,
     /// Thresholds of the fraud rules; absent: the defaults of analytics.md §7.1.
     #[serde(default, skip_serializing_if = "FraudConfig::is_default")]
     pub fraud: FraudConfig,
@@ -296,6 +306,9 @@ impl WorkspaceConfig {
             sequenzy: None,
             records: None,
             ownership: BTreeMap::new(),
+            blocked_handles: Vec::new(),
+            shared_handle_neighbours: None,
+            abandoned_after_s: None,
             fraud: FraudConfig::default(),
             replenishment: Vec::new(),
             audiences: Vec::new(),

@@ -83,8 +83,8 @@ pub(crate) fn view(events: &[Event]) -> View {
     let workspace = Workspace::development().unwrap();
     let policy = Policy {
         workspace: workspace.id.clone(),
-        precedence: workspace.source_precedence.clone(),
-        ownership: workspace.ownership.clone(),
+        precedence: workspace.rules.source_precedence.clone(),
+        ownership: workspace.rules.ownership.clone(),
     };
     state.view(&policy).unwrap()
 }

@@ -8,9 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use commerce::fx::{Hour, Rate, announcement};
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
+use commerce::policy::{Policy, Rules};
 use commerce::{
     Currency, DeadLetter, EventName, EventTime, Fact, Metric, PersonId, Profile, ReceivedTime,
-    Reconciliation, WorkspaceId,
+    Reconciliation, Signal, WorkspaceId,
 };
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -55,6 +56,8 @@ pub(crate) struct Story {
     pub(crate) rounds: usize,
     /// In what sources were found to disagree, and to agree again.
     pub(crate) reconciliations: Vec<Reconciliation>,
+    /// What a sender of messages is told.
+    pub(crate) signals: Vec<Signal>,
     /// The records of all facts.
     pub(crate) told: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -92,6 +95,7 @@ impl Story {
             counts: BTreeMap::new(),
             rounds: 0,
             reconciliations: vec![],
+            signals: vec![],
             told: vec![],
         }
     }
@@ -206,6 +210,36 @@ impl Story {
         self.state.sizes().iter().find(|(table, ..)| *table == "fx_rates").unwrap().1
     }
 
+    /// What the workspace is configured with.
+    pub(crate) fn rules(&self) -> Rules {
+        self.parts.workspaces.get("demo").unwrap().rules.clone()
+    }
+
+    /// A version of the policy stands in the stream.
+    pub(crate) fn policy(&mut self, policy: &Policy) {
+        let (key, value) = self.announced(policy);
+        let emitted = self.state.process(&Record::new(Topic::Events.name(), 0, 0, &key, &value)).unwrap();
+        self.collect(&state::PLAN, emitted);
+        self.commit();
+    }
+
+    /// Goes on with a processor that has seen more of the stream than what was committed.
+    pub(crate) fn roll_back_to(&mut self, committed: &mut Self) {
+        std::mem::swap(&mut self.state.processor, &mut committed.state.processor);
+    }
+
+    fn announced(&self, policy: &Policy) -> (Vec<u8>, Vec<u8>) {
+        let event = policy.announcement().unwrap();
+        let mut value = Vec::new();
+        self.parts.schemas.encoder(Topic::Events).unwrap().encode(&event, &mut value).unwrap();
+        (format!("demo:{}", event.entity.id).into_bytes(), value)
+    }
+
+    /// Goes on as a process that has just started.
+    pub(crate) fn restart(&mut self) {
+        self.state.processor = state::StateStage::new(&self.parts, KEY).unwrap();
+    }
+
     fn collect(&mut self, plan: &Plan, emitted: Vec<Emitted>) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut onward = Vec::new();
         for (output, _, key, value) in emitted {
@@ -238,6 +272,7 @@ impl Story {
                         self.counts.insert(name, metric.values["count"]);
                     }
                 }
+                (Topic::Signals, Some(value)) => self.signals.push(self.decoder.decode(&value).unwrap()),
                 (topic, value) => panic!("{topic:?} {value:?}"),
             }
         }

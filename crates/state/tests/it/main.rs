@@ -12,6 +12,7 @@ mod fx;
 mod hard_orders;
 mod identity;
 mod linked_orders;
+mod policy;
 mod privacy;
 mod products;
 mod records_facts;

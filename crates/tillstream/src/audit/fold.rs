@@ -53,7 +53,11 @@ impl<'a> Fold<'a> {
     /// Nothing yet. Asks the registry for the schemas.
     pub(super) fn new(config: &'a Config) -> anyhow::Result<Self> {
         let registry = SchemaRegistry::new(&config.registry.url, std::time::Duration::from_secs(10))?;
-        Self::with(config, Schemas::lookup(&registry)?)
+        let mut fold = Self::with(config, Schemas::lookup(&registry)?)?;
+        let published =
+            service::policy::read(&service::kafka::client_config(config), &fold.parts.schemas, &|| false)?;
+        fold.parts.workspaces = service::policy::settle(&fold.parts.workspaces, &published)?.into();
+        Ok(fold)
     }
 
     /// The same with schemas that are known.

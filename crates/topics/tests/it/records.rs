@@ -25,6 +25,7 @@ macro_rules! each_record {
         $see(Topic::Reconciliation, &full_reconciliation(), &[bare_reconciliation()]);
         $see(Topic::DeadLetters, &full_letter(), &[bare_letter()]);
         $see(Topic::FxRates, &full_rate(), &[bare_rate()]);
+        $see(Topic::Policies, &full_policy(), &[bare_policy()]);
     };
 }
 pub(crate) use each_record;
@@ -56,7 +57,7 @@ fn every_record_survives_its_schema() {
         bare.iter().for_each(|bare| survives(&schemas, topic, bare));
     }
     each_record!(see);
-    assert_eq!(Topic::with_schema().count(), 9, "a record without a sample");
+    assert_eq!(Topic::with_schema().count(), 10, "a record without a sample");
 }
 
 #[test]

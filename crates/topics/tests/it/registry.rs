@@ -42,7 +42,7 @@ fn registering_again_gives_the_same_ids() {
         ids.push(id);
     }
     ids.dedup();
-    assert_eq!(ids.len(), 9);
+    assert_eq!(ids.len(), 10);
 }
 
 #[test]

@@ -13,12 +13,13 @@ use commerce::letter::{Status, WHOLE};
 use commerce::members::Written;
 use commerce::order::{Base, Matter, View};
 use commerce::person::{Identifier, Kind};
+use commerce::policy::Rules;
 use commerce::profile::{Contact, Reported};
 use commerce::reconciliation::{Figure, Standing};
 use commerce::signal::Automation;
 use commerce::{
-    Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Profile,
-    ReceivedTime, Reconciliation, Signal, SignalName, Source, WorkspaceId,
+    Currency, DeadLetter, Event, EventName, EventTime, Fact, FxRate, Metric, Money, PersonId, Policy,
+    Profile, ReceivedTime, Reconciliation, Signal, SignalName, Source, WorkspaceId,
 };
 
 fn text(text: &str) -> Option<String> {
@@ -350,6 +351,39 @@ pub fn full_rate() -> FxRate {
         carried: true,
         published_at: at(1),
     }
+}
+
+/// A version of a policy with everything.
+pub fn full_policy() -> Policy {
+    Policy {
+        workspace: WorkspaceId::try_new("demo").unwrap(),
+        version: 3,
+        effective_at: at(2),
+        published_at: at(1),
+        published_by: "jane".into(),
+        note: Some("payments are told by the backend now".into()),
+        rules: Rules {
+            base_currency: Currency::USD,
+            time_zone: "America/New_York".into(),
+            source_precedence: vec![Source::Lifesight, Source::Shopify],
+            ownership: BTreeMap::from([(EventName::OrderPaid, Source::Lifesight)]),
+            blocked_handles: vec!["email:test@acme.example".into()],
+            shared_handle_neighbours: 50,
+            abandoned_after_s: 1_800,
+        },
+    }
+}
+
+/// A version of a policy with nothing that can be left out.
+pub fn bare_policy() -> Policy {
+    let full = full_policy();
+    let rules = Rules {
+        source_precedence: vec![],
+        ownership: BTreeMap::new(),
+        blocked_handles: vec![],
+        ..full.rules.clone()
+    };
+    Policy { note: None, rules, ..full }
 }
 
 /// A rate with nothing that can be left out.
