@@ -9,12 +9,11 @@
 //! Nothing is paused. The services go on while the audit reads, so a record may be ahead of the events that were there
 //! when it began. That is no reason to leave it out: it must then have one of the values that the key took in between.
 
-mod compare;
+pub(crate) mod compare;
 mod cut;
 mod fold;
 
-use std::io::IsTerminal as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::anyhow;
 use serde::Serialize;
@@ -24,7 +23,8 @@ use topics::Topic;
 use crate::{Output, Stop, data};
 use compare::{Comparison, Difference};
 
-/// What is compared: what is kept as one record per key, and follows from the events alone.
+/// What is compared: what is kept as one record per key, and follows from the events alone. Of the figures it is the version
+/// that is served.
 pub const COMPARED: [Topic; 3] = [Topic::Orders, Topic::Profiles, Topic::Metrics];
 
 /// So many differences are shown in a table; JSON has all.
@@ -87,8 +87,9 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
 /// Compares, and says how many events were folded.
 fn of(config: &Config, workspace: Option<&str>) -> anyhow::Result<(Comparison, u64)> {
     let mut fold = fold::Fold::new(config)?;
-    let cut = cut::Cut::take(config)?;
-    let published = cut::published(config, workspace)?;
+    let served = crate::replay::list::read(config)?.served;
+    let cut = cut::Cut::take(config, &served)?;
+    let published = cut::published(config, &served, workspace)?;
     let events = cut.fold(config, workspace, &mut fold)?;
     let mut reader = crate::tail::Reader::new(config)?;
     Ok((compare::compare(&published, &fold.end()?, &mut reader)?, events))
@@ -126,42 +127,6 @@ fn short(value: Option<&serde_json::Value>) -> String {
     match text.char_indices().nth(WIDTH) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
-    }
-}
-
-/// A line on stderr that moves, where somebody looks.
-struct Progress {
-    what: &'static str,
-    of: i64,
-    done: i64,
-    shown: Option<Instant>,
-    is_wanted: bool,
-}
-
-impl Progress {
-    fn new(what: &'static str, of: i64) -> Self {
-        Self { what, of, done: 0, shown: None, is_wanted: std::io::stderr().is_terminal() }
-    }
-
-    fn step(&mut self) {
-        self.done += 1;
-        let is_due = self.is_wanted
-            && self.done % 64 == 0
-            && self.shown.is_none_or(|at| at.elapsed() >= Duration::from_millis(200));
-        if is_due {
-            const WIDTH: i64 = 30;
-            self.shown = Some(Instant::now());
-            let filled = (self.done.min(self.of) * WIDTH / self.of.max(1)).clamp(0, WIDTH);
-            let bar: String = (0..WIDTH).map(|at| if at < filled { '#' } else { '.' }).collect();
-            // A topic has a few offsets more than records, those of the marks of transactions.
-            eprint!("\r{:<10} [{bar}] {} ", self.what, self.done);
-        }
-    }
-
-    fn end(&self) {
-        if self.shown.is_some() {
-            eprint!("\r{:60}\r", "");
-        }
     }
 }
 

@@ -10,8 +10,8 @@ use service::config::Overrides;
 use crate::{
     Output, Stop, asyncapi, audit, bench, dlq, doctor, explain, features, fx,
     home::{Home, here},
-    identity, import, lag, measure, openapi, policy, reach, recompute, serve, tail, taxonomy, topic, trigger,
-    up,
+    identity, import, lag, measure, openapi, policy, reach, recompute, replay, serve, tail, taxonomy, topic,
+    trigger, up,
 };
 
 /// Exactly-once commerce event pipeline on Apache Kafka.
@@ -113,6 +113,14 @@ enum Command {
     /// Computes every order, person and figure anew from the events, and compares with what is published.
     #[command(after_help = "Example:\n  tillstream audit -o json | jq .equal")]
     Audit(audit::Args),
+    /// Computes the figures anew beside the old ones, compares the two, and switches.
+    #[command(
+        after_help = "Examples:\n  tillstream replay start --version v2\n  tillstream replay status --wait\n  tillstream replay compare\n  tillstream replay switch v2"
+    )]
+    Replay {
+        #[command(subcommand)]
+        command: replay::Command,
+    },
     /// Looks at everything that is needed, and says what to type next.
     #[command(after_help = "Example:\n  tillstream doctor\nExit code 1 when something is wrong.")]
     Doctor(doctor::Args),
@@ -240,6 +248,7 @@ impl Cli {
             Command::Policy { command } => policy::run(&common.cluster()?, &command),
             Command::Identity { command } => identity::run(&common, &command),
             Command::Audit(args) => audit::run(&common.cluster()?, &args),
+            Command::Replay { command } => replay::run(&common.cluster()?, &command),
             Command::Doctor(args) => doctor::run(&common, &args),
             Command::Lag(args) => lag::run(&common.cluster()?, &args),
             Command::Recompute(args) => recompute::run(&common.cluster()?, &args),

@@ -2,7 +2,7 @@
 //!
 //! | file | what it looks at |
 //! |---|---|
-//! | [`cluster`] | Kafka, the schema registry, topics, schemas, lag, rates, open transactions |
+//! | [`cluster`] | Kafka, the schema registry, topics, schemas, versions of the figures, lag, rates, open transactions |
 //! | [`policy`] | whether the configuration is what is published |
 //! | [`site`] | the services, the disk, the clock |
 //!
@@ -95,6 +95,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
         }
     }
     if there {
+        report.add(cluster::figures(&config))?;
         report.add(cluster::lag(&config))?;
         if let Some(rates) = cluster::rates(&config).filter(|_| registered) {
             report.add(rates)?;

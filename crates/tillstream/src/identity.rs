@@ -108,7 +108,7 @@ fn say(common: &Common, config: &Config, two: &Two, word: &str, means: &str) -> 
 }
 
 /// Asks at a terminal; elsewhere `--yes` says it.
-fn confirmed(what: &str) -> Result<bool, Stop> {
+pub(crate) fn confirmed(what: &str) -> Result<bool, Stop> {
     if !std::io::stdin().is_terminal() {
         return Err(Stop::Usage(anyhow!("{what} Say --yes to do so without being asked")));
     }

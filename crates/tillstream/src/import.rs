@@ -6,7 +6,7 @@
 
 mod send;
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use service::Config;
 use sources::records::import::{self, BadLine, Batch};
 
 use crate::cli::Common;
+use crate::progress::Progress;
 use crate::{Output, Stop, data};
 use send::{Door, Taken};
 
@@ -139,7 +140,7 @@ fn key(args: &Args, config: &Config) -> Result<String, Stop> {
 
 /// Sends the bodies in their order.
 fn upsert(door: &Door, batches: &[Batch], rate: u32, report: &mut Report) -> Result<(), Stop> {
-    let mut progress = Progress::new(report.records);
+    let mut progress = Progress::new("records", report.records as u64);
     let began = Instant::now();
     for batch in batches {
         let Some(body) = &batch.body else { continue };
@@ -153,7 +154,7 @@ fn upsert(door: &Door, batches: &[Batch], rate: u32, report: &mut Report) -> Res
             )))
         })?;
         report.note(batch, &taken)?;
-        progress.show(report.sent());
+        progress.reach(u64::from(report.sent()), "");
     }
     progress.end();
     Ok(())
@@ -247,32 +248,6 @@ impl Report {
             n => format!(" ({n} of them again)"),
         };
         data(&format!("{} of {} records accepted{repeated}, {bad} bad lines", self.accepted, self.records))
-    }
-}
-
-/// A line on stderr that moves, where somebody looks.
-struct Progress {
-    all: usize,
-    shown: Option<Instant>,
-    is_wanted: bool,
-}
-
-impl Progress {
-    fn new(all: usize) -> Self {
-        Self { all, shown: None, is_wanted: std::io::stderr().is_terminal() && all > import::LARGEST_BODY }
-    }
-
-    fn show(&mut self, sent: u32) {
-        if self.is_wanted && self.shown.is_none_or(|at| at.elapsed() >= Duration::from_millis(200)) {
-            self.shown = Some(Instant::now());
-            eprint!("\r{sent} of {} records sent ", self.all);
-        }
-    }
-
-    fn end(&self) {
-        if self.shown.is_some() {
-            eprintln!("\r{0} of {0} records sent ", self.all);
-        }
     }
 }
 

@@ -16,6 +16,7 @@ use service::Config;
 use service::stage::Plan;
 use topics::Topic;
 
+use crate::replay::list;
 use crate::{Output, Stop, data};
 
 /// One request to the cluster.
@@ -25,8 +26,8 @@ const COUNTED: i64 = 1_000;
 /// How long counting may take, for all partitions of a stage.
 const COUNTING: Duration = Duration::from_secs(5);
 
-/// The stages, in the order of the flow.
-const STAGES: [&Plan; 3] = [&normalizer::PLAN, &state::PLAN, &aggregator::PLAN];
+/// The stages before the figures, in the order of the flow.
+const STAGES: [&Plan; 2] = [&normalizer::PLAN, &state::PLAN];
 
 /// `lag`
 #[derive(clap::Args, Debug)]
@@ -94,29 +95,37 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Where all stages stand.
+/// Where all stages stand, the aggregator once for each version of the figures.
 pub fn places(config: &Config) -> anyhow::Result<Vec<Place>> {
     let mut places = Vec::new();
     for plan in STAGES {
-        places.extend(stage(config, plan).with_context(|| format!("the lag of the {}", plan.name))?);
+        let (name, has_lane) = (format!("tillstream-{}", plan.name), (plan.lane_per_second)(config).is_some());
+        places.extend(group(config, &name, plan.input, has_lane)?);
+    }
+    for version in list::read(config)?.all {
+        places.extend(group(config, &version.name.group(), aggregator::PLAN.input, false)?);
     }
     Ok(places)
 }
 
-fn stage(config: &Config, plan: &Plan) -> anyhow::Result<Vec<Place>> {
-    let group = format!("tillstream-{}", plan.name);
-    let topic = plan.input.name();
+/// Where a group stands in its input. `has_lane`: the last partition is the slow lane, where there are several.
+pub fn group(config: &Config, group: &str, input: Topic, has_lane: bool) -> anyhow::Result<Vec<Place>> {
+    of(config, group, input, has_lane).with_context(|| format!("the lag of {group}"))
+}
+
+fn of(config: &Config, group: &str, input: Topic, has_lane: bool) -> anyhow::Result<Vec<Place>> {
+    let topic = input.name();
     // Uncommitted: an open transaction of the group would have to be waited for otherwise.
-    let any = client(config, &group, "read_uncommitted")?;
+    let any = client(config, group, "read_uncommitted")?;
     let mut asked = TopicPartitionList::new();
     for partition in partitions(&any, topic)? {
         asked.add_partition(topic, partition);
     }
     // Before the ends: what is committed meanwhile isn't ahead of them then.
     let committed = any.committed_offsets(asked, ANSWER)?;
-    let ends = ends(config, &[plan.input])?;
+    let ends = ends(config, &[input])?;
     let last = ends.keys().map(|(_, partition)| *partition).max();
-    let has_lane = (plan.lane_per_second)(config).is_some() && last > Some(0);
+    let has_lane = has_lane && last > Some(0);
     let mut places = Vec::new();
     for ((_, partition), ends) in ends {
         let found = committed.find_partition(topic, partition).map(|found| found.offset());
@@ -126,7 +135,7 @@ fn stage(config: &Config, plan: &Plan) -> anyhow::Result<Vec<Place>> {
         };
         let from = committed.unwrap_or(ends.start).max(ends.start);
         places.push(Place {
-            group: group.clone(),
+            group: group.to_owned(),
             topic,
             partition,
             slow_lane: has_lane && last == Some(partition),

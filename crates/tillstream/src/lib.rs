@@ -12,6 +12,7 @@
 //! | [`policy`] | what changes the meaning of figures: shown, compared, published |
 //! | [`import`] | profiles from a file |
 //! | [`doctor`], [`lag`], [`reach`] | what is wrong, how far behind the stages are, whether a cluster is there |
+//! | [`replay`] | figures computed anew beside the old ones, compared, switched to |
 //! | [`recompute`], [`audit`] | the totals of people from the books; everything computed anew from the events |
 //! | [`trigger`], [`identity`], [`tail`], [`dlq`], [`explain`], [`topic`], [`features`] | tools |
 //! | [`openapi`], [`asyncapi`], [`taxonomy`] | the description of the HTTP API, of the topics, of the events |
@@ -35,8 +36,10 @@ pub mod lag;
 pub mod measure;
 pub mod openapi;
 pub mod policy;
+pub mod progress;
 pub mod reach;
 pub mod recompute;
+pub mod replay;
 pub mod serve;
 pub mod tail;
 pub mod taxonomy;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use commerce::metric::is_of_the_state;
 use anyhow::{Context as _, anyhow};
 use commerce::time::Day;
 use commerce::{Currency, EventTime, Money};
@@ -304,9 +305,12 @@ fn read_topics(target: &Target) -> anyhow::Result<Found> {
     let mut found = Found::default();
     let mut reader = Reader::new(&target.config)?;
     let read = [Topic::Orders, Topic::Profiles, Topic::Metrics, Topic::DeadLetters, Topic::Facts, Topic::Raw];
+    // Another version than the first is served from a topic of its own; the first one's has figures of the state stage too.
+    let figures = crate::replay::list::read(&target.config)?.served.metrics();
+    let beside = (figures != Topic::Metrics.name()).then(|| figures.clone());
     let what = Follow {
         client: service::kafka::client_config(&target.config),
-        topics: read.iter().map(|topic| topic.name().to_owned()).collect(),
+        topics: read.iter().map(|topic| topic.name().to_owned()).chain(beside).collect(),
     };
     let (done, mut failed) = (Cell::new(false), None);
     follow(&what, &|| done.get(), &mut |followed| {
@@ -318,7 +322,9 @@ fn read_topics(target: &Target) -> anyhow::Result<Found> {
                         Some(Topic::Raw) => found.accepted += 1,
                         Some(Topic::Orders) => found.order(key, reader.decode(value)?),
                         Some(Topic::Profiles) => found.profile(key, reader.decode(value)?),
+                        Some(Topic::Metrics) if topic != figures && !is_of_the_state(key) => {}
                         Some(Topic::Metrics) => found.metric(key, reader.decode(value)?),
+                        None if topic == figures => found.metric(key, reader.decode(value)?),
                         Some(Topic::Facts) => found.fact(&reader.decode(value)?),
                         Some(Topic::DeadLetters) => found.letter(reader.letter(value)?),
                         _ => {}

@@ -1,12 +1,17 @@
 //! `topics plan|apply`: what the registry of topics and schemas says against what the cluster has.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use service::Config;
-use topics::{Admin, Layout, Plan, SchemaRegistry, Schemas};
+use topics::{Admin, Layout, Plan, SchemaRegistry, Schemas, Topic};
 
 use crate::{Output, Stop, data};
+
+/// How long the cluster may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// `topics …`
 #[derive(clap::Subcommand, Debug)]
@@ -66,6 +71,25 @@ pub fn seed(config: &Config, registry: &SchemaRegistry) -> Result<(), Stop> {
 /// A client of the configured cluster.
 pub fn admin(config: &Config, replication: i32) -> anyhow::Result<Admin> {
     Ok(Admin::new(&config.kafka.bootstrap, &config.kafka.properties, Layout::new(replication))?)
+}
+
+/// The names of all topics that there are.
+pub fn names(config: &Config) -> anyhow::Result<BTreeSet<String>> {
+    let metadata = client(config)?.fetch_metadata(None, ANSWER)?;
+    Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+}
+
+/// As many copies as the topics have, or a new cluster of this size would get.
+pub fn replication(config: &Config) -> anyhow::Result<i32> {
+    let metadata = client(config)?.fetch_metadata(None, ANSWER)?;
+    let raw = metadata.topics().iter().find(|topic| topic.name() == Topic::Raw.name());
+    let copies = raw.and_then(|topic| topic.partitions().iter().map(|p| p.replicas().len()).min());
+    let copies = copies.unwrap_or(if metadata.brokers().len() >= 3 { 3 } else { 1 });
+    Ok(i32::try_from(copies.max(1))?)
+}
+
+fn client(config: &Config) -> anyhow::Result<BaseConsumer> {
+    Ok(service::kafka::client_config(config).set("group.id", "tillstream-doctor").create()?)
 }
 
 fn show(plan: &Plan, output: Output) -> Result<(), Stop> {

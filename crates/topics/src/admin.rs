@@ -13,6 +13,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::avro;
@@ -177,6 +178,20 @@ impl Admin {
     pub fn delete_group(&self, group: &str) -> Result<(), Error> {
         let answers = self.runtime.block_on(self.client.delete_groups(&[group], &options()));
         outcome("deleting a group", answers, RDKafkaErrorCode::GroupIdNotFound)
+    }
+
+    /// Deletes the records of a changelog before these offsets, by partition.
+    pub fn delete_records(&self, changelog: Topic, before: &BTreeMap<i32, i64>) -> Result<(), Error> {
+        let failed = |e: KafkaError| Error::Request {
+            what: format!("deleting records of {changelog}"),
+            message: e.to_string(),
+        };
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in before {
+            list.add_partition_offset(changelog.name(), *partition, Offset::Offset(*offset)).map_err(failed)?;
+        }
+        let deleted = self.runtime.block_on(self.client.delete_records(&list, &options())).map_err(failed)?;
+        deleted.elements().iter().try_for_each(|element| element.error()).map_err(failed)
     }
 
     /// Waits until topics are seen with a leader for every partition.

@@ -73,10 +73,10 @@ pub(super) fn compare(
     Ok(found)
 }
 
-type Field = (String, Option<Value>, Option<Value>);
+pub(crate) type Field = (String, Option<Value>, Option<Value>);
 
 /// The fields in which two records differ.
-fn fields(published: &Option<Value>, computed: &Option<Value>) -> Vec<Field> {
+pub(crate) fn fields(published: &Option<Value>, computed: &Option<Value>) -> Vec<Field> {
     let mut found = Vec::new();
     match (published, computed) {
         (Some(published), Some(computed)) => differ(String::new(), published, computed, &mut found),

@@ -6,15 +6,17 @@
 //! 3. Read the published records. Each holds at least the events before that place.
 //! 4. Read the events to their end: more than that no published record can hold.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, anyhow};
+use commerce::metric::is_of_the_state;
 use service::Config;
-use stream::{Followed, Position, Record, extents, read_decided, wait_until_finished};
-use topics::Topic;
+use stream::{Extent, Followed, Position, Record, extents, read_decided, wait_until_finished};
+use topics::{Topic, Version};
 
 use super::fold::Fold;
-use super::{COMPARED, Progress};
+use super::COMPARED;
+use crate::progress::Progress;
 
 /// Topic and key.
 pub(super) type Key = (Topic, Vec<u8>);
@@ -26,10 +28,9 @@ pub(super) struct Cut {
 
 impl Cut {
     /// Waits for the services, and notes where they stand.
-    pub(super) fn take(config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn take(config: &Config, served: &Version) -> anyhow::Result<Self> {
         let client = service::kafka::client_config(config);
-        let finished = |plan: &service::stage::Plan| {
-            let group = format!("tillstream-{}", plan.name);
+        let finished = |group: String, plan: &service::stage::Plan| {
             let mut told = false;
             wait_until_finished(&client, &group, plan.input.name(), &|| false, &mut |left| {
                 if !std::mem::replace(&mut told, true) {
@@ -37,8 +38,8 @@ impl Cut {
                 }
             })
         };
-        let settled = finished(&state::PLAN)?;
-        finished(&aggregator::PLAN)?;
+        let settled = finished(format!("tillstream-{}", state::PLAN.name), &state::PLAN)?;
+        finished(served.group(), &aggregator::PLAN)?;
         Ok(Self { settled })
     }
 
@@ -58,7 +59,7 @@ impl Cut {
                 extent.low
             ));
         }
-        let mut progress = Progress::new("events", found.values().map(|extent| extent.high).sum());
+        let mut progress = Progress::new("events", size(&found));
         let (mut events, mut failed) = (0, None);
         let whole = read_decided(&client, topic, &|| false, &mut |followed| {
             let Followed::Record { partition, offset, timestamp_millis, key, value, .. } = followed else {
@@ -81,16 +82,27 @@ impl Cut {
 }
 
 /// The published records of each key.
-pub(super) fn published(config: &Config, workspace: Option<&str>) -> anyhow::Result<HashMap<Key, Vec<u8>>> {
+pub(super) fn published(
+    config: &Config,
+    served: &Version,
+    workspace: Option<&str>,
+) -> anyhow::Result<HashMap<Key, Vec<u8>>> {
     let client = service::kafka::client_config(config);
     let mut latest = HashMap::new();
-    for topic in COMPARED {
-        let found = extents(&client, topic.name(), &|| false)?;
-        let mut progress = Progress::new(topic.name(), found.values().map(|extent| extent.high).sum());
-        let whole = read_decided(&client, topic.name(), &|| false, &mut |followed| {
+    let figures = served.metrics();
+    let mut names: Vec<(Topic, &str)> = COMPARED.iter().map(|topic| (*topic, topic.name())).collect();
+    if !served.is_main() {
+        names.push((Topic::Metrics, &figures));
+    }
+    for (topic, name) in names {
+        let found = extents(&client, name, &|| false)?;
+        let mut progress = Progress::new(name, size(&found));
+        let whole = read_decided(&client, name, &|| false, &mut |followed| {
             if let Followed::Record { key, value, .. } = followed {
                 progress.step();
-                if is_of(key, workspace) {
+                // The first version's topic has figures of the state stage beside its own.
+                let counts = topic != Topic::Metrics || name == figures || is_of_the_state(key);
+                if counts && is_of(key, workspace) {
                     match value {
                         Some(value) => drop(latest.insert((topic, key.to_vec()), value.to_vec())),
                         None => drop(latest.remove(&(topic, key.to_vec()))),
@@ -100,9 +112,14 @@ pub(super) fn published(config: &Config, workspace: Option<&str>) -> anyhow::Res
             Ok(())
         });
         progress.end();
-        whole.with_context(|| format!("cannot read {}", topic.name()))?;
+        whole.with_context(|| format!("cannot read {name}"))?;
     }
     Ok(latest)
+}
+
+/// About how many records there are: a topic has a few offsets more, those of the marks of transactions.
+fn size(extents: &BTreeMap<i32, Extent>) -> u64 {
+    extents.values().map(|extent| u64::try_from(extent.high).unwrap_or(0)).sum()
 }
 
 /// Every key begins with its workspace.

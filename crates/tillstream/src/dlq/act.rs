@@ -5,7 +5,6 @@
 //! open is open, and nobody else can change that before its own commit.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -18,6 +17,7 @@ use topics::{Encoder, SchemaRegistry, Schemas, Topic};
 
 use super::back::{self, Back};
 use super::book::{Book, Kept};
+use crate::progress::Progress;
 use crate::{Output, Stop, data};
 
 /// The one name under which letters are changed.
@@ -118,7 +118,7 @@ impl Job<'_> {
         tally: &mut Tally,
         all: usize,
     ) -> Result<Result<(), WriteError>, Stop> {
-        let mut progress = Progress::new(self.to, all);
+        let mut progress = Progress::new(self.to.as_str(), all as u64);
         let mut pace = Pace::new(self.rate);
         let mut open: Vec<Change> = Vec::new();
         // Oldest first, so that a letter's stage sees them in the order of their arrival.
@@ -138,7 +138,7 @@ impl Job<'_> {
                     self.tell(&change.line, None)?;
                     pace.done();
                 }
-                progress.show(tally);
+                progress.reach((tally.done + tally.skipped) as u64, &format!("{} skipped", tally.skipped));
                 if left.peek().is_some() {
                     pace.wait();
                 }
@@ -283,33 +283,5 @@ impl Pace {
     fn wait(&self) {
         let due = Duration::from_secs(1).saturating_mul(self.done) / self.rate;
         std::thread::sleep(due.saturating_sub(self.began.elapsed()));
-    }
-}
-
-/// A line on stderr that moves, where somebody looks.
-struct Progress {
-    verb: &'static str,
-    all: usize,
-    shown: Option<Instant>,
-    is_wanted: bool,
-}
-
-impl Progress {
-    fn new(to: Status, all: usize) -> Self {
-        Self { verb: to.as_str(), all, shown: None, is_wanted: std::io::stderr().is_terminal() && all > 20 }
-    }
-
-    fn show(&mut self, tally: &Tally) {
-        let is_due = self.shown.is_none_or(|at| at.elapsed() >= Duration::from_millis(200));
-        if self.is_wanted && is_due {
-            self.shown = Some(Instant::now());
-            eprint!("\r{} of {} {}, {} skipped ", tally.done, self.all, self.verb, tally.skipped);
-        }
-    }
-
-    fn end(&self) {
-        if self.shown.is_some() {
-            eprintln!();
-        }
     }
 }

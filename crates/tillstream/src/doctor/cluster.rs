@@ -14,6 +14,7 @@ use super::Check;
 use crate::fx::{fetch, publish};
 use crate::lag::{self, Ends, Place};
 use crate::reach::{self, next_for};
+use crate::replay::status::{self, Standing};
 use crate::topic;
 
 /// How long Kafka or the registry may take to answer.
@@ -100,18 +101,8 @@ pub(super) fn schemas(config: &Config) -> Check {
 
 /// The plan for as many copies as the topics have, or a new cluster of this size would get.
 fn plan(config: &Config, registry: Option<&SchemaRegistry>) -> anyhow::Result<(Plan, i32)> {
-    let replication = replication(config)?;
+    let replication = topic::replication(config)?;
     Ok((topic::admin(config, replication)?.plan(registry)?, replication))
-}
-
-fn replication(config: &Config) -> anyhow::Result<i32> {
-    let client: BaseConsumer =
-        service::kafka::client_config(config).set("group.id", "tillstream-doctor").create()?;
-    let metadata = client.fetch_metadata(None, ANSWER)?;
-    let raw = metadata.topics().iter().find(|topic| topic.name() == Topic::Raw.name());
-    let copies = raw.and_then(|topic| topic.partitions().iter().map(|p| p.replicas().len()).min());
-    let copies = copies.unwrap_or(if metadata.brokers().len() >= 3 { 3 } else { 1 });
-    Ok(i32::try_from(copies.max(1))?)
 }
 
 fn judge(check: &'static str, plan: &Plan, replication: i32) -> Check {
@@ -163,6 +154,25 @@ fn fresh(now: Hour, bases: &BTreeSet<Currency>, newest: &BTreeMap<Currency, Hour
     Check::warn("rates", detail, "tillstream fx fetch; `tillstream serve fx` does it every hour")
 }
 
+/// Which version of the figures is served, and whether one is being made beside it.
+pub(super) fn figures(config: &Config) -> Check {
+    match status::standings(config) {
+        Ok(all) => versions(&all),
+        Err(error) => Check::fail("figures", format!("{error:#}"), "tillstream replay status"),
+    }
+}
+
+fn versions(all: &[Standing]) -> Check {
+    let name = |one: &Standing| format!("{} ({} facts behind)", one.version, one.behind);
+    let (served, beside): (Vec<&Standing>, Vec<&Standing>) = all.iter().partition(|one| one.served);
+    let served: String = served.iter().map(|one| one.version.to_string()).collect();
+    if beside.is_empty() {
+        return Check::ok("figures", format!("version {served} is served, there is no other"));
+    }
+    let beside: Vec<String> = beside.into_iter().map(name).collect();
+    Check::ok("figures", format!("version {served} is served, beside it is kept {}", beside.join(", ")))
+}
+
 /// How far the stages are behind.
 pub(super) fn lag(config: &Config) -> Check {
     match lag::places(config) {
@@ -182,7 +192,9 @@ fn behind(places: &[Place]) -> Check {
     let idle = stages.iter().find(|(_, (lag, started))| *lag > 0 && !started);
     if let Some((group, (lag, _))) = idle {
         let detail = format!("{group} has never committed, and {lag} records wait for it");
+        // Every version of the figures is the aggregator's.
         let stage = group.trim_start_matches("tillstream-");
+        let stage = if stage.starts_with("figures-") { "aggregator" } else { stage };
         return Check::fail("lag", detail, format!("tillstream serve {stage} --instance NAME"));
     }
     let text: Vec<String> = stages.iter().map(|(group, (lag, _))| format!("{group} {lag}")).collect();
@@ -263,6 +275,24 @@ mod tests {
         assert_eq!(check.next.unwrap(), "tillstream serve state --instance NAME");
         let mixed = [place("g", 3, None, false), place("g", 0, Some(7), false)];
         assert_eq!(behind(&mixed).status, Status::Ok);
+    }
+
+    #[test]
+    fn the_version_that_is_served_is_named_and_so_is_one_beside_it() {
+        let standing = |name: &str, served, behind| Standing {
+            version: topics::Version::try_new(name).unwrap(),
+            served,
+            begun_at: None,
+            from: None,
+            behind,
+            of: 10,
+            ready_in_s: None,
+            metrics: String::new(),
+        };
+        let alone = versions(&[standing("main", true, 3)]);
+        assert_eq!(alone.detail, "version main is served, there is no other");
+        let two = versions(&[standing("main", false, 0), standing("v2", true, 7)]);
+        assert_eq!(two.detail, "version v2 is served, beside it is kept main (0 facts behind)");
     }
 
     #[test]
