@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::Error;
 use crate::page::{self, unless_known};
+use crate::pipeline::Seen;
 use crate::pipeline::services::Services;
 use crate::range::{Asked, Range};
 use crate::reports::{
@@ -375,7 +376,8 @@ async fn pipeline(State(app): Shared, parameters: Parameters, headers: HeaderMap
     // Its counters are those of all workspaces together: no affair of one of several tenants.
     let alone = app.access != Access::Key || app.tenants.load().all().len() == 1;
     let services = app.services.as_ref().filter(|_| alone).ok_or(Error::NotFound)?;
-    answer(&headers, &*services.ask(app.now).await)
+    let (pipeline, versions) = (services.ask(app.now).await, app.published.versions());
+    answer(&headers, &Seen { pipeline: &pipeline, versions: &versions })
 }
 
 /// The workspace that is looked at, by whoever may see the dashboard.

@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use service::metrics::{Counter, Gauge, Histogram};
 
+use topics::Versions;
+
 use exposition::{Sample, samples};
 use services::Service;
 
@@ -32,6 +34,16 @@ pub struct Pipeline {
     pub services: Vec<Service>,
     /// In the direction of the flow.
     pub stages: Vec<Stage>,
+}
+
+/// The answer, and which version of the figures reports are answered from.
+#[derive(Debug, Serialize)]
+pub struct Seen<'a> {
+    /// What the services say.
+    #[serde(flatten)]
+    pub pipeline: &'a Pipeline,
+    /// All versions, and the served one.
+    pub versions: &'a Versions,
 }
 
 /// One stage, over all its processes that answered.

@@ -255,7 +255,7 @@ impl Pass<'_> {
             Followed::CaughtUp => {
                 self.caught_up = true;
                 self.show();
-                self.reader.loaded.ready("all figures are loaded");
+                self.reader.loaded.ready(format!("all figures of {} are loaded", self.figures));
             }
             Followed::Idle => self.publish(),
         }

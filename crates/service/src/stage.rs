@@ -11,7 +11,7 @@ use commerce::letter::redrive::{self, Redriven};
 use commerce::{DeadLetter, DuplicateLevel, Mark, Outcome, Reason, ReceivedTime, Source, avro};
 use sources::Workspaces;
 use stream::{
-    Committed, Context, Cut, Failure, Observer, OnDisk, Output, Phase, Poison, Processor, Record, Storage,
+    Committed, Context, Cut, Failure, Harness, Observer, OnDisk, Output, Phase, Poison, Processor, Record, Storage,
     TaskStatus,
 };
 use topics::{DecodeError, Decoder, EncodeError, Encoder, SchemaRegistry, Schemas, Topic};
@@ -164,6 +164,14 @@ pub fn run_as(
     };
     stream::run(&stage, &make, &observer, &|| shutdown.is_triggered())?;
     Ok(())
+}
+
+/// A stage's logic without Kafka, with the limits of its topics: for the audit, and for tests.
+pub fn harness<P: Processor>(plan: &Plan, processor: P) -> Harness<P> {
+    let limit = |topic: &Topic| usize::try_from(topic.spec().max_message.0).unwrap_or(usize::MAX);
+    let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: limit(topic) };
+    Harness::new(processor, plan.tables, plan.outputs.iter().map(output).collect())
+        .with_changelog_limit(limit(&plan.changelog))
 }
 
 /// Where a stage keeps its state, by what its section of the configuration says.

@@ -27,6 +27,7 @@ async function look() {
     looks = remember(looks, { ...told, at: Date.parse(told.at) }, WINDOW_S);
     $("stages").dataset.state = "fine";
     showServices(told.services);
+    showVersions(told.versions);
     showStages(told);
   } catch (error) {
     $("stages").dataset.state = "stale";
@@ -50,6 +51,15 @@ function showServices(services) {
   if (gone.length) note(`Not reached: ${gone.map(where).join(", ")}. Their figures are missing here; query.services names the addresses that are asked.`, "bad");
   else if (waiting.length) note(`Not ready: ${waiting.map((service) => `${where(service)}: ${service.waits_for.join(", ") || "draining"}`).join("; ")}`, "doubt");
   else note(services.length ? "All services answer and are ready." : "All services run in this process.", "");
+}
+
+// Which version of the figures is shown, where there are two.
+function showVersions(versions) {
+  const beside = versions.all.map((one) => one.name).filter((name) => name !== versions.served);
+  $("versions").hidden = beside.length === 0 && versions.served === "main";
+  const other = beside.length ? ` ${beside.join(", ")} is kept beside it: tillstream replay status says how far it is.` : "";
+  const text = `The figures are those of version ${versions.served}.${other}`;
+  if ($("versions").textContent !== text) $("versions").textContent = text;
 }
 
 function showStages(told) {

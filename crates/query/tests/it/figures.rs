@@ -15,9 +15,9 @@ use query::range::{Asked, Range};
 use query::reports::{Question, Report, attribution, cohorts, top_products};
 use query::snapshot::{Published, Working};
 use serde_json::Value;
-use service::stage::Parts;
+use service::stage::{Parts, harness};
 use sources::{WorkspaceConfig, Workspaces};
-use stream::{Harness, Output, Record};
+use stream::Record;
 use topics::{Schemas, Topic};
 
 const FIRST: i64 = 20_500;
@@ -30,9 +30,7 @@ struct Known(Arc<Published>);
 fn fold(orders: &[Vec<View>]) -> Known {
     let workspaces = Workspaces::from_configs([WorkspaceConfig::development()]).unwrap();
     let parts = Parts { workspaces: Arc::new(workspaces), schemas: Schemas::offline(), event_partitions: 1 };
-    let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
-    let stage = Aggregator::new(&parts, Duration::ZERO).unwrap();
-    let mut stage = Harness::new(stage, PLAN.tables, PLAN.outputs.iter().map(output).collect());
+    let mut stage = harness(&PLAN, Aggregator::new(&parts, Duration::ZERO).unwrap());
     let encoder = parts.schemas.encoder(Topic::Facts).unwrap();
     let mut decoder = parts.schemas.decoder();
     let (published, mut working) = (Arc::new(Published::default()), Working::default());

@@ -17,11 +17,11 @@ use query::http::{Access, App, router};
 use query::snapshot::{Published, Working};
 use query::tenants::{KeyKind, Tenant, Tenants};
 use serde_json::{Value, json};
-use service::stage::{Parts, Plan};
+use service::stage::{Parts, Plan, harness};
 use service::{Metrics, Shutdown};
 use sources::meter::Unmetered;
 use sources::{Decision, WorkspaceConfig, Workspaces, accept, route};
-use stream::{Emitted, Harness, Output, Processor, Record};
+use stream::{Emitted, Harness, Record};
 use topics::{Decoder, Schemas, Topic};
 use tower::ServiceExt;
 
@@ -41,11 +41,6 @@ struct Shop {
     now: ReceivedTime,
     raw: i64,
     facts: i64,
-}
-
-fn harness<P: Processor>(plan: &Plan, processor: P) -> Harness<P> {
-    let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
-    Harness::new(processor, plan.tables, plan.outputs.iter().map(output).collect())
 }
 
 impl Shop {

@@ -17,10 +17,10 @@ use query::pipeline::services::Services;
 use query::snapshot::{Published, Working};
 use query::tenants::{KeyKind, Tenant, Tenants};
 use serde_json::{Value, json};
-use service::stage::Parts;
+use service::stage::{Parts, harness};
 use service::{Metrics, Shutdown};
 use sources::{WorkspaceConfig, Workspaces};
-use stream::{Harness, Output, Record};
+use stream::Record;
 use topics::{Schemas, Topic};
 use tower::ServiceExt;
 
@@ -104,9 +104,7 @@ fn bought(person: u128, order: &str, minor: i64, minutes: i64, carts: &[&str]) -
 pub(crate) fn service(facts: &[Fact]) -> axum::Router {
     let workspaces = Workspaces::from_configs([WorkspaceConfig::development()]).unwrap();
     let parts = Parts { workspaces: Arc::new(workspaces), schemas: Schemas::offline(), event_partitions: 1 };
-    let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
-    let stage = Aggregator::new(&parts, Duration::ZERO).unwrap();
-    let mut stage = Harness::new(stage, PLAN.tables, PLAN.outputs.iter().map(output).collect());
+    let mut stage = harness(&PLAN, Aggregator::new(&parts, Duration::ZERO).unwrap());
     let encoder = parts.schemas.encoder(Topic::Facts).unwrap();
     let mut decoder = parts.schemas.decoder();
     let (published, mut working) = (Arc::new(Published::default()), Working::default());

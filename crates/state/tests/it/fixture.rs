@@ -16,10 +16,10 @@ use commerce::{
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
-use service::stage::{Parts, Plan};
+use service::stage::{Parts, Plan, harness};
 use sources::meter::Unmetered;
 use sources::{Decision, Request, WorkspaceConfig, Workspaces, accept, route};
-use stream::{Emitted, Harness, Output, Processor, Record};
+use stream::{Emitted, Harness, Record};
 use topics::{Decoder, Schemas, Topic};
 
 const KEY: &str = "key";
@@ -60,11 +60,6 @@ pub(crate) struct Story {
     pub(crate) signals: Vec<Signal>,
     /// The records of all facts.
     pub(crate) told: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-fn harness<P: Processor>(plan: &Plan, processor: P) -> Harness<P> {
-    let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
-    Harness::new(processor, plan.tables, plan.outputs.iter().map(output).collect())
 }
 
 impl Story {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use anyhow::anyhow;
 use service::Config;
-use service::stage::{Parts, Plan};
-use stream::{Emitted, Failure, Harness, Output, Processor, Record};
+use service::stage::{Parts, Plan, harness};
+use stream::{Emitted, Failure, Harness, Record};
 use topics::{SchemaRegistry, Schemas, Topic};
 
 use super::COMPARED;
@@ -150,11 +150,4 @@ fn note(
         }
     }
     facts
-}
-
-fn harness<P: Processor>(plan: &Plan, processor: P) -> Harness<P> {
-    let limit = |topic: &Topic| usize::try_from(topic.spec().max_message.0).unwrap_or(usize::MAX);
-    let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: limit(topic) };
-    Harness::new(processor, plan.tables, plan.outputs.iter().map(output).collect())
-        .with_changelog_limit(limit(&plan.changelog))
 }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use commerce::time::SECOND;
 use commerce::{EventTime, ReceivedTime};
 use service::Config;
-use service::stage::Parts;
+use service::stage::{Parts, harness};
 use sources::{Decision, WorkspaceConfig};
-use stream::{Harness, Output, Record};
+use stream::Record;
 use topics::{Schemas, Topic};
 
 use super::compare::{Comparison, compare};
@@ -28,9 +28,7 @@ fn config() -> Config {
 fn events(config: &Config) -> Vec<(Vec<u8>, Vec<u8>)> {
     let workspaces = std::sync::Arc::new(config.workspaces().unwrap());
     let parts = Parts { workspaces, schemas: Schemas::offline(), event_partitions: 1 };
-    let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
-    let outputs = normalizer::PLAN.outputs.iter().map(output).collect();
-    let mut harness = Harness::new(normalizer::Normalizer::new(&parts).unwrap(), &[], outputs);
+    let mut harness = harness(&normalizer::PLAN, normalizer::Normalizer::new(&parts).unwrap());
     let mut events = Vec::new();
     let shop = Shop::generate(&Options { orders: 60, ..Options::default_at(NOW) });
     for (offset, delivery) in (0_i64..).zip(&shop.deliveries) {

@@ -43,6 +43,29 @@ struct Order {
     /// Its latest state is `paid`.
     is_paid: bool,
     refunds: Vec<(Option<EventTime>, i64)>,
+    /// Its amounts in another currency than its own, where the rate is known.
+    converted: Option<(Currency, InBase)>,
+}
+
+/// Amounts in the base currency, in minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct InBase {
+    /// Gross.
+    total_spent: i64,
+    /// Net, without cancelled orders.
+    lifetime_value: i64,
+    refunded_total: i64,
+}
+
+impl InBase {
+    fn plus(self, other: Self) -> Result<Self, Overflow> {
+        let sum = |a: i64, b: i64| a.checked_add(b).ok_or(Overflow);
+        Ok(Self {
+            total_spent: sum(self.total_spent, other.total_spent)?,
+            lifetime_value: sum(self.lifetime_value, other.lifetime_value)?,
+            refunded_total: sum(self.refunded_total, other.refunded_total)?,
+        })
+    }
 }
 
 /// What a profile says.
@@ -52,6 +75,7 @@ struct Live {
     base: Currency,
     reported: Reported,
     totals: Totals,
+    in_base: InBase,
 }
 
 /// The totals of a person (contracts/README.md R11).
@@ -161,6 +185,7 @@ impl Books {
             let orders = orders.remove(who).unwrap_or_default();
             let books = with_reported(&orders, &live.reported)?;
             compare(who, Some(&live.totals), &books, &mut differences);
+            compare_in_base(who, live, &in_base(&orders, live, &books)?, &mut differences);
         }
         for (who, orders) in orders.into_iter().filter(|(who, _)| is_wanted(who)) {
             compare(who, None, &own(&orders)?, &mut differences);
@@ -218,7 +243,15 @@ impl Order {
     /// `None` for an order that never reached payment, is a test, or of which no amount is known.
     fn of(view: &View) -> Option<Self> {
         let paid_at = view.counted_at.filter(|_| !view.qa)?;
+        let minor = |money: Option<Money>| money.map_or(0, |money| money.minor);
+        let converted = view.base.as_ref().and_then(|base| {
+            let net = if view.cancelled_at.is_some() { 0 } else { minor(base.net) };
+            let refunded_total = minor(base.refunded_total);
+            let total_spent = base.total?.minor;
+            Some((base.currency, InBase { total_spent, lifetime_value: net, refunded_total }))
+        });
         Some(Self {
+            converted,
             placed_at: view.placed_at.unwrap_or(paid_at),
             total: view.total?,
             is_cancelled: view.cancelled_at.is_some(),
@@ -239,6 +272,11 @@ impl Live {
             sums
         };
         Self {
+            in_base: InBase {
+                total_spent: profile.total_spent.minor,
+                lifetime_value: profile.lifetime_value.minor,
+                refunded_total: profile.refunded_total.minor,
+            },
             email: profile.contact.email.as_deref().and_then(commerce::person::email),
             base: profile.total_spent.currency,
             reported: profile.reported,
@@ -315,6 +353,45 @@ fn with_reported(orders: &[&Order], reported: &Reported) -> Result<Totals, Overf
     }
     totals.last_order_at = totals.last_order_at.max(reported.last_order_at);
     Ok(totals)
+}
+
+/// The totals in base: what is in base anyway, and what the rates of the other orders make of them. A total that a source
+/// reported in base has the orders up to then in it, whatever they were paid in.
+fn in_base(orders: &[&Order], live: &Live, totals: &Totals) -> Result<InBase, Overflow> {
+    let base = live.base;
+    let of = |sums: &Sums| sums.get(&base).copied().unwrap_or(0);
+    let mut all = InBase {
+        total_spent: of(&totals.total_spent),
+        lifetime_value: of(&totals.lifetime_value),
+        refunded_total: of(&totals.refunded_total),
+    };
+    let reported = &live.reported;
+    let told = reported.total_spent.filter(|told| told.currency == base && (told.minor != 0 || orders.is_empty()));
+    let until = told.and(reported.total_spent_at);
+    for order in orders.iter().filter(|order| order.total.currency != base) {
+        let Some((_, mut converted)) = order.converted.filter(|(currency, _)| *currency == base) else { continue };
+        if until.is_some_and(|until| order.placed_at <= until) {
+            (converted.total_spent, converted.lifetime_value) = (0, 0);
+        }
+        all = all.plus(converted)?;
+    }
+    Ok(all)
+}
+
+fn compare_in_base(who: &Who, live: &Live, books: &InBase, differences: &mut Vec<Difference>) {
+    let fields: [(&'static str, fn(&InBase) -> i64); 3] = [
+        ("total_spent", |sums| sums.total_spent),
+        ("lifetime_value", |sums| sums.lifetime_value),
+        ("refunded_total", |sums| sums.refunded_total),
+    ];
+    for (field, get) in fields {
+        let (live, recomputed) = (get(&live.in_base), get(books));
+        if live != recomputed {
+            let (workspace, person_id) = (who.0.clone(), who.1);
+            let (live, recomputed) = (json!(live), json!(recomputed));
+            differences.push(Difference { workspace, person_id, field, live, recomputed });
+        }
+    }
 }
 
 fn add(sums: &mut Sums, currency: Currency, minor: i64) -> Result<(), Overflow> {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use commerce::order::View;
 use commerce::time::SECOND;
 use commerce::{EventTime, Fact, Metric, Profile, ReceivedTime};
-use service::stage::{Parts, Plan};
+use service::stage::{Parts, Plan, harness};
 use sources::{Decision, WorkspaceConfig, Workspaces};
-use stream::{Emitted, Harness, Output, Processor, Record};
+use stream::{Emitted, Record};
 use tillstream::demo::Delivery;
 use tillstream::demo::shop::{Options, Shop};
 use topics::{Decoder, Schemas, Topic};
@@ -45,11 +45,6 @@ pub fn store<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>, parts: &Par
         stored.push(Stored { offset, headers, body: delivery.body.clone() });
     }
     stored
-}
-
-fn harness<P: Processor>(plan: &Plan, processor: P) -> Harness<P> {
-    let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
-    Harness::new(processor, plan.tables, plan.outputs.iter().map(output).collect())
 }
 
 /// What is left on the compacted topics, every fact and every dead letter.

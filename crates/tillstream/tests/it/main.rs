@@ -15,6 +15,7 @@ mod differential;
 mod fx;
 mod letters;
 mod product;
+mod replay;
 mod running;
 mod scenarios;
 mod tools;

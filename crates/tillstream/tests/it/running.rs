@@ -140,7 +140,8 @@ pub fn spawn(dir: &Path, args: &[&str]) -> Child {
     spawned(dir, &mut command(dir, args))
 }
 
-fn spawned(dir: &Path, command: &mut Command) -> Child {
+/// Starts a command; its stderr goes to a file in the folder.
+pub fn spawned(dir: &Path, command: &mut Command) -> Child {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("stderr.txt")).unwrap();
     command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap()
 }

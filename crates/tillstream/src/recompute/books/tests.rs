@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use commerce::fx::Rate;
 use commerce::profile::{Contribution, Known, Rollup, Share};
 use commerce::{ReceivedTime, WorkspaceId};
 
@@ -92,8 +93,12 @@ fn rec_c18_a_thousand_orders_of_several_rows_each_are_what_the_live_totals_say()
     let mut orders = Vec::new();
     for n in 0..1_000_i64 {
         let refunds: Vec<(i64, i64)> = (0..n % 3).map(|r| (n * 10 + r, 100 + r)).collect();
-        let mut order = view(&n.to_string(), (n % 37) as u128, n * 7 % 1_000, usd(1_000 + n), &refunds);
+        let currency = if n % 13 == 0 { Currency::parse("EUR").unwrap() } else { USD };
+        let total = Money::new(1_000 + n, currency);
+        let mut order = view(&n.to_string(), (n % 37) as u128, n * 7 % 1_000, total, &refunds);
         order.cancelled_at = (n % 11 == 0).then_some(EventTime(n));
+        // Some of them still wait for their rate.
+        order.settle_base(USD, (n % 3 > 0).then(|| Rate::parse("1.0842").unwrap()));
         orders.push(order);
     }
     let of = |who: u128| -> Vec<View> {
@@ -129,6 +134,21 @@ fn a_live_total_that_is_a_cent_off_is_found_with_its_field() {
     assert_eq!(fields(&found), ["total_spent_by_currency"]);
     assert_eq!((&found[0].live, &found[0].recomputed), (&json!({"USD": 5_001}), &json!({"USD": 5_000})));
     assert_eq!(books(&orders, &[right]).differences(Some("other")).unwrap(), []);
+}
+
+#[test]
+fn a_total_in_base_that_is_a_cent_off_is_found_and_holds_what_the_rates_made_of_other_currencies() {
+    let euros = Money::new(1_000, Currency::parse("EUR").unwrap());
+    let mut order = view("a", 1, 10, euros, &[(11, 100)]);
+    order.settle_base(USD, Some(Rate::parse("1.5").unwrap()));
+    let orders = [order, view("b", 1, 20, usd(7), &[])];
+    let right = profile(1, None, &orders, Reported::default());
+    assert_eq!((right.total_spent, right.lifetime_value), (usd(1_507), usd(1_357)));
+    assert_eq!(books(&orders, std::slice::from_ref(&right)).differences(None).unwrap(), []);
+    let wrong = Profile { lifetime_value: usd(1_356), ..right };
+    let found = books(&orders, &[wrong]).differences(None).unwrap();
+    assert_eq!(fields(&found), ["lifetime_value"]);
+    assert_eq!((&found[0].live, &found[0].recomputed), (&json!(1_356), &json!(1_357)));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use service::stage::{Parts, Plan};
+use service::stage::{Parts, Plan, harness};
 use sources::Workspaces;
-use stream::{Emitted, Harness, Output, Processor, Record};
+use stream::{Emitted, Harness, Record};
 use topics::{Decoder, Schemas, Topic};
 
 use super::left::{KEY, Left, Said};
@@ -64,11 +64,6 @@ fn state_of(parts: &Parts) -> state::StateStage {
 
 fn aggregator_of(parts: &Parts) -> aggregator::Aggregator {
     aggregator::Aggregator::new(parts, Duration::ZERO).unwrap()
-}
-
-fn harness<P: Processor>(plan: &Plan, processor: P) -> Harness<P> {
-    let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
-    Harness::new(processor, plan.tables, plan.outputs.iter().map(output).collect())
 }
 
 impl Stages {
