@@ -13,8 +13,9 @@
 //!
 //! **People.** A row stands under the person id that its fact carries. `customer.merged` leads from a former id to the one
 //! of today, so that nothing is moved and a person who stands alone again has their own rows again. An erasure
-//! removes the rows of all these ids. No row has contact data: addresses and customer ids are kept as marks, and an answer
-//! shows those that a profile has today.
+//! removes the rows of all these ids. Identifiers of people (addresses, customer ids) are kept as marks, and an answer
+//! shows those that a profile has today. What a sender puts into `properties` is kept as it came, whatever it is, and
+//! goes with the rows of its person.
 
 mod index;
 mod reading;
@@ -73,7 +74,8 @@ impl History {
 /// Where the index is kept.
 #[derive(Clone, Debug)]
 pub enum Place {
-    /// In a folder that goes with the process.
+    /// In a folder among the temporary ones that goes with the process; what a process that was killed has left there is
+    /// removed at the next start.
     Temporary,
     /// In this folder, which is this copy's alone: what is in it is removed at the start.
     Folder(PathBuf),

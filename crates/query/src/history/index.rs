@@ -3,6 +3,7 @@
 //! One key space; the first byte of a key says what it is. Newest first is ascending: times and offsets are turned round.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use commerce::order::View;
@@ -32,6 +33,8 @@ const ERASED: u8 = b'x';
 
 /// How the folder of an index is called.
 pub(super) const PREFIX: &str = "tillstream-history-";
+/// The file in there that the process has locked.
+const LOCK: &str = "lock";
 /// Rows that wait to be written together.
 const TOGETHER: usize = 1_000;
 /// How many steps from a former id to the one of today are followed, so that a circle of them ends.
@@ -116,6 +119,8 @@ pub struct Index {
     keyspace: Keyspace,
     /// Removed with the index.
     _folder: TempDir,
+    /// Held as long as the process lives, so that another one can tell an index that nobody has any more.
+    _lock: File,
 }
 
 impl std::fmt::Debug for Index {
@@ -128,16 +133,38 @@ impl std::fmt::Debug for Index {
 #[derive(Default)]
 pub struct Waiting(Vec<(Vec<u8>, Vec<u8>)>);
 
+/// Removes what processes that are gone have left in a folder that others use too; how many indexes that were. What can't
+/// be removed, because it is somebody else's, stays.
+pub(super) fn clear_left_behind(folder: &Path) -> std::io::Result<usize> {
+    let mut cleared = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with(PREFIX) {
+            continue;
+        }
+        // One that is being made has no lock yet.
+        let Ok(lock) = File::open(path.join(LOCK)) else { continue };
+        if lock.try_lock().is_ok() && std::fs::remove_dir_all(&path).is_ok() {
+            cleared += 1;
+        }
+    }
+    Ok(cleared)
+}
+
 impl Index {
     /// An empty index in a folder of its own inside `folder`.
     pub fn create(folder: &Path) -> Result<Self, Error> {
         let refused = |error| Error::Folder(folder.to_owned(), error);
         std::fs::create_dir_all(folder).map_err(refused)?;
         let own = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder).map_err(refused)?;
-        let database = Database::builder(own.path()).cache_size(MEMORY).worker_threads(1).open()?;
+        let lock = File::create(own.path().join(LOCK)).map_err(refused)?;
+        lock.lock().map_err(refused)?;
+        let database =
+            Database::builder(own.path().join("rows")).cache_size(MEMORY).worker_threads(1).open()?;
         let keyspace =
             database.keyspace("rows", || KeyspaceCreateOptions::default().max_memtable_size(MEMORY))?;
-        Ok(Self { database, keyspace, _folder: own })
+        Ok(Self { database, keyspace, _folder: own, _lock: lock })
     }
 
     /// Takes in an event: a version of an order, or who made a payment.
@@ -445,4 +472,25 @@ fn of_event(workspace: &str, id: &str) -> [u8; 16] {
 
 fn tenant(workspace: &str) -> [u8; 16] {
     Mark::of(&[workspace.as_bytes()]).0.to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_is_in_use_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let alive = Index::create(folder.path()).unwrap();
+        let left = folder.path().join(format!("{PREFIX}left"));
+        std::fs::create_dir_all(left.join("rows")).unwrap();
+        std::fs::write(left.join(LOCK), b"").unwrap();
+        let others = folder.path().join("somebody-elses");
+        std::fs::create_dir(&others).unwrap();
+        assert_eq!(clear_left_behind(folder.path()).unwrap(), 1);
+        assert!(!left.exists() && others.exists());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        drop(alive);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

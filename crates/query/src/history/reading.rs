@@ -43,9 +43,13 @@ impl Reader {
     /// Reads until the end of the service. After a failure everything is read anew into a fresh index, while the last
     /// one is answered from.
     pub(crate) fn run(self) {
-        if let Place::Folder(folder) = &self.place
-            && let Err(error) = clear(folder)
-        {
+        let (folder, cleared) = match &self.place {
+            Place::Folder(folder) => (folder.clone(), clear(folder)),
+            Place::Temporary => {
+                (std::env::temp_dir(), index::clear_left_behind(&std::env::temp_dir()).map(drop))
+            }
+        };
+        if let Err(error) = cleared {
             tracing::warn!(folder = %folder.display(), %error, "what an earlier process left can't be removed");
         }
         while !self.shutdown.is_triggered() {

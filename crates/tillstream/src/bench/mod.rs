@@ -13,6 +13,7 @@
 //! | [`restore`] | stages one by one, and the state read back from its changelog |
 //! | [`normalize`] | the normalizer's work by source, without Kafka |
 //! | [`logic`] | what the stages compute, without Kafka |
+//! | [`query`] | the reports of a large shop's year, at a steady rate |
 
 #![allow(clippy::float_arithmetic, reason = "rates and spans; no amount of money comes near them")]
 
@@ -27,6 +28,7 @@ pub mod machine;
 pub mod normalize;
 pub mod pipeline;
 pub mod preload;
+pub mod query;
 pub mod report;
 pub mod restore;
 pub mod sample;
@@ -34,6 +36,7 @@ pub mod shops;
 pub mod stages;
 pub mod verify;
 pub mod workload;
+pub mod year;
 
 use crate::cli::Common;
 use crate::{Output, Stop};
@@ -58,6 +61,9 @@ pub enum Command {
     /// What the normalizer computes of typical requests of each source, on one thread and without Kafka.
     #[command(after_help = "Example:\n  tillstream bench normalize --source stripe -o json")]
     Normalize(normalize::Args),
+    /// Every report over a year of a large shop, asked for at a steady rate while its figures change.
+    #[command(after_help = "Example:\n  tillstream bench query --rate 100 --secs 10 -o json")]
+    Query(query::Args),
 }
 
 /// Where to measure, and how to write what was measured.
@@ -93,6 +99,7 @@ pub fn run(common: &Common, command: &Command) -> Result<(), Stop> {
         Command::Restore(args) => (restore::run(common, args)?, args.place.output),
         Command::Normalize(args) => (normalize::run(args)?, args.output),
         Command::Logic(args) => (logic::run(args)?, args.output),
+        Command::Query(args) => (query::run(args)?, args.output),
     };
     report.print(output)
 }
