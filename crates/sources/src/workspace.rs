@@ -3,14 +3,15 @@
 mod audiences;
 mod config;
 mod policy;
+mod test_accounts;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use commerce::audience::rule::Rule;
 use commerce::policy::Rules;
 use commerce::time::Zone;
-use commerce::{Currency, EventName, Source, WorkspaceId, person};
+use commerce::{Currency, EventName, Source, WorkspaceId};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
@@ -19,6 +20,7 @@ pub use config::{
     AnalyticsConfig, CustomerioConfig, CustomerioCredential, FraudConfig, KeysConfig, Plan, RecordsConfig,
     ReplenishmentConfig, Secret, SequenzyConfig, ShopConfig, StripeConfig, WorkspaceConfig,
 };
+pub use test_accounts::TestAccounts;
 
 /// A tenant whose settings have been checked.
 #[derive(Clone, PartialEq, Debug)]
@@ -252,68 +254,6 @@ fn check_secrets(key: &str, secrets: &[Secret], wrong: &mut impl FnMut(&str, Str
         if secret.expose().trim().is_empty() || secret.expose().trim() != secret.expose() {
             wrong(&format!("{key}[{index}]"), "it is empty or has white space around it".to_owned());
         }
-    }
-}
-
-/// Addresses, domains and ids of staff and tests (R13.3).
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TestAccounts {
-    addresses: HashSet<String>,
-    domains: HashSet<String>,
-    users: HashSet<String>,
-}
-
-impl TestAccounts {
-    fn read(texts: &[String], wrong: &mut impl FnMut(&str, String)) -> Self {
-        let mut accounts = Self::default();
-        for (index, text) in texts.iter().enumerate() {
-            if let Some(user) = text.trim().strip_prefix("user:").filter(|user| !user.is_empty()) {
-                accounts.users.insert(user.to_owned());
-                continue;
-            }
-            let lower = text.trim().to_lowercase();
-            if let Some(address) = person::email(&lower) {
-                accounts.addresses.insert(address);
-                continue;
-            }
-            let domain = lower.strip_prefix('@').unwrap_or(&lower);
-            if domain.contains('.') && !domain.contains(|c: char| c == '@' || c.is_whitespace()) {
-                accounts.domains.insert(domain.to_owned());
-            } else {
-                wrong(
-                    &format!("test_accounts[{index}]"),
-                    format!("'{text}' is neither an address, nor a domain, nor 'user:' and an id"),
-                );
-            }
-        }
-        accounts
-    }
-
-    /// Whether one of them may stand in a request: false is certain, true is not.
-    pub(crate) fn may_be_named(&self, path: &[u8], body: &[u8]) -> bool {
-        if self.addresses.is_empty() && self.domains.is_empty() && self.users.is_empty() {
-            return false;
-        }
-        // In a path they may be escaped, and addresses in any case.
-        let is_escaped = path.contains(&b'%');
-        let (path, lower) = (path.to_ascii_lowercase(), body.to_ascii_lowercase());
-        let named = |text: &String| {
-            let text = text.to_ascii_lowercase();
-            [&path, &lower].iter().any(|of| memchr::memmem::find(of, text.as_bytes()).is_some())
-        };
-        is_escaped || self.addresses.iter().chain(&self.domains).chain(&self.users).any(named)
-    }
-
-    /// True for the id of a person of staff or tests.
-    pub fn is_user(&self, id: &str) -> bool {
-        self.users.contains(id)
-    }
-
-    /// True for a normalised e-mail of staff or tests.
-    pub fn contains(&self, email: &str) -> bool {
-        self.addresses.contains(email)
-            || (!self.domains.is_empty()
-                && email.split_once('@').is_some_and(|(_, domain)| self.domains.contains(domain)))
     }
 }
 

@@ -288,7 +288,9 @@ fn change(config: &Config, to: Status, args: &Change, rate: u32) -> Result<(), S
     let chosen: BTreeMap<String, i32> =
         wanted.iter().map(|kept| (kept.letter.id.clone(), kept.letter.redrive_count)).collect();
     let named = if by_filter { 0 } else { chosen.len() };
-    let tally = Job { config, to, rate, output: args.output }.run(chosen)?;
+    let client = service::kafka::client_config(config);
+    let raw_partitions = stream::partition_count(&client, Topic::Raw.name(), &|| false)?;
+    let tally = Job { config, to, rate, output: args.output, raw_partitions }.run(chosen)?;
     eprintln!("{} {}, {} skipped", tally.done, to.as_str(), tally.skipped);
     if tally.done < named {
         return Err(Stop::Failed(anyhow!("not all that were named could be {}", to.as_str())));

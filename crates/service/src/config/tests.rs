@@ -223,3 +223,10 @@ fn what_is_written_reads_back() {
     assert_eq!(again.to_toml(), config.to_toml());
     assert_eq!(again.workspaces, config.workspaces);
 }
+
+#[test]
+fn docker_compose_has_the_development_workspace_with_every_source() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/compose/tillstream.toml");
+    let config = Config::load_from(Some(std::path::Path::new(path)), &[], Vec::new()).unwrap();
+    assert!(config.workspaces == [WorkspaceConfig::development()], "{}", config.to_toml_redacted());
+}

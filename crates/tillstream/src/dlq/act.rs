@@ -40,6 +40,8 @@ pub struct Job<'a> {
     pub rate: u32,
     /// How to write what was done.
     pub output: Output,
+    /// Those of the raw topic: what was no record yet gets the lane that the gateway would have given it.
+    pub raw_partitions: i32,
 }
 
 /// How many letters ended how.
@@ -178,7 +180,8 @@ impl Job<'_> {
         if letter.redrive_count != count {
             return Err("it was redriven meanwhile and failed again".to_owned());
         }
-        let back = if self.to == Status::Redriven { Some(back::of(letter)?) } else { None };
+        let back =
+            if self.to == Status::Redriven { Some(back::of(letter, self.raw_partitions)?) } else { None };
         let closed = back::closed(letter, self.to, at);
         let mut record = Vec::with_capacity(letter.body.len() + OVERHEAD);
         encoder.encode(&closed, &mut record).map_err(|error| error.to_string())?;

@@ -2,14 +2,14 @@
 
 use commerce::letter::{Status, WHOLE, redrive};
 use commerce::{DeadLetter, EventTime, Reason};
-use topics::Topic;
+use topics::{Lane, Topic};
 
 /// A record for a stage's input.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Back {
     /// The input.
     pub topic: Topic,
-    /// Where the original was; `None` for what was no record yet.
+    /// Where the original was, or where the gateway would have put what was no record yet; `None`: by the key.
     pub partition: Option<i32>,
     /// The original's key.
     pub key: Vec<u8>,
@@ -35,8 +35,8 @@ pub fn not_open(letter: &DeadLetter) -> Option<String> {
     (letter.status != Status::Open).then(|| format!("it is {} already", letter.status.as_str()))
 }
 
-/// The record that redriving writes, or why it can't be redriven.
-pub fn of(letter: &DeadLetter) -> Result<Back, String> {
+/// The record that redriving writes, or why it can't be redriven. The raw topic has so many partitions.
+pub fn of(letter: &DeadLetter, raw_partitions: i32) -> Result<Back, String> {
     if let Some(why) = not_open(letter) {
         return Err(why);
     }
@@ -73,11 +73,17 @@ pub fn of(letter: &DeadLetter) -> Result<Back, String> {
     let at_origin = letter.origin_topic == topic.name() && letter.origin_partition >= 0;
     // Any key will do for what never was a record, as long as it stays the same.
     let key = if letter.key.is_empty() { letter.id.as_bytes() } else { &letter.key };
+    let headers = headers(letter);
+    let anew = || {
+        let is_load = headers.iter().any(|(name, _)| sources::is_load_label(name));
+        let lane = if is_load { Lane::Slow } else { Lane::Live };
+        (topic == Topic::Raw).then(|| topics::raw_partition(key, raw_partitions, lane))
+    };
     Ok(Back {
         topic,
-        partition: at_origin.then_some(letter.origin_partition),
+        partition: at_origin.then_some(letter.origin_partition).or_else(anew),
         key: key.to_vec(),
-        headers: headers(letter),
+        headers,
         timestamp_millis: letter.received_at.map_or(0, |at| at.0 / 1_000),
     })
 }
@@ -123,18 +129,18 @@ mod tests {
     #[test]
     fn a_letter_of_the_normalizer_goes_back_as_it_came() {
         let kept = DeadLetter { item: 4, redrive_count: 2, ..letter("a", "bad_money") };
-        let back = of(&kept).unwrap();
+        let back = of(&kept, 4).unwrap();
         assert_eq!((back.topic, back.partition), (Topic::Raw, Some(kept.origin_partition)));
         assert_eq!(
             (back.key, back.timestamp_millis),
             (kept.key.clone(), kept.received_at.unwrap().0 / 1_000)
         );
-        let back = of(&kept).unwrap();
+        let back = of(&kept, 4).unwrap();
         assert_eq!(header(&back, "received_at"), Some("2026-01-01T00:00:00Z"));
         let redriven = Redriven::read(|name| header(&back, name)).unwrap();
         let first_seen_at = Some(kept.first_seen_at);
         assert_eq!(redriven, Redriven { of: "a".into(), count: 3, item: Some(4), first_seen_at });
-        assert_eq!(header(&of(&letter("a", "bad_money")).unwrap(), redrive::ITEM), None);
+        assert_eq!(header(&of(&letter("a", "bad_money"), 4).unwrap(), redrive::ITEM), None);
     }
 
     #[test]
@@ -148,8 +154,12 @@ mod tests {
             received_at: Some(ReceivedTime(1_767_225_600_000_000)),
             ..letter("a", "missing_field")
         };
-        let back = of(&kept).unwrap();
-        assert_eq!((back.topic, back.partition, back.key.as_slice()), (Topic::Raw, None, &b"a"[..]));
+        let back = of(&kept, 4).unwrap();
+        assert_eq!((back.topic, back.key.as_slice()), (Topic::Raw, &b"a"[..]));
+        assert_eq!(back.partition, Some(topics::raw_partition(b"a", 4, Lane::Live)));
+        let mut load = kept.clone();
+        load.headers.insert("http.tillstream-backfill".to_owned(), "spring".to_owned());
+        assert_eq!(of(&load, 4).unwrap().partition, Some(3), "a load waits, redriven too");
         for (name, value) in [
             ("source", "shopify"),
             ("workspace", "demo"),
@@ -170,7 +180,7 @@ mod tests {
                 origin_partition: 2,
                 ..letter("a", "unknown_workspace")
             };
-            let back = of(&kept).unwrap();
+            let back = of(&kept, 4).unwrap();
             assert_eq!((back.topic, back.partition), (topic, Some(2)));
         }
     }
@@ -180,7 +190,7 @@ mod tests {
         let a = |change: &dyn Fn(&mut DeadLetter)| {
             let mut kept = letter("a", "bad_money");
             change(&mut kept);
-            of(&kept).unwrap_err()
+            of(&kept, 4).unwrap_err()
         };
         assert!(a(&|l| l.reason = "idempotency_body_mismatch".into()).contains("first body"));
         assert!(a(&|l| l.status = Status::Redriven).contains("redriven already"));

@@ -134,13 +134,14 @@ async fn a_dashboard_with_a_key_names_nobody_to_strangers() {
 async fn the_key_of_the_documentation_is_told_on_its_own_machine_alone() {
     let told = |access: Access| async move {
         let (_, body) = Service::new(access).get("/dashboard/access", &[HOST]).await;
-        serde_json::from_str::<Value>(&body).unwrap()["development_key"].clone()
+        let body: Value = serde_json::from_str(&body).unwrap();
+        (body["development_key"].clone(), body["development_workspace"].clone())
     };
     let development = sources::WorkspaceConfig::development();
     let key = development.analytics.secret_keys.first().unwrap().expose();
-    assert_eq!(told(OPEN).await, key);
-    assert_eq!(told(Access::Open { loopback: false }).await, Value::Null);
-    assert_eq!(told(Access::Key).await, Value::Null);
+    assert_eq!(told(OPEN).await, (key.into(), "demo".into()));
+    assert_eq!(told(Access::Open { loopback: false }).await, (Value::Null, Value::Null));
+    assert_eq!(told(Access::Key).await, (Value::Null, Value::Null));
 }
 
 /// Figures are for all who may look; persons and orders are for the key.
