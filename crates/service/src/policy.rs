@@ -197,7 +197,7 @@ impl Prepared {
             topic: self.topic.name(),
             partition: Some(self.partition),
             key: self.key.as_bytes(),
-            value: &self.value,
+            value: Some(&self.value),
             timestamp_millis: self.millis,
             headers: &[],
         }

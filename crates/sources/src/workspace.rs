@@ -5,7 +5,7 @@ mod config;
 mod policy;
 mod test_accounts;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 
 use commerce::audience::rule::Rule;

@@ -45,7 +45,7 @@ pub(crate) const FX_RATE: Table = Table::ordered(26, "fx_rates");
 pub(crate) const FX_WAITING: Table = Table::ordered(27, "fx_waiting");
 
 /// `workspace` to the versions of its policy that the stream has brought: [`crate::policy`].
-pub(crate) const POLICY: Table = Table { number: 28, name: "policies", ordered: false };
+pub(crate) const POLICY: Table = Table::hashed(29, "policies");
 
 /// A handle's key, the kind and the id of an automation to [`crate::automations::Open`].
 pub(crate) const AUTOMATION: Table = Table::ordered(12, "automations").in_pages(&PAGES);
@@ -65,7 +65,7 @@ pub(crate) const GROUP: Table = Table::hashed(20, "groups").in_pages(&PAGES);
 /// `workspace\0source\0matter` of open disagreements to their number: [`crate::outcomes::Count`].
 pub(crate) const DISAGREED: Table = Table::hashed(23, "disagreements");
 
-pub(crate) const ALL: [Table; 25] = [
+pub(crate) const ALL: [Table; 26] = [
     ORDER,
     PERSON,
     PERSON_ORDER,

@@ -304,7 +304,7 @@ fn counts(wanted: &[&Kept], to: Status, args: &Change) -> Result<(), Stop> {
     for Kept { letter, .. } in wanted {
         let (all, skipped) = counts.entry((&letter.reason, &letter.stage)).or_default();
         *all += 1;
-        let why = if to == Status::Redriven { back::of(letter).err() } else { back::not_open(letter) };
+        let why = if to == Status::Redriven { back::topic(letter).err() } else { back::not_open(letter) };
         *skipped += usize::from(why.is_some());
     }
     let mut counts: Vec<_> = counts.into_iter().collect();

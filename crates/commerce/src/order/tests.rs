@@ -61,8 +61,8 @@ pub(super) fn delivery(t: i64, status: FinancialStatus, refunds: &[(&str, i64)])
     }
 }
 
-pub(super) fn policy() -> Policy {
-    Policy {
+pub(super) fn policy() -> super::Policy {
+    super::Policy {
         workspace: WorkspaceId::try_new("demo").unwrap(),
         precedence: Source::ALL.to_vec(),
         ownership: BTreeMap::new(),

@@ -17,7 +17,7 @@ use query::http::{Access, App, router};
 use query::snapshot::{Published, Working};
 use query::tenants::{KeyKind, Tenant, Tenants};
 use serde_json::{Value, json};
-use service::stage::{Parts, Plan, harness};
+use service::stage::{Parts, harness};
 use service::{Metrics, Shutdown};
 use sources::meter::Unmetered;
 use sources::{Decision, WorkspaceConfig, Workspaces, accept, route};

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use service::stage::{Parts, Plan, harness};
 use sources::meter::Unmetered;
 use sources::{Decision, Request, WorkspaceConfig, Workspaces, accept, route};
-use stream::{Emitted, Harness, Record};
+use stream::{Emitted, Harness, Output, Record};
 use topics::{Decoder, Schemas, Topic};
 
 const KEY: &str = "key";

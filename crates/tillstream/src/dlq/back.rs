@@ -35,8 +35,8 @@ pub fn not_open(letter: &DeadLetter) -> Option<String> {
     (letter.status != Status::Open).then(|| format!("it is {} already", letter.status.as_str()))
 }
 
-/// The record that redriving writes, or why it can't be redriven. The raw topic has so many partitions.
-pub fn of(letter: &DeadLetter, raw_partitions: i32) -> Result<Back, String> {
+/// The topic that redriving writes to, or why the letter can't be redriven.
+pub fn topic(letter: &DeadLetter) -> Result<Topic, String> {
     if let Some(why) = not_open(letter) {
         return Err(why);
     }
@@ -70,6 +70,12 @@ pub fn of(letter: &DeadLetter, raw_partitions: i32) -> Result<Back, String> {
             topic.name()
         ));
     }
+    Ok(topic)
+}
+
+/// The record that redriving writes, or why it can't be redriven. The raw topic has so many partitions.
+pub fn of(letter: &DeadLetter, raw_partitions: i32) -> Result<Back, String> {
+    let topic = topic(letter)?;
     let at_origin = letter.origin_topic == topic.name() && letter.origin_partition >= 0;
     // Any key will do for what never was a record, as long as it stays the same.
     let key = if letter.key.is_empty() { letter.id.as_bytes() } else { &letter.key };
