@@ -8,19 +8,24 @@ use crate::{Currency, EventName, Money, Source};
 
 /// A shelf in memory.
 #[derive(Default)]
-struct Kept(BTreeMap<Vec<u8>, Entry>);
+struct Kept {
+    entries: BTreeMap<Vec<u8>, Entry>,
+    /// All display numbers have one key.
+    crowded: bool,
+}
 
 impl Shelf for Kept {
     type Error = Infallible;
 
     fn get(&self, key: &[u8]) -> Result<Option<Entry>, Infallible> {
-        Ok(self.0.get(key).cloned())
+        Ok(self.entries.get(self.key(key)).cloned())
     }
 
     fn put(&mut self, key: &[u8], entry: Option<&Entry>) -> Result<(), Infallible> {
+        let key = self.key(key).to_vec();
         match entry {
-            Some(entry) => self.0.insert(key.to_vec(), entry.clone()),
-            None => self.0.remove(key),
+            Some(entry) => self.entries.insert(key, entry.clone()),
+            None => self.entries.remove(&key),
         };
         Ok(())
     }
@@ -29,11 +34,19 @@ impl Shelf for Kept {
 impl Kept {
     /// Takes deliveries in as the stage does: what is made of other sources is published under its id.
     fn of(events: &[Event]) -> Self {
-        let mut kept = Self::default();
+        Self::default().with(events)
+    }
+
+    fn with(mut self, events: &[Event]) -> Self {
         for event in events {
-            kept.take(event);
+            self.take(event);
         }
-        kept
+        self
+    }
+
+    fn key<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        let number = key.iter().position(|byte| *byte == 0).filter(|_| self.crowded);
+        number.map_or(key, |zero| &key[..=zero])
     }
 
     fn take(&mut self, event: &Event) -> Joined {
@@ -48,7 +61,7 @@ impl Kept {
     }
 
     fn states(&self) -> impl Iterator<Item = &State> {
-        self.0.values().flat_map(|entry| match entry {
+        self.entries.values().flat_map(|entry| match entry {
             Entry::Orders(orders) => orders.as_slice(),
             Entry::At(_) => &[],
         })
@@ -198,7 +211,7 @@ fn a_sender_who_gives_all_orders_one_name_gets_one_link_and_small_entries() {
     for n in 1..200 {
         kept.take(&said(n, Customerio, &format!("c-{n}"), &["5"], None));
     }
-    let largest = kept.0.values().map(|entry| match entry {
+    let largest = kept.entries.values().map(|entry| match entry {
         Entry::Orders(orders) => orders.len(),
         Entry::At(_) => 0,
     });
@@ -209,9 +222,9 @@ fn a_sender_who_gives_all_orders_one_name_gets_one_link_and_small_entries() {
 #[test]
 fn an_order_without_a_link_is_looked_up_once() {
     let mut kept = Kept::of(&[said(1, Shopify, "5", &["number:1001"], Some(10))]);
-    let entries = kept.0.len();
+    let entries = kept.entries.len();
     kept.take(&said(2, Shopify, "5", &["number:1001"], Some(10)));
-    assert_eq!((entries, kept.0.len()), (2, 2));
+    assert_eq!((entries, kept.entries.len()), (2, 2));
     let names = kept.states().flat_map(|state| state.sources.values()).flat_map(|order| order.names.values());
     assert_eq!(names.collect::<Vec<_>>(), [&Standing::Held]);
 }
@@ -314,6 +327,13 @@ proptest! {
             kept.states().map(of).collect::<BTreeMap<_, _>>()
         };
         prop_assert_eq!(disagreements(&a), disagreements(&b));
+    }
+
+    #[test]
+    fn orders_whose_numbers_share_a_key_are_the_same_orders(events in deliveries()) {
+        let crowded = Kept { crowded: true, ..Kept::default() }.with(&events);
+        prop_assert_eq!(crowded.sets(), by_the_letter(&events));
+        prop_assert_eq!(crowded.views(), Kept::of(&events).views());
     }
 
     #[test]
