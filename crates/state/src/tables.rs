@@ -45,7 +45,7 @@ pub(crate) const FX_RATE: Table = Table::ordered(26, "fx_rates");
 pub(crate) const FX_WAITING: Table = Table::ordered(27, "fx_waiting");
 
 /// `workspace` to the versions of its policy that the stream has brought: [`crate::policy`].
-pub(crate) const POLICY: Table = Table::hashed(29, "policies");
+pub(crate) const POLICY: Table = Table::hashed(40, "policies");
 
 /// A handle's key, the kind and the id of an automation to [`crate::automations::Open`].
 pub(crate) const AUTOMATION: Table = Table::ordered(12, "automations").in_pages(&PAGES);

@@ -14,6 +14,7 @@ mod convergence;
 mod differential;
 mod fx;
 mod letters;
+mod policy;
 mod product;
 mod replay;
 mod running;
