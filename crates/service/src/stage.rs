@@ -11,8 +11,8 @@ use commerce::letter::redrive::{self, Redriven};
 use commerce::{DeadLetter, DuplicateLevel, Mark, Outcome, Reason, ReceivedTime, Source, avro};
 use sources::Workspaces;
 use stream::{
-    Committed, Context, Cut, Failure, Harness, Observer, OnDisk, Output, Phase, Poison, Processor, Record, Storage,
-    TaskStatus,
+    Committed, Context, Cut, Failure, Harness, Observer, OnDisk, Output, Phase, Poison, Processor, Record,
+    Storage, TaskStatus,
 };
 use topics::{DecodeError, Decoder, EncodeError, Encoder, SchemaRegistry, Schemas, Topic};
 

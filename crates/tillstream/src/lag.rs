@@ -99,7 +99,8 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
 pub fn places(config: &Config) -> anyhow::Result<Vec<Place>> {
     let mut places = Vec::new();
     for plan in STAGES {
-        let (name, has_lane) = (format!("tillstream-{}", plan.name), (plan.lane_per_second)(config).is_some());
+        let (name, has_lane) =
+            (format!("tillstream-{}", plan.name), (plan.lane_per_second)(config).is_some());
         places.extend(group(config, &name, plan.input, has_lane)?);
     }
     for version in list::read(config)?.all {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use commerce::metric::is_of_the_state;
 use anyhow::{Context as _, anyhow};
+use commerce::metric::is_of_the_state;
 use commerce::time::Day;
 use commerce::{Currency, EventTime, Money};
 use serde_json::value::RawValue;

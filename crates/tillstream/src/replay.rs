@@ -28,19 +28,25 @@ use crate::{Output, Stop};
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
     /// Begins a new version of the figures beside the one that is served.
-    #[command(after_help = "Examples:\n  tillstream replay start --version v2 --dry-run\n  tillstream replay start --version v2")]
+    #[command(
+        disable_version_flag = true,
+        after_help = "Examples:\n  tillstream replay start --version v2 --dry-run\n  tillstream replay start --version v2"
+    )]
     Start(begin::Args),
     /// How far each version is.
-    #[command(after_help = "Example:\n  tillstream replay status --wait")]
+    #[command(disable_version_flag = true, after_help = "Example:\n  tillstream replay status --wait")]
     Status(status::Args),
     /// Compares the figures of two versions, cell by cell. Exit code 1 when one differs.
-    #[command(after_help = "Example:\n  tillstream replay compare -o json | jq '.differences[0]'")]
+    #[command(
+        disable_version_flag = true,
+        after_help = "Example:\n  tillstream replay compare -o json | jq '.differences[0]'"
+    )]
     Compare(compare::Args),
     /// Has reports answered from another version.
-    #[command(after_help = "Example:\n  tillstream replay switch v2")]
+    #[command(disable_version_flag = true, after_help = "Example:\n  tillstream replay switch v2")]
     Switch(end::SwitchArgs),
     /// Ends a version that isn't served, and deletes what is its own.
-    #[command(after_help = "Example:\n  tillstream replay drop main --yes")]
+    #[command(disable_version_flag = true, after_help = "Example:\n  tillstream replay drop main --yes")]
     Drop(end::DropArgs),
 }
 

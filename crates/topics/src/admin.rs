@@ -188,7 +188,8 @@ impl Admin {
         };
         let mut list = TopicPartitionList::new();
         for (partition, offset) in before {
-            list.add_partition_offset(changelog.name(), *partition, Offset::Offset(*offset)).map_err(failed)?;
+            list.add_partition_offset(changelog.name(), *partition, Offset::Offset(*offset))
+                .map_err(failed)?;
         }
         let deleted = self.runtime.block_on(self.client.delete_records(&list, &options())).map_err(failed)?;
         deleted.elements().iter().try_for_each(|element| element.error()).map_err(failed)

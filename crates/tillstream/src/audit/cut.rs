@@ -14,8 +14,8 @@ use service::Config;
 use stream::{Extent, Followed, Position, Record, extents, read_decided, wait_until_finished};
 use topics::{Topic, Version};
 
-use super::fold::Fold;
 use super::COMPARED;
+use super::fold::Fold;
 use crate::progress::Progress;
 
 /// Topic and key.

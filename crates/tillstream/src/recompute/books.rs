@@ -366,10 +366,13 @@ fn in_base(orders: &[&Order], live: &Live, totals: &Totals) -> Result<InBase, Ov
         refunded_total: of(&totals.refunded_total),
     };
     let reported = &live.reported;
-    let told = reported.total_spent.filter(|told| told.currency == base && (told.minor != 0 || orders.is_empty()));
+    let told =
+        reported.total_spent.filter(|told| told.currency == base && (told.minor != 0 || orders.is_empty()));
     let until = told.and(reported.total_spent_at);
     for order in orders.iter().filter(|order| order.total.currency != base) {
-        let Some((_, mut converted)) = order.converted.filter(|(currency, _)| *currency == base) else { continue };
+        let Some((_, mut converted)) = order.converted.filter(|(currency, _)| *currency == base) else {
+            continue;
+        };
         if until.is_some_and(|until| order.placed_at <= until) {
             (converted.total_spent, converted.lifetime_value) = (0, 0);
         }

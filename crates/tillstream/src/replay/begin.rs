@@ -42,10 +42,7 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
         from: from.map(|at| EventTime(at.0).to_rfc3339()),
         was_served: false,
     };
-    let own = [
-        (name.metrics(), Topic::Metrics),
-        (name.changelog(), Topic::AggregatorChangelog),
-    ];
+    let own = [(name.metrics(), Topic::Metrics), (name.changelog(), Topic::AggregatorChangelog)];
     let client = service::kafka::client_config(config);
     let facts = extents(&client, Topic::Facts.name(), &|| false)?;
     let starts = from
@@ -61,10 +58,7 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
         return say(
             args.output,
             &json!({"version": name, "facts_at_most": left, "topics": own.clone().map(|(topic, _)| topic)}),
-            &format!(
-                "{name} would be made from at most {left} facts, in {} and {}",
-                own[0].0, own[1].0
-            ),
+            &format!("{name} would be made from at most {left} facts, in {} and {}", own[0].0, own[1].0),
         );
     }
     let hand = Hand::take(config)?;

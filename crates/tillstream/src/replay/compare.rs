@@ -59,7 +59,10 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
         None => versions.beside().next().map(|entry| &entry.name),
     };
     let other = other.filter(|other| **other != versions.served).ok_or_else(|| {
-        Stop::Failed(anyhow!("there is nothing to compare {} with; see `tillstream replay status`", versions.served))
+        Stop::Failed(anyhow!(
+            "there is nothing to compare {} with; see `tillstream replay status`",
+            versions.served
+        ))
     })?;
     for version in [&versions.served, other] {
         status::caught_up(config, version)?;
@@ -67,9 +70,11 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
     let (compared, differences) = read(config, &versions.served, other)?;
     let equal = differences.is_empty();
     if args.output == Output::Json {
-        data(&json!({"equal": equal, "served": versions.served, "other": other, "compared": compared,
+        data(
+            &json!({"equal": equal, "served": versions.served, "other": other, "compared": compared,
                 "differences": differences})
-        .to_string())?;
+            .to_string(),
+        )?;
     } else {
         table(&versions.served, other, compared, &differences)?;
     }
@@ -180,8 +185,9 @@ impl Both {
 
     fn of(&mut self, key: &[u8]) -> Vec<Difference> {
         let Some([served, other]) = self.cells.get(key) else { return Vec::new() };
-        let mut read =
-            |value: &Option<Vec<u8>>| value.as_ref().map(|value| self.reader.read(Topic::Metrics, key, Some(value)));
+        let mut read = |value: &Option<Vec<u8>>| {
+            value.as_ref().map(|value| self.reader.read(Topic::Metrics, key, Some(value)))
+        };
         let (served, other) = (read(served), read(other));
         let difference = |(field, served, other)| Difference {
             key: String::from_utf8_lossy(key).into_owned(),
@@ -238,7 +244,10 @@ mod tests {
         assert_eq!((found.len(), found[0].field.as_str(), &found[0].other), (1, "", &None));
         both.take(Side::Other, &key, Some(&record(4, 1).1), now);
         let found = both.differences();
-        assert_eq!((found[0].key.as_str(), found[0].field.as_str()), ("demo:revenue:day:2026-01-31:currency=USD", "values.orders"));
+        assert_eq!(
+            (found[0].key.as_str(), found[0].field.as_str()),
+            ("demo:revenue:day:2026-01-31:currency=USD", "values.orders")
+        );
         assert_eq!((&found[0].served, &found[0].other), (&Some(json!(3)), &Some(json!(4))));
         both.take(Side::Other, &key, Some(&three), now);
         assert!(both.differences().is_empty() && both.cells.len() == 1);

@@ -79,7 +79,9 @@ pub fn switch(config: &Config, args: &SwitchArgs) -> Result<(), Stop> {
     versions.clone().switched(name).map_err(|why| Stop::Failed(anyhow!(why)))?;
     if !args.force {
         if let Some(doubt) = doubt(&versions, name, status::behind(config, name)?) {
-            return Err(Stop::Failed(anyhow!("{name} isn't switched to: {doubt}; --force does it nevertheless")));
+            return Err(Stop::Failed(anyhow!(
+                "{name} isn't switched to: {doubt}; --force does it nevertheless"
+            )));
         }
         // What is served now may contain all of these.
         status::caught_up(config, name)?;

@@ -126,20 +126,15 @@ pub fn caught_up(config: &Config, version: &Version) -> Result<(), Stop> {
     let of = behind(config, version)?;
     let mut progress = Progress::new(version.as_str(), u64::try_from(of).unwrap_or(0));
     let mut looked = None;
-    let waited = stream::wait_until_finished(
-        &client,
-        &version.group(),
-        Topic::Facts.name(),
-        &|| false,
-        &mut |_| {
+    let waited =
+        stream::wait_until_finished(&client, &version.group(), Topic::Facts.name(), &|| false, &mut |_| {
             let now = std::time::Instant::now();
             if looked.is_none_or(|at| now.duration_since(at) >= PAUSE) {
                 looked = Some(now);
                 let left = behind(config, version).unwrap_or(of);
                 progress.reach(u64::try_from(of - left).unwrap_or(0), "facts");
             }
-        },
-    );
+        });
     progress.end();
     match waited {
         Ok(_) => Ok(()),

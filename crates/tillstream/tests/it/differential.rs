@@ -37,7 +37,8 @@ fn every_cell_of_every_report_is_what_sql_makes_of_the_facts() {
     for seed in ["1", "2"] {
         run("traffic.py", &[seed]);
         // Carts are abandoned when a fact comes after they have rested: views come until one of them finds some.
-        let abandoned = || up.get("/v1/api/analytics/ecommerce/cart-abandonment?days=30")["abandoned_carts"].as_i64();
+        let abandoned =
+            || up.get("/v1/api/analytics/ecommerce/cart-abandonment?days=30")["abandoned_carts"].as_i64();
         let before = abandoned();
         wait("carts to be abandoned", || {
             up.ok(&["trigger", "analytics", "view_item"]);

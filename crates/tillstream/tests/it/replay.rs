@@ -43,7 +43,8 @@ impl Services {
 
     fn all(dir: &Path) -> Child {
         let config = dir.join("config.toml");
-        let mut all = command(dir, &["serve", "all", "--config", config.to_str().unwrap(), "--instance", "a"]);
+        let mut all =
+            command(dir, &["serve", "all", "--config", config.to_str().unwrap(), "--instance", "a"]);
         // So small that a replay of a few hundred facts lasts until it is killed.
         spawned(dir, all.env("TILLSTREAM_AGGREGATOR__MAX_TRANSACTION_RECORDS", "1"))
     }
@@ -183,7 +184,11 @@ fn a_replay_is_killed_goes_on_agrees_and_is_switched_to_without_a_wrong_report()
     assert!(dry["facts_at_most"].as_i64().unwrap() > 100, "{dry}");
     assert_eq!(standing(&up, "v2"), Value::Null);
     up.ok(&["replay", "start", "--version", "v2"]);
-    assert_eq!(up.run(&["replay", "start", "--version", "v3"]).status.code(), Some(1), "one beside is enough");
+    assert_eq!(
+        up.run(&["replay", "start", "--version", "v3"]).status.code(),
+        Some(1),
+        "one beside is enough"
+    );
     trigger(&up, "5");
     let behind = |version: &str| standing(&up, version)["behind"].as_i64().unwrap();
     let all = standing(&up, "v2")["of"].as_i64().unwrap();
@@ -205,11 +210,15 @@ fn a_replay_is_killed_goes_on_agrees_and_is_switched_to_without_a_wrong_report()
     // What somebody else has written is found and named.
     let (key, true_orders) = plant(&up, "commerce.metrics.v1.v2");
     let (code, found) = document(&up, &["replay", "compare"]);
-    let expected = json!([{"key": key, "field": "values.orders", "served": true_orders, "other": true_orders + 1}]);
+    let expected =
+        json!([{"key": key, "field": "values.orders", "served": true_orders, "other": true_orders + 1}]);
     assert_eq!((code, &found["differences"]), (Some(1), &expected));
     let table = up.run(&["replay", "compare"]);
     let text = String::from_utf8(table.stdout).unwrap();
-    assert!(text.contains(&key) && text.contains(&format!("main {true_orders}, v2 {}", true_orders + 1)), "{text}");
+    assert!(
+        text.contains(&key) && text.contains(&format!("main {true_orders}, v2 {}", true_orders + 1)),
+        "{text}"
+    );
     // A version that isn't right is dropped, and made anew.
     up.ok(&["replay", "drop", "v2", "--yes"]);
     assert_eq!(up.run(&["replay", "drop", "main", "--yes"]).status.code(), Some(1), "it is served");
