@@ -164,6 +164,7 @@ step 'generated files' generated
 step 'configuration of docker-compose.yml' configuration
 step 'tests' tests
 left_out
+step 'examples' ./tests/examples.sh
 step 'capabilities' features
 if [ -d /proc/self ] && have ps; then
     step 'no process left behind' no_process_left

@@ -1,12 +1,14 @@
 """Asks the query service for every report and compares each cell with what SQL makes of the facts.
 
-Usage: check.py ENDPOINTS QUIET_SECONDS [varied]
+Usage: check.py ENDPOINTS QUIET_SECONDS [--zone ZONE] [--rates FILE] [--varied]
 
-QUIET_SECONDS is how long a cart has to rest until it is abandoned, as the aggregator is told. Exit code 1, with the
+QUIET_SECONDS is how long a cart has to rest until it is abandoned, as the aggregator is told. ZONE is the workspace's, and
+FILE the rates that were published: `currency,base,rate,hour`. Exit code 1, with the
 differences, when a figure is another one a minute after the last fact; else the numbers of answers and cells. With
-`varied` it fails as well when there is nothing to compare in some report, or nobody was joined or erased.
+`--varied` it fails as well when there is nothing to compare in some report, or nobody was joined or erased.
 """
 
+import argparse
 import csv
 import io
 import json
@@ -15,8 +17,9 @@ import time
 import urllib.parse
 import urllib.request
 from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
-from facts import Books, Topic
+from facts import Books, Rates, Topic
 from reports import CHANNEL, FUNNEL_WINDOWS, MODELS, WINDOWS, Number, Question, Reports, text_of
 
 WORKSPACE = "demo"
@@ -72,13 +75,19 @@ class Service:
 
 
 class Check:
-    def __init__(self, service, books, quiet, today):
-        self.service, self.books, self.today = service, books, today
-        self.reports = Reports(books, quiet)
-        self.clean = Reports(Books(books.facts, clean=True), quiet)
+    def __init__(self, service, facts, quiet, zone, rates, today):
+        self.service, self.today = service, today
+        self.books = Books(facts, zone=zone)
+        # Each currency by itself, and what is known in base, of all orders and of those that nobody has marked.
+        made = lambda clean, rates: Reports(Books(facts, clean, zone, rates), quiet)
+        self.own, self.in_base = made(False, None), made(False, rates)
+        self.clean_own, self.clean_in_base = made(True, None), made(True, rates)
         self.answers, self.cells, self.wrong = 0, 0, []
         # What the figures say, so that a test of nothing is noticed.
         self.seen = set()
+
+    def reports(self, question):
+        return self.own if question.asked else self.in_base
 
     def all(self):
         for range_parameters, first, last in self.ranges():
@@ -100,23 +109,23 @@ class Check:
     def ask(self, question, parameters):
         for name in TABLES:
             if name not in ("attribution", "cohorts"):
-                expected = getattr(self.reports, name.replace("-", "_"))(question)
+                expected = getattr(self.reports(question), name.replace("-", "_"))(question)
                 self.compare(name, parameters, expected)
         for name, (same, kept) in CLEAN.items():
             method = name.replace("-", "_")
-            expected = getattr(self.clean, method)(question)
+            expected = getattr(self.clean_own if question.asked else self.clean_in_base, method)(question)
             if kept:
                 further = {"limit": 10_000} if name == "top-products" else {}
-                self.keep(expected, getattr(self.reports, method)(question, **further), TABLES[name][0], same, kept)
+                self.keep(expected, getattr(self.reports(question), method)(question, **further), TABLES[name][0], same, kept)
             self.compare(name, {**parameters, "exclude_flagged": "true"}, expected)
         for window in FUNNEL_WINDOWS:
-            expected = self.reports.funnel(question, window)
+            expected = self.own.funnel(question, window)
             self.compare("funnel", {**parameters, "ordered": "true", "window": window}, expected)
             if any(step["count"] != "0" for step in expected["steps"][1:]):
                 self.seen.add(f"the funnel in order within {window}")
             if expected["steps"][-1]["count"] != "0":
                 self.seen.add("a whole way through the funnel")
-        few = self.reports.top_products(question, 3)
+        few = self.reports(question).top_products(question, 3)
         self.compare("top-products", {**parameters, "limit": 3}, few)
 
     @staticmethod
@@ -133,24 +142,25 @@ class Check:
             for model in MODELS:
                 for window in WINDOWS:
                     parameters = {"days": 130, **further, "model": model, "window": window}
-                    self.compare("attribution", parameters, self.reports.attribution(question, model, window))
+                    self.compare("attribution", parameters, self.reports(question).attribution(question, model, window))
         plain = Question(self.today - 29, self.today)
-        self.compare("attribution", {}, self.reports.attribution(plain))
+        self.compare("attribution", {}, self.in_base.attribution(plain))
 
     def cohorts(self):
         now = month(self.today)
         for further in ({}, {"currency": "EUR"}):
             question = Question(self.today - 29, self.today, further.get("currency"))
-            self.compare("cohorts", further, self.reports.cohorts(question, now - 5, now, now))
-            self.compare("cohorts", {**further, "months": 24}, self.reports.cohorts(question, now - 23, now, now))
+            reports = self.reports(question)
+            self.compare("cohorts", further, reports.cohorts(question, now - 5, now, now))
+            self.compare("cohorts", {**further, "months": 24}, reports.cohorts(question, now - 23, now, now))
             first, last = self.today - 80, self.today - 40
             given = {"start": text_of(first), "end": text_of(last), **further}
             question = Question(first, last, further.get("currency"))
-            self.compare("cohorts", given, self.reports.cohorts(question, month(first), month(last), now))
+            self.compare("cohorts", given, reports.cohorts(question, month(first), month(last), now))
 
     def journeys(self):
         first, last = self.today - 129, self.today
-        for person in self.reports.people():
+        for person in self.own.people():
             for start in (first, self.today - 40):
                 question = Question(start, last)
                 given = {"user_id": person, "start": text_of(start), "end": text_of(last)}
@@ -161,7 +171,7 @@ class Check:
                 self.differ(f"{path}, ascending", sorted(at for at, _ in found), [at for at, _ in found])
                 # Those of one instant stand in any order.
                 key = lambda event: (event[0], json.dumps(event[1], sort_keys=True))
-                expected = sorted(self.reports.user_journey(person, question), key=key)
+                expected = sorted(self.own.user_journey(person, question), key=key)
                 self.differ(path, expected, sorted(found, key=key))
                 self.answers += 1
         nobody = self.service.json("user-journey", {"user_id": "nobody"})
@@ -216,35 +226,48 @@ def month(day):
     return at.year * 12 + at.month - 1
 
 
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("endpoints")
+    parser.add_argument("quiet", type=float)
+    parser.add_argument("--zone", default="UTC")
+    parser.add_argument("--rates")
+    parser.add_argument("--varied", action="store_true")
+    return parser.parse_args()
+
+
 def main():
-    with open(sys.argv[1], encoding="utf-8") as file:
+    asked = arguments()
+    with open(asked.endpoints, encoding="utf-8") as file:
         endpoints = json.load(file)
-    quiet = round(float(sys.argv[2]) * 1_000_000)
+    rates = Rates(asked.rates)
     service = Service(endpoints["query"])
     topic = Topic(endpoints["kafka"], endpoints["registry"], "commerce.facts.v1")
     deadline = time.monotonic() + PATIENCE
     while True:
         facts = [fact for fact in topic.read() if fact and fact["workspace"] == WORKSPACE]
-        today = (datetime.now(timezone.utc) - EPOCH).days
-        check = Check(service, Books(facts), quiet, today)
+        today = datetime.now(ZoneInfo(asked.zone)).date().toordinal() - EPOCH.date().toordinal()
+        check = Check(service, facts, round(asked.quiet * 1_000_000), asked.zone, rates, today)
         check.all()
         if not check.wrong or time.monotonic() > deadline:
             break
         time.sleep(2)
     if check.wrong:
         sys.exit(f"{len(check.wrong)} of {check.cells} cells are wrong:\n  " + "\n  ".join(check.wrong[:40]))
-    books = check.books
-    for what, there in {
-        "joined": books.merged,
-        "erased": books.erased,
-        "in other currencies": check.reports.held(Question(0, today)),
-        "marked orders": books.marked(),
-        **{name: name in check.seen for name in ("a whole way through the funnel",)},
-        **{name: name in check.seen for name in (f"the funnel in order within {window}" for window in FUNNEL_WINDOWS)},
-        **{name: name in check.seen for name in TABLES},
-    }.items():
-        if "varied" in sys.argv[3:] and not there:
-            sys.exit(f"nothing was compared: {what}")
+    if asked.varied:
+        everything = Question(0, today)
+        steps = {f"the funnel in order within {window}" for window in FUNNEL_WINDOWS}
+        there = {
+            "joined": check.books.merged,
+            "erased": check.books.erased,
+            "in other currencies": check.in_base.held(everything),
+            "converted": not asked.rates or check.in_base.held(everything) != check.own.held(everything),
+            "marked orders": check.books.marked(),
+            **{name: name in check.seen for name in {*TABLES, *steps, "a whole way through the funnel"}},
+        }
+        nothing = sorted(what for what, found in there.items() if not found)
+        if nothing:
+            sys.exit(f"nothing was compared: {', '.join(nothing)}")
     print(f"{check.answers} answers with {check.cells} cells are what SQL makes of {len(facts)} facts")
 
 

@@ -4,11 +4,15 @@ What a fact is, is said by its schema in the registry. What became of an order i
 person is now, is where the merges lead.
 """
 
+import csv
 import io
 import json
 import struct
 import time
 import urllib.request
+from datetime import datetime, timedelta, timezone
+from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 import fastavro
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -76,11 +80,49 @@ def plain(schema):
     return schema
 
 
-class Books:
-    """The facts of one workspace as rows. `clean`: without the orders that a fraud rule has marked."""
+DIGITS = {"JPY": 0, "KRW": 0, "KWD": 3}
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
-    def __init__(self, facts, clean=False):
-        self.facts, self.clean = facts, clean
+
+class Rates:
+    """Rates into US dollars by currency and hour, from the file that was published."""
+
+    BASE = "USD"
+
+    def __init__(self, path=None):
+        self.rates = {}
+        if path:
+            with open(path, encoding="utf-8", newline="") as file:
+                for row in csv.DictReader(file):
+                    self.rates[row["currency"], row["hour"]] = Fraction(row["rate"])
+
+    def of(self, view):
+        """That of the hour in which an order counts, else was placed, else was refunded first."""
+        currency = (view["total"] or next(iter(view["refunds"].values()), None) or {}).get("currency")
+        at = view["counted_at"]
+        at = view["placed_at"] if at is None else at
+        at = min(view["refund_times"].values(), default=None) if at is None else at
+        if at is None or currency in (None, self.BASE):
+            return None
+        hour = (EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H")
+        rate = self.rates.get((currency, hour))
+        return rate and rate * 10 ** DIGITS.get(self.BASE, 2) / 10 ** DIGITS.get(currency, 2)
+
+
+def converted(minor, rate):
+    """To the nearest cent, half away from zero."""
+    exact = abs(minor * rate)
+    return int(exact + Fraction(1, 2)) * (1 if minor >= 0 else -1)
+
+
+class Books:
+    """The facts of one workspace as rows, on the days of its zone.
+
+    `clean`: without the orders that a fraud rule has marked. `rates`: orders are in base where their rate is there.
+    """
+
+    def __init__(self, facts, clean=False, zone="UTC", rates=None):
+        self.facts, self.clean, self.zone, self.rates = facts, clean, zone, rates
         self.merged, self.erased = {}, {}
         for number, fact in enumerate(facts):
             if fact["event"] == "customer.merged" and fact["from_person_id"] and fact["person_id"]:
@@ -90,6 +132,11 @@ class Books:
             if fact["event"] == "customer.deleted" and fact["person_id"]:
                 self.erased[self.now(fact["person_id"])] = number
         self.clock = max((fact["received_at"] for fact in facts), default=0)
+
+    def day(self, instant):
+        """The calendar day, counted since 1970."""
+        local = (EPOCH + timedelta(microseconds=instant)).astimezone(ZoneInfo(self.zone))
+        return local.date().toordinal() - EPOCH.date().toordinal()
 
     def now(self, person):
         while person in self.merged:
@@ -126,7 +173,18 @@ class Books:
 
     def order(self, order_id, view, tables):
         person = view["person_id"] and self.now(view["person_id"])
-        for refund, amount in view["refunds"].items():
+        rate = self.rates.of(view) if self.rates else None
+        refunds = view["refunds"]
+        if rate:
+            # Each is what the sum up to it is worth less what the sum before it is, so that a full refund nets to zero.
+            order = sorted(refunds, key=lambda id: (view["refund_times"].get(id, -(2**63)), id))
+            back, parts = 0, {}
+            for id in order:
+                parts[id] = {"minor": converted(back + refunds[id]["minor"], rate) - converted(back, rate)}
+                parts[id]["currency"] = self.rates.BASE
+                back += refunds[id]["minor"]
+            refunds = parts
+        for refund, amount in refunds.items():
             if refund in view["refund_times"]:
                 tables["refunds"].append(
                     {
@@ -135,11 +193,16 @@ class Books:
                         "person": person,
                         "source": view["source"],
                         "instant": view["refund_times"][refund],
+                        "day": self.day(view["refund_times"][refund]),
                         **money(amount),
                     }
                 )
         if not (view["counted"] and view["counted_at"] is not None and view["total"]):
             return
+        own, total, discount = view["total"]["currency"], view["total"], (view["discount_total"] or {}).get("minor", 0)
+        if rate:
+            total = {"minor": converted(total["minor"], rate), "currency": self.rates.BASE}
+            discount = converted(discount, rate)
         cart = view["carts"][0] if view["carts"] else None
         context = view["context"] or {}
         tables["purchases"].append(
@@ -148,10 +211,11 @@ class Books:
                 "person": person,
                 "actor": f"p:{person}" if person else f"c:{cart}" if cart else f"o:{order_id}",
                 "instant": view["counted_at"],
+                "day": self.day(view["counted_at"]),
                 "source": view["source"] or "unknown",
-                **money(view["total"]),
+                **money(total),
                 "items": view["item_count"],
-                "discount": (view["discount_total"] or {}).get("minor", 0),
+                "discount": discount,
                 "device": text(context.get("device")) or "unknown",
                 "platform": text(context.get("platform")) or "unknown",
                 "country": text(context.get("country") if view["country"] is None else view["country"]) or "unknown",
@@ -160,6 +224,10 @@ class Books:
         )
         for number, line in enumerate(view["items"]):
             price, discount = line["price"] or {}, line["discount"] or {}
+            worth = 0
+            if price.get("currency") == own:
+                off = discount["minor"] if discount.get("currency") == own else 0
+                worth = price["minor"] * line["quantity"] - off
             tables["lines"].append(
                 {
                     "order_id": order_id,
@@ -171,8 +239,7 @@ class Books:
                     "quantity": line["quantity"],
                     "price": price.get("minor"),
                     "price_currency": price.get("currency"),
-                    "discount": discount.get("minor"),
-                    "discount_currency": discount.get("currency"),
+                    "worth": converted(worth, rate) if rate else worth,
                 }
             )
         for code in {text(code).upper() for code in view["coupon_codes"] if text(code)}:
@@ -186,6 +253,7 @@ class Books:
         cart, future = activity["cart_id"], fact["occurred_at"] - fact["received_at"] > DAY
         shopper = f"p:{person}" if person else f"c:{cart}" if cart else f"e:{fact['group'] or fact['event_id']}"
         value = activity["value"] or {}
+        instant = fact["received_at"] if future else fact["occurred_at"]
         tables["moments"].append(
             {
                 "number": number,
@@ -195,7 +263,8 @@ class Books:
                 "event": fact["event"],
                 "source_event": fact["source_event"],
                 "source": fact["source"],
-                "instant": fact["received_at"] if future else fact["occurred_at"],
+                "instant": instant,
+                "day": self.day(instant),
                 "received_at": fact["received_at"],
                 "cart": cart,
                 "checkout": activity["checkout_id"],

@@ -20,29 +20,29 @@ MODELS, WINDOWS = ["last_click", "linear", "time_decay"], [7, 14, 30, 60, 90]
 CHANNEL = ["campaign", "source", "medium"]
 
 COLUMNS = {
-    "purchases": "order_id text, person text, actor text, instant bigint, source text, minor bigint, currency text,"
+    "purchases": "order_id text, person text, actor text, instant bigint, day bigint, source text, minor bigint, currency text,"
     " items bigint, discount bigint, device text, platform text, country text, campaign text, utm text, medium text,"
     " said_campaign text, said_source text, said_medium text",
     "lines": "order_id text, number bigint, item_id text, shown_id text, title text, shown_title text, quantity bigint,"
-    " price bigint, price_currency text, discount bigint, discount_currency text",
+    " price bigint, price_currency text, worth bigint",
     "coupons": "order_id text, code text",
     "carts": "order_id text, cart text",
-    "refunds": "order_id text, refund_id text, person text, source text, instant bigint, minor bigint, currency text",
+    "refunds": "order_id text, refund_id text, person text, source text, instant bigint, day bigint, minor bigint, currency text",
     "moments": "number bigint, name text, person text, actor text, event text, source_event text, source text,"
-    " instant bigint, received_at bigint, cart text, checkout text, search_term text, minor bigint, currency text, campaign text, utm text,"
+    " instant bigint, day bigint, received_at bigint, cart text, checkout text, search_term text, minor bigint, currency text, campaign text, utm text,"
     " medium text, said_campaign text, said_source text, said_medium text",
     "items": "number bigint, place bigint, shown_id text, shown_title text, quantity bigint, price bigint,"
     " price_currency text",
 }
 
-# A moment's day, and the step of the funnel that it is. `//` is the division that rounds down.
+# What is done, and the step of the funnel that it is.
 VIEWS = """
 create view bought as
-    select *, instant // 86400000000 as day, coalesce(campaign, '(none)') as c, coalesce(utm, '(none)') as u,
+    select *, coalesce(campaign, '(none)') as c, coalesce(utm, '(none)') as u,
         coalesce(medium, '(none)') as m
     from purchases;
 create view done as
-    select actor, instant, instant // 86400000000 as day, source, case
+    select actor, instant, day, source, case
             when event = 'product.viewed' then 'view_item'
             when event = 'cart.item_added' then 'add_to_cart'
             when event = 'cart.viewed' then 'view_cart'
@@ -74,10 +74,10 @@ create view contents as
     where event in ('cart.item_added', 'cart.item_removed') and price is not null
     group by all having sum(case event when 'cart.item_added' then 1 else -1 end * price * quantity) > 0;
 create view opened as
-    select id, min((instant, source)) filter (opens) as opening, max(received_at) as last from pieces
+    select id, min((instant, source, day)) filter (opens) as opening, max(received_at) as last from pieces
     group by id having bool_or(opens);
 create view baskets as
-    select id, opening[1] // 86400000000 as day, opening[2] as source, last,
+    select id, opening[3] as day, opening[2] as source, last,
         exists (from carts join purchases using (order_id) where 'c:' || cart = id)
         or exists (
             from pieces join purchases using (actor)
@@ -185,7 +185,7 @@ class Reports:
         )
         back, refunds = self.one(
             """select coalesce(sum(minor), 0)::bigint, count(*) from refunds
-            where currency = $currency and instant // 86400000000 between $first and $last
+            where currency = $currency and day between $first and $last
                 and coalesce(source, 'unknown') = coalesce($source, source, 'unknown')""",
             question,
         )
@@ -260,9 +260,7 @@ class Reports:
     def top_products(self, question, limit=20):
         found = self.rows(
             """with worth as (
-                select order_id, item_id, quantity, case when price_currency = currency
-                    then price * quantity - case when discount_currency = currency then lines.discount else 0 end
-                    else 0 end as minor
+                select order_id, item_id, quantity, worth as minor
                 from lines join bought using (order_id)
                 where item_id is not null and currency = $currency and day between $first and $last
                     and source = coalesce($source, source)
@@ -442,7 +440,7 @@ class Reports:
         found = self.rows(
             """with months as (
                 select person, currency, minor,
-                    year(make_timestamp(instant)) * 12 + month(make_timestamp(instant)) - 1 as month
+                    year(date '1970-01-01' + day::integer) * 12 + month(date '1970-01-01' + day::integer) - 1 as month
                 from bought where person is not null
             ), firsts as (select person, min(month) as cohort from months group by person)
             select cohort, month, count(distinct person), coalesce(sum(minor) filter (currency = $currency), 0)::bigint
@@ -491,7 +489,7 @@ class Reports:
             select instant, name, min(number), arg_min((kind, minor, currency, cart, search_term, said_campaign, said_source,
                 said_medium), number)
             from moments join kinds using (number)
-            where person = $person and kind is not null and instant // 86400000000 between $first and $last
+            where person = $person and kind is not null and day between $first and $last
             group by instant, name""",
             question,
             person=person,
@@ -534,7 +532,7 @@ class Reports:
             events.append((at, said(entry)))
         back = self.rows(
             """select instant, order_id, minor, currency from refunds
-            where person = $person and instant // 86400000000 between $first and $last""",
+            where person = $person and day between $first and $last""",
             question,
             person=person,
         )

@@ -1,7 +1,12 @@
 //! Every report against SQL over the facts, in `tests/differential`, which shares no code with the services.
 
+use std::fmt::Write as _;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use commerce::fx::Hour;
+use commerce::{EventTime, ReceivedTime};
 use tillstream::home::Home;
 
 use crate::running::{Up, command, diagnosis, folder, turn, wait};
@@ -12,42 +17,100 @@ const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/differential
 const QUIET: &str = "3";
 const QUIET_SETTING: &str = "TILLSTREAM_AGGREGATOR__ABANDONED_AFTER";
 
-#[test]
-fn every_cell_of_every_report_is_what_sql_makes_of_the_facts() {
-    let _turn = turn();
-    let dir = folder();
-    let output = Command::new("sh").arg(format!("{DIR}/venv.sh")).stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "venv.sh failed");
-    let python = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-    let endpoints = Home::new(Some(dir.path())).unwrap().endpoints_file().display().to_string();
-    let run = |script: &str, further: &[&str]| {
-        let mut command = Command::new(&python);
-        command.args([&format!("{DIR}/{script}"), &endpoints]).args(further);
+/// A zone whose clock is changed twice a year, so that some days have 23 and 25 hours.
+const ZONE: &str = "America/New_York";
+
+/// The Python side, and the shop that it looks at.
+struct Scripts {
+    python: String,
+    dir: PathBuf,
+    endpoints: String,
+}
+
+impl Scripts {
+    fn new(dir: &Path) -> Self {
+        let output = Command::new("sh").arg(format!("{DIR}/venv.sh")).stderr(Stdio::inherit()).output().unwrap();
+        assert!(output.status.success(), "venv.sh failed");
+        let python = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        let endpoints = Home::new(Some(dir)).unwrap().endpoints_file().display().to_string();
+        Self { python, dir: dir.to_owned(), endpoints }
+    }
+
+    fn run(&self, script: &str, further: &[&str]) {
+        let mut command = Command::new(&self.python);
+        command.args([&format!("{DIR}/{script}"), &self.endpoints]).args(further);
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}\n{script} {further:?}:\n{said}", diagnosis(dir.path()));
+        assert!(output.status.success(), "{}\n{script} {further:?}:\n{said}", diagnosis(&self.dir));
         eprint!("{script}: {}", String::from_utf8_lossy(&output.stdout));
-    };
+    }
 
-    let quiet = format!("{QUIET}s");
-    let up = Up::start_with(dir.path(), &[], &[(QUIET_SETTING, quiet.as_str())]);
-    // The demo shop first, with its repetitions, forgeries and late news, then lives that are made up.
-    up.ok(&["demo", "--orders", "250", "--rate", "0"]);
-    run("check.py", &[QUIET]);
-    for seed in ["1", "2"] {
-        run("traffic.py", &[seed]);
+    /// A shop's life from a seed.
+    fn live(&self, up: &Up, seed: &str) {
+        eprintln!("the life of seed {seed}");
+        self.run("traffic.py", &[seed]);
         // Carts are abandoned when a fact comes after they have rested: views come until one of them finds some.
-        let abandoned =
-            || up.get("/v1/api/analytics/ecommerce/cart-abandonment?days=30")["abandoned_carts"].as_i64();
+        let abandoned = || up.get("/v1/api/analytics/ecommerce/cart-abandonment?days=130")["abandoned_carts"].as_i64();
         let before = abandoned();
         wait("carts to be abandoned", || {
             up.ok(&["trigger", "analytics", "view_item"]);
             abandoned() > before
         });
     }
-    run("check.py", &[QUIET, "varied"]);
+}
+
+/// Rates of the last 140 days into US dollars, other ones each hour; now and then the yen has none, the dinar never.
+fn rates(dir: &Path, now: ReceivedTime) -> String {
+    let mut text = String::from("currency,base,rate,hour\n");
+    for ago in 0..140 * 24_i64 {
+        let hour = Hour::of(EventTime(now.0 - ago * 3600 * commerce::time::SECOND));
+        writeln!(text, "EUR,USD,1.{:04},{hour}", 400 + ago * 37 % 1700).unwrap();
+        if ago % 7 != 3 {
+            writeln!(text, "JPY,USD,0.00{},{hour}", 6100 + ago * 13 % 977).unwrap();
+        }
+    }
+    let path = dir.join("rates.csv");
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn every_cell_of_every_report_is_what_sql_makes_of_the_facts() {
+    let _turn = turn();
+    let dir = folder();
+    let scripts = Scripts::new(dir.path());
+    let quiet = format!("{QUIET}s");
+    let up = Up::start_with(dir.path(), &[], &[(QUIET_SETTING, quiet.as_str())]);
+    // The demo shop first, with its repetitions, forgeries and late news, then lives that are made up.
+    up.ok(&["demo", "--orders", "250", "--rate", "0"]);
+    scripts.run("check.py", &[QUIET]);
+    for seed in ["1", "2"] {
+        scripts.live(&up, seed);
+    }
+    scripts.run("check.py", &[QUIET, "--varied"]);
 
     // The services' own core agrees as well, with people who were joined and erased in any cut of transactions.
     let audit = command(dir.path(), &["audit"]).env(QUIET_SETTING, &quiet).output().unwrap();
     assert!(audit.status.success(), "{audit:?}");
+}
+
+#[test]
+fn with_rates_of_exchange_and_days_of_another_zone_every_cell_is_what_sql_makes_of_the_facts() {
+    let _turn = turn();
+    let dir = folder();
+    let scripts = Scripts::new(dir.path());
+    let config = dir.path().join("zone.toml");
+    let workspace = include_str!("differential/zone.toml").replace("ZONE", ZONE);
+    std::fs::write(&config, workspace).unwrap();
+    let quiet = format!("{QUIET}s");
+    let settings = [(QUIET_SETTING, quiet.as_str()), ("TILLSTREAM_CONFIG", config.to_str().unwrap())];
+    let up = Up::start_with(dir.path(), &[], &settings);
+    // One life before the rates are there, so that its orders wait for them, one after it.
+    scripts.live(&up, "3");
+    let rates = rates(dir.path(), service::clock::now());
+    up.ok(&["fx", "put", &rates]);
+    // Another one each time; what was said names it.
+    let seed = RandomState::new().build_hasher().finish() % 900 + 100;
+    scripts.live(&up, &seed.to_string());
+    scripts.run("check.py", &[QUIET, "--zone", ZONE, "--rates", &rates, "--varied"]);
 }
