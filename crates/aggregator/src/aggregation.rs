@@ -11,7 +11,7 @@ use commerce::{Fact, Money, Source};
 
 use crate::cell::Deltas;
 use crate::{
-    abandonment, attribution, buyer, channel, cohorts, coupon, place, product, revenue, source, unit,
+    abandonment, attribution, buyer, channel, cohorts, coupon, hour, place, product, revenue, source, unit,
 };
 
 /// One metric of sums per day.
@@ -43,6 +43,7 @@ pub(crate) enum Of {
 /// Every aggregation.
 pub(crate) const ALL: &[Aggregation] = &[
     revenue::AGGREGATION,
+    hour::AGGREGATION,
     source::AGGREGATION,
     channel::AGGREGATION,
     coupon::AGGREGATION,

@@ -28,6 +28,9 @@ pub(crate) struct Place<'a> {
 /// The dimension that says what amounts are in.
 const CURRENCY: &str = "currency";
 
+/// The dimension that is published as a part of the window.
+pub(crate) const HOUR: &str = "hour";
+
 /// Longer texts of a dimension are cut: a key is bounded, and what is cut beyond this is told apart by nobody.
 const LONGEST_TEXT: usize = 200;
 
@@ -215,7 +218,12 @@ impl Cell {
         end: EventTime,
     ) -> Metric {
         let mut dimensions = BTreeMap::new();
+        let (mut window, mut window_start) = ("day", place.day.to_string());
         for (name, text) in cut.iter().zip(&place.dimensions) {
+            if *name == HOUR {
+                (window, window_start) = ("hour", format!("{window_start}T{text}"));
+                continue;
+            }
             if *name != CURRENCY {
                 dimensions.insert((*name).to_owned(), text.clone().into_owned());
                 continue;
@@ -227,8 +235,8 @@ impl Cell {
         Metric {
             workspace,
             metric: place.metric.clone().into_owned(),
-            window: "day".to_owned(),
-            window_start: place.day.to_string(),
+            window: window.to_owned(),
+            window_start,
             dimensions,
             values: values
                 .iter()
@@ -266,6 +274,16 @@ impl<'a> Ends<'a> {
     /// Days in the zones of their workspaces.
     pub(crate) fn new(zones: &'a HashMap<WorkspaceId, Zone>) -> Self {
         Self { zones, utc: Zone::utc(), last: None }
+    }
+
+    /// The end of a cell's window, exclusive. `cut` names the dimensions of its place.
+    pub(crate) fn of_cell(&mut self, workspace: &WorkspaceId, place: &Place<'_>, cut: &[&str]) -> EventTime {
+        let hour =
+            cut.iter().position(|name| *name == HOUR).and_then(|at| place.dimensions.get(at)?.parse().ok());
+        match hour {
+            Some(hour) => self.zones.get(workspace).unwrap_or(&self.utc).end_of_hour(place.day, hour),
+            None => self.of(workspace, place.day),
+        }
     }
 
     /// The end of a day of a workspace, exclusive.

@@ -13,6 +13,7 @@
 //! | metric | cut by | figures |
 //! |---|---|---|
 //! | `revenue` | currency | gross, orders, items, discount, shipping, tax, refund_amount, refunds |
+//! | `revenue_by_hour`, per hour | currency | gross, orders, refund_amount, refunds |
 //! | `revenue_by_source` | currency, source | the same |
 //! | `revenue_by_channel` | currency, source, utm_campaign, utm_source, utm_medium | revenue, orders |
 //! | `revenue_by_coupon` | currency, source, coupon | revenue, orders, discount |
@@ -22,13 +23,13 @@
 //! | `converted` | currency, source | gross, orders: how much of the currency is known in base |
 //! | `product_name` | item_id, title | none: the title is the name; not by day |
 //!
-//! The first nine and `converted` are there a second time under `flagged_` and the name, for the orders alone that a
+//! The first ten and `converted` are there a second time under `flagged_` and the name, for the orders alone that a
 //! fraud rule has marked: who wants a figure without them takes theirs off.
 //!
 //! What is cut by currency is there once for the orders of each currency, in it, and once more, with the dimension
 //! `base`, for those of them whose rate into the base currency is known, in base.
 //!
-//! All but the last are per day of the workspace's zone. `source` is the one whose word counts for the order, and a
+//! All but the last and that per hour are per day of the workspace's zone. `source` is the one whose word counts for the order, and a
 //! refund stands on its own day.
 //!
 //! Several versions of all this can be kept side by side, each from the same facts, in topics of its own: [`versions`]
@@ -50,6 +51,7 @@ mod channel;
 mod cohorts;
 mod coupon;
 mod funnel;
+mod hour;
 mod kept;
 mod ordered;
 mod pending;

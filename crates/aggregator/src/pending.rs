@@ -97,7 +97,7 @@ impl Moved {
             );
         }
         put(ctx, CELL, key, &cell)?;
-        let end = ends.of(&workspace, place.day);
+        let end = ends.of_cell(&workspace, &place, known.cut);
         Ok(cell.metric(workspace, &place, known.cut, known.figures, end))
     }
 }

@@ -223,15 +223,39 @@ impl Zone {
 
     /// The calendar day of an instant.
     pub fn day_of(&self, at: EventTime) -> Day {
-        let micros = match &self.tz {
-            None => at.0,
-            Some(tz) => {
-                let offset = Timestamp::from_microsecond(at.0)
-                    .map_or(0, |timestamp| i64::from(tz.to_offset(timestamp).seconds()));
-                at.0.saturating_add(offset * SECOND)
-            }
-        };
-        Day(i32::try_from(micros.div_euclid(DAY)).unwrap_or(i32::MAX))
+        Day(i32::try_from(self.local(at).div_euclid(DAY)).unwrap_or(i32::MAX))
+    }
+
+    /// Microseconds since 1970 as the clock on the wall counts them.
+    fn local(&self, at: EventTime) -> i64 {
+        let Some(tz) = &self.tz else { return at.0 };
+        let offset = Timestamp::from_microsecond(at.0)
+            .map_or(0, |timestamp| i64::from(tz.to_offset(timestamp).seconds()));
+        at.0.saturating_add(offset * SECOND)
+    }
+
+    /// The calendar day of an instant, and the hour that its clock shows, 0 to 23.
+    pub fn hour_of(&self, at: EventTime) -> (Day, u8) {
+        let micros = self.local(at);
+        let hour = micros.rem_euclid(DAY) / (3600 * SECOND);
+        (
+            Day(i32::try_from(micros.div_euclid(DAY)).unwrap_or(i32::MAX)),
+            u8::try_from(hour).unwrap_or_default(),
+        )
+    }
+
+    /// The end of an hour that the clock shows, exclusive.
+    pub fn end_of_hour(&self, day: Day, hour: u8) -> EventTime {
+        if hour >= 23 {
+            return self.start_of(Day(day.0.saturating_add(1)));
+        }
+        let naive =
+            i64::from(day.0).saturating_mul(DAY).saturating_add((i64::from(hour) + 1) * 3600 * SECOND);
+        let Some(tz) = &self.tz else { return EventTime(naive) };
+        let date = Date::constant(1970, 1, 1).checked_add(jiff::Span::new().days(day.0));
+        let next = i8::try_from(hour + 1).unwrap_or_default();
+        let end = date.ok().and_then(|date| date.at(next, 0, 0, 0).to_zoned(tz.clone()).ok());
+        EventTime(end.map_or(naive, |zoned| zoned.timestamp().as_microsecond()))
     }
 
     /// The first instant of a calendar day.
@@ -289,6 +313,24 @@ mod tests {
         ] {
             assert!(parse_iso(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_hour_is_that_of_the_clock_on_the_wall_also_on_the_days_on_which_it_is_changed() {
+        let zone = Zone::parse("America/New_York").unwrap();
+        let hour = |text: &str| {
+            let (day, hour) = zone.hour_of(EventTime(at(text)));
+            (format!("{day}T{hour:02}"), zone.end_of_hour(day, hour).0)
+        };
+        assert_eq!(hour("2026-03-08T03:30:00Z"), ("2026-03-07T22".to_owned(), at("2026-03-08T04:00:00Z")));
+        // There is no hour from two to three on 8 March 2026, and on 1 November that from one to two is there twice.
+        assert_eq!(hour("2026-03-08T06:59:00Z"), ("2026-03-08T01".to_owned(), at("2026-03-08T07:00:00Z")));
+        assert_eq!(hour("2026-03-08T07:00:00Z"), ("2026-03-08T03".to_owned(), at("2026-03-08T08:00:00Z")));
+        for twice in ["2026-11-01T05:30:00Z", "2026-11-01T06:30:00Z"] {
+            assert_eq!(hour(twice), ("2026-11-01T01".to_owned(), at("2026-11-01T07:00:00Z")));
+        }
+        assert_eq!(Zone::utc().hour_of(EventTime(-1)), (Day(-1), 23));
+        assert_eq!(Zone::utc().end_of_hour(Day(-1), 23), EventTime(0));
     }
 
     #[test]

@@ -29,7 +29,8 @@ struct Scripts {
 
 impl Scripts {
     fn new(dir: &Path) -> Self {
-        let output = Command::new("sh").arg(format!("{DIR}/venv.sh")).stderr(Stdio::inherit()).output().unwrap();
+        let output =
+            Command::new("sh").arg(format!("{DIR}/venv.sh")).stderr(Stdio::inherit()).output().unwrap();
         assert!(output.status.success(), "venv.sh failed");
         let python = String::from_utf8(output.stdout).unwrap().trim().to_owned();
         let endpoints = Home::new(Some(dir)).unwrap().endpoints_file().display().to_string();
@@ -50,7 +51,8 @@ impl Scripts {
         eprintln!("the life of seed {seed}");
         self.run("traffic.py", &[seed]);
         // Carts are abandoned when a fact comes after they have rested: views come until one of them finds some.
-        let abandoned = || up.get("/v1/api/analytics/ecommerce/cart-abandonment?days=130")["abandoned_carts"].as_i64();
+        let abandoned =
+            || up.get("/v1/api/analytics/ecommerce/cart-abandonment?days=130")["abandoned_carts"].as_i64();
         let before = abandoned();
         wait("carts to be abandoned", || {
             up.ok(&["trigger", "analytics", "view_item"]);
