@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use commerce::EventTime;
-use commerce::order::Figures;
 use commerce::time::Zone;
 
 use crate::aggregation::{Aggregation, Of};
