@@ -54,6 +54,8 @@ pub(crate) trait Rows {
     fn set(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<(), Failure>;
     /// The first row whose key starts with `prefix`, beyond `after` where given.
     fn next(&self, table: Table, prefix: &[u8], after: Option<&[u8]>) -> Option<Row>;
+    /// All rows whose keys start with `prefix`.
+    fn all(&self, table: Table, prefix: &[u8]) -> Vec<Row>;
 }
 
 impl Rows for stream::Context<'_> {
@@ -70,6 +72,10 @@ impl Rows for stream::Context<'_> {
 
     fn next(&self, table: Table, prefix: &[u8], after: Option<&[u8]>) -> Option<Row> {
         self.scan(table, prefix, after, 1).pop()
+    }
+
+    fn all(&self, table: Table, prefix: &[u8]) -> Vec<Row> {
+        self.scan(table, prefix, None, usize::MAX)
     }
 }
 
@@ -209,11 +215,7 @@ impl<'a> Book<'a> {
 
     /// A whole run.
     pub(crate) fn all(&self, prefix: &[u8]) -> Vec<Row> {
-        let mut rows: Vec<Row> = Vec::new();
-        while let Some(row) = self.next(prefix, rows.last().map(|(key, _)| key.as_slice())) {
-            rows.push(row);
-        }
-        rows
+        self.rows.all(PEOPLE, prefix)
     }
 }
 
@@ -277,6 +279,12 @@ pub(crate) mod memory {
             let from = from.map(|key| (table.number, key.to_vec()));
             let (key, value) = self.0.range((from, Bound::Unbounded)).next()?;
             (key.0 == table.number && key.1.starts_with(prefix)).then(|| (key.1.clone(), value.clone()))
+        }
+
+        fn all(&self, table: Table, prefix: &[u8]) -> Vec<Row> {
+            let from = self.0.range((table.number, prefix.to_vec())..);
+            let run = from.take_while(|(key, _)| key.0 == table.number && key.1.starts_with(prefix));
+            run.map(|(key, value)| (key.1.clone(), value.clone())).collect()
         }
     }
 }

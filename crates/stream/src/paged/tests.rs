@@ -225,7 +225,7 @@ fn whole(world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
     fn tables_in_pages_answer_as_tables_without_through_commits_aborts_and_restores(
