@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::outbox::Outbox;
+use crate::overlay::Written;
 use crate::status::Counts;
 use crate::store::{Change, Reached};
 use crate::{Context, Memory, Poison, StoreError};
@@ -59,6 +60,7 @@ struct World {
     store: Box<dyn Store>,
     copies: bool,
     overlay: Overlay,
+    part: Option<Written>,
     outbox: Outbox,
     counts: Counts,
     limit: usize,
@@ -76,6 +78,7 @@ impl World {
             store: Self::empty(copies),
             copies,
             overlay: Overlay::new(&Self::tables()),
+            part: None,
             outbox: Outbox::default(),
             counts: Counts::default(),
             limit,
@@ -148,6 +151,9 @@ enum Step {
     Remove(usize, Vec<u8>),
     /// Removes what a scan finds.
     Drain(usize, Vec<u8>),
+    /// A part of the record begins, and is undone.
+    Part,
+    UndoPart,
     Keep,
     Undo,
     Commit,
@@ -165,6 +171,8 @@ fn step() -> impl Strategy<Value = Step> {
         30 => (0..3_usize, key(), 0..250_usize).prop_map(|(t, key, length)| Step::Put(t, key, length)),
         10 => (0..3_usize, key()).prop_map(|(t, key)| Step::Remove(t, key)),
         2 => (0..3_usize, key()).prop_map(|(t, key)| Step::Drain(t, key)),
+        4 => Just(Step::Part),
+        3 => Just(Step::UndoPart),
         8 => Just(Step::Keep),
         3 => Just(Step::Undo),
         3 => Just(Step::Commit),
@@ -188,7 +196,16 @@ fn take(world: &mut World, step: &Step) {
             _ => {}
         }
     }
+    if matches!(step, Step::Keep | Step::Undo | Step::Commit | Step::Abort | Step::Restore) {
+        world.part = None;
+    }
     match step {
+        Step::Part => world.part = Some(world.overlay.written()),
+        Step::UndoPart => {
+            if let Some(part) = world.part.take() {
+                world.overlay.undo_to(part);
+            }
+        }
         Step::Keep => world.overlay.keep(),
         Step::Undo => world.overlay.undo(),
         Step::Commit => world.commit(),
