@@ -10,6 +10,7 @@ use commerce::Currency;
 use commerce::fx::Hour;
 use service::config::{Fx, FxProvider};
 use service::{Config, Readiness, Shutdown, clock};
+use topics::{SchemaRegistry, Schemas};
 
 use super::book::Tally;
 use super::provider::{self, Provider, Quotes};
@@ -26,10 +27,14 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// How often it is looked whether an hour has begun or the end has come.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The base currencies of the workspaces.
+/// The base currencies of the workspaces, as published.
 pub fn bases(config: &Config) -> anyhow::Result<BTreeSet<Currency>> {
     let workspaces = config.workspaces().map_err(|mistakes| anyhow!(mistakes.join("; ")))?;
-    Ok(workspaces.iter().map(|workspace| workspace.base_currency).collect())
+    let registry = SchemaRegistry::new(&config.registry.url, PATIENCE)?;
+    let client = service::kafka::client_config(config);
+    let published = service::policy::read(&client, &Schemas::lookup(&registry)?, &|| false)?;
+    let settled = service::policy::settle(&workspaces, &published)?;
+    Ok(settled.iter().map(|workspace| workspace.base_currency).collect())
 }
 
 /// What the provider publishes now.
