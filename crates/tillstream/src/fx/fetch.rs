@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The base currencies of the workspaces, as published.
 pub fn bases(config: &Config) -> anyhow::Result<BTreeSet<Currency>> {
     let workspaces = config.workspaces().map_err(|mistakes| anyhow!(mistakes.join("; ")))?;
-    let registry = SchemaRegistry::new(&config.registry.url, PATIENCE)?;
+    let registry = SchemaRegistry::new(&config.registry.url, Duration::from_secs(10))?;
     let client = service::kafka::client_config(config);
     let published = service::policy::read(&client, &Schemas::lookup(&registry)?, &|| false)?;
     let settled = service::policy::settle(&workspaces, &published)?;
