@@ -13,6 +13,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::{Builder, Runtime};
 
@@ -160,7 +161,9 @@ impl Admin {
             .collect();
         let answers = self.runtime.block_on(self.client.create_topics(&topics, &options()));
         outcome("creating topics", answers, RDKafkaErrorCode::TopicAlreadyExists)?;
-        self.wait_for(new)
+        self.wait_for("creating topics", |there| {
+            new.iter().map(|(name, _)| name).find(|name| !is_led(there, name))
+        })
     }
 
     /// Deletes topics that aren't in the list. One that isn't there is no fault.
@@ -171,7 +174,8 @@ impl Admin {
         }
         let topics: Vec<&str> = names.iter().map(String::as_str).collect();
         let answers = self.runtime.block_on(self.client.delete_topics(&topics, &options()));
-        outcome("deleting topics", answers, RDKafkaErrorCode::UnknownTopicOrPartition)
+        outcome("deleting topics", answers, RDKafkaErrorCode::UnknownTopicOrPartition)?;
+        self.wait_for("deleting topics", |there| names.iter().find(|name| is_led(there, name)))
     }
 
     /// Deletes a consumer group's offsets. A group that isn't there is no fault.
@@ -195,22 +199,22 @@ impl Admin {
         deleted.elements().iter().try_for_each(|element| element.error()).map_err(failed)
     }
 
-    /// Waits until topics are seen with a leader for every partition.
-    fn wait_for(&self, topics: &[(String, Topic)]) -> Result<(), Error> {
+    /// Waits until no topic is named that the cluster doesn't show as it should be.
+    fn wait_for<'n>(
+        &self,
+        what: &str,
+        left: impl Fn(&Metadata) -> Option<&'n String>,
+    ) -> Result<(), Error> {
         let deadline = Instant::now() + SPREADS_WITHIN;
         loop {
-            let metadata = self.client.inner().fetch_metadata(None, ANSWER).map_err(|e| {
+            let there = self.client.inner().fetch_metadata(None, ANSWER).map_err(|e| {
                 Error::Unreachable { bootstrap: self.bootstrap.clone(), message: e.to_string() }
             })?;
-            let is_led = |name: &String| {
-                let found = metadata.topics().iter().find(|topic| topic.name() == name);
-                found.is_some_and(|topic| topic.partitions().iter().all(|partition| partition.leader() >= 0))
-            };
-            match topics.iter().find(|(name, _)| !is_led(name)) {
+            match left(&there) {
                 None => return Ok(()),
-                Some((name, _)) if Instant::now() >= deadline => {
-                    let message = format!("the cluster took {name} and doesn't show it");
-                    return Err(Error::Request { what: "creating topics".to_owned(), message });
+                Some(name) if Instant::now() >= deadline => {
+                    let message = format!("the cluster agreed and doesn't show it of {name}");
+                    return Err(Error::Request { what: what.to_owned(), message });
                 }
                 Some(_) => std::thread::sleep(POLL),
             }
@@ -337,6 +341,12 @@ impl Admin {
             }
         }
     }
+}
+
+/// True when a topic is there and each of its partitions has a leader.
+fn is_led(there: &Metadata, name: &str) -> bool {
+    let found = there.topics().iter().find(|topic| topic.name() == name);
+    found.is_some_and(|topic| topic.partitions().iter().all(|partition| partition.leader() >= 0))
 }
 
 fn options() -> AdminOptions {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::anyhow;
 use commerce::EventTime;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::json;
 use service::Config;
 use stream::{Extent, Position, extents, offsets_at};
@@ -68,6 +70,7 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
     topic::admin(config, topic::replication(config)?)?.create_like(&own, partitions)?;
     if let Some(starts) = &starts {
         hand.writer().begin_at(&name.changelog(), starts)?;
+        stands_at(config, name, starts)?;
     }
     hand.write(&versions)?;
     say(
@@ -78,6 +81,18 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
              `tillstream replay status` says how far it is"
         ),
     )
+}
+
+/// Has the group stand where its state does, also in partitions to which nothing comes: how far it is behind is counted
+/// from there.
+fn stands_at(config: &Config, name: &Version, starts: &Position) -> anyhow::Result<()> {
+    let group: BaseConsumer =
+        service::kafka::client_config(config).set("group.id", name.group()).create()?;
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in starts {
+        list.add_partition_offset(Topic::Facts.name(), *partition, Offset::Offset(*offset))?;
+    }
+    Ok(group.commit(&list, CommitMode::Sync)?)
 }
 
 /// The first facts must be there: what a later one takes back was never added otherwise.

@@ -251,6 +251,18 @@ fn a_replay_is_killed_goes_on_agrees_and_is_switched_to_without_a_wrong_report()
     trigger(&up, "2");
     wait("orders without the first version", || both.iter().all(|base| orders(base) == sold + 14));
     assert_eq!(standing(&up, "main"), Value::Null);
+
+    // One of the facts that come from now on can be looked at, and isn't served.
+    let now = service::clock::now().to_rfc3339();
+    up.ok(&["replay", "start", "--version", "v3", "--from", &now]);
+    up.ok(&["replay", "status", "--wait"]);
+    let refused = up.run(&["replay", "switch", "v3"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("has only the facts since"));
+    assert_eq!(document(&up, &["replay", "compare"]).0, Some(1));
+    let doctor = up.ok(&["doctor"]);
+    assert!(doctor.contains("version v2 is served, beside it is kept v3 (0 facts behind)"), "{doctor}");
+    up.ok(&["replay", "drop", "v3", "--yes"]);
     let doctor = up.ok(&["doctor"]);
     assert!(doctor.contains("version v2 is served, there is no other"), "{doctor}");
     assert_eq!(document(&up, &["audit"]).0, Some(0));
