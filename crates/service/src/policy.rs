@@ -40,7 +40,7 @@ impl Published {
     /// Takes in a record. One that can't stand where it stands is left out, and said: nobody but us writes them.
     pub fn take(&mut self, policy: Policy) {
         let versions = self.0.entry(policy.workspace.clone()).or_default();
-        if versions.iter().any(|known| *known == policy) {
+        if versions.contains(&policy) {
             return;
         }
         match policy.after(versions.last()) {

@@ -27,8 +27,10 @@ use crate::tail::Reader;
 use crate::{Output, Stop};
 pub use found::Found;
 
-/// How long the figures may take to become equal after the last delivery.
+/// How long the figures may stand still before they are equal: a slow machine is still at work as long as they move.
 const SETTLE: Duration = Duration::from_secs(60);
+/// How long they may move: whoever sends something else meanwhile isn't waited for.
+const LONGEST: Duration = Duration::from_secs(900);
 
 /// The demo's size; also options of `up --demo`.
 #[derive(clap::Args, Debug, Clone)]
@@ -134,7 +136,8 @@ pub async fn demo(
         );
     }
     let rejected = expected.rejected.clone();
-    let deadline = Instant::now() + SETTLE;
+    let began = Instant::now();
+    let mut moved = (began, Table::default());
     let target = Arc::new(Target {
         config,
         query,
@@ -149,8 +152,12 @@ pub async fn demo(
         // What was refused is the sender's to tell: it compared each answer with the right one.
         measured.rejected = (report.unexpected_count == 0).then(|| rejected.clone());
         let table = expected.compare(&measured, report.uncertainty());
-        if table.all_equal() || Instant::now() >= deadline {
-            return Ok(table);
+        if table != moved.1 {
+            moved = (Instant::now(), table);
+        }
+        let (since, table) = &moved;
+        if table.all_equal() || since.elapsed() >= SETTLE || began.elapsed() >= LONGEST {
+            return Ok(moved.1);
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
