@@ -83,9 +83,9 @@ impl Row {
         let known = self.done.entry(source.to_owned()).or_default();
         for (at, step) in done {
             known.insert((at, step));
-            let same = known.iter().filter(|(_, other)| *other == step);
+            let mut same = known.iter().filter(|(_, other)| *other == step);
             if same.clone().count() > MOST_A_DAY
-                && let Some(last) = same.last().copied()
+                && let Some(last) = same.next_back().copied()
             {
                 known.remove(&last);
             }
