@@ -129,7 +129,7 @@ fn values(label: &str) -> Option<BTreeSet<String>> {
         "endpoint" => owned(&["ingest", "reports", "dashboard", "preflight"]),
         "result" => owned(&["committed", "aborted", "unknown"]),
         "ending" => owned(&["open", "completed", "abandoned"]),
-        "stage" => owned(&["gateway", "normalizer", "state", "aggregator"]),
+        "stage" => owned(&["gateway", "normalizer", "state", "aggregator", "replay"]),
         "level" => Some(DuplicateLevel::ALL.iter().map(|level| level.as_str().to_owned()).collect()),
         "source" => Some(
             Source::ALL.iter().map(|source| source.as_str()).chain([NO_SOURCE]).map(str::to_owned).collect(),
