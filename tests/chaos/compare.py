@@ -293,8 +293,8 @@ def check_profiles(findings, people, profiles, records):
         person_id, workspace = profile["person_id"], profile["workspace"]
         identifiers = sorted((i["kind"], i["space"], i["value"]) for i in profile["contact"]["identifiers"])
         name = books.representative({(kind, space): value for kind, space, value in reversed(identifiers)})
-        # `as_of` is the newest arrival that it contains: history.
-        profile = {field: value for field, value in profile.items() if field not in ("person_id", "as_of")}
+        # `as_of` is the newest arrival that it contains, and since when somebody is in an audience when it came out: history.
+        profile = {field: value for field, value in profile.items() if field not in ("person_id", "as_of", "audiences_since")}
         profile["contact"] = {**profile["contact"], "identifiers": identifiers}
         expected = left.pop((workspace, name), None)
         if expected is None:

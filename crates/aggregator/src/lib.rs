@@ -105,6 +105,7 @@ pub const PLAN: Plan = Plan {
         service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)
     },
     lane_per_second: |_| None,
+    wake: |_| None,
 };
 
 /// Runs the service until the shutdown. Blocks.

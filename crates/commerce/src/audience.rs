@@ -33,51 +33,129 @@ const OFTEN: usize = 3;
 /// Major units of the base currency that aren't a high value yet.
 const HIGH: i64 = 500;
 
-/// The audiences of one person.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+/// How long an order counts as recent.
+const ORDERS: i64 = 90 * time::DAY;
+/// How long a refund does.
+const REFUNDS: i64 = 30 * time::DAY;
+
+/// The built-in audiences of one person.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Membership {
     /// Which they are in.
     pub audiences: BTreeSet<Audience>,
     /// When the passage of time may change that; `None`: never.
     pub until: Option<EventTime>,
-    /// Those of the workspace that they are in, by name.
-    pub own: BTreeSet<String>,
 }
 
-impl Membership {
-    /// The names of all of them.
-    pub fn names(&self) -> Vec<String> {
-        let built_in = self.audiences.iter().map(|audience| audience.as_str().to_owned());
-        built_in.chain(self.own.iter().cloned()).collect()
+/// What audiences need to know of a person's counted orders at an instant. Orders are told to it in any order; of those
+/// whose end came long ago only the newest need be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    now: EventTime,
+    /// When the newest orders of the last 90 days were placed that weren't cancelled, the newest first, as many as
+    /// tell whether they are frequent.
+    placed: Vec<EventTime>,
+    last: Option<EventTime>,
+    refunded: Option<EventTime>,
+    high: bool,
+    /// The first instant yet to come at which an order is placed or something goes back.
+    next: Option<EventTime>,
+    /// True when that may be an order: who has one to come has not lapsed.
+    order_to_come: bool,
+}
+
+impl Standing {
+    /// Of a person without orders.
+    pub const fn at(now: EventTime) -> Self {
+        let nothing = (None, None, None);
+        let (last, refunded, next) = nothing;
+        Self { now, placed: Vec::new(), last, refunded, high: false, next, order_to_come: false }
     }
 
-    /// The audiences of a person with these counted orders at an instant.
+    /// With these orders.
     pub fn of(shares: &[Share], base: Currency, now: EventTime) -> Self {
-        let mut membership = Self::default();
-        let mut is_within = |at: EventTime, days: i64| {
-            let end = EventTime(at.0.saturating_add(days * time::DAY));
-            let next = if now < at { at } else { end };
-            if now < next && membership.until.is_none_or(|until| next < until) {
-                membership.until = Some(next);
+        let mut standing = Self::at(now);
+        standing.take(shares, base);
+        standing
+    }
+
+    /// Takes in some orders.
+    pub fn take(&mut self, shares: &[Share], base: Currency) {
+        for share in shares {
+            self.order(share.placed_at, share.cancelled);
+            share.refunded_at().for_each(|at| self.refund(at));
+            if share.is_high(base) {
+                self.value_high();
             }
-            at <= now && now < end
+        }
+    }
+
+    /// When the last order was placed up to now.
+    pub const fn last(&self) -> Option<EventTime> {
+        self.last
+    }
+
+    /// An order was placed.
+    pub fn order(&mut self, at: EventTime, cancelled: bool) {
+        if at > self.now {
+            self.comes(at);
+            self.order_to_come = true;
+            return;
+        }
+        self.last = self.last.max(Some(at));
+        if !cancelled && self.now < after(at, ORDERS) {
+            let place = self.placed.partition_point(|other| *other >= at);
+            self.placed.insert(place, at);
+            self.placed.truncate(OFTEN + 1);
+        }
+    }
+
+    /// Something went back.
+    pub fn refund(&mut self, at: EventTime) {
+        if at > self.now {
+            self.comes(at);
+        } else {
+            self.refunded = self.refunded.max(Some(at));
+        }
+    }
+
+    /// An order is of a high value.
+    pub const fn value_high(&mut self) {
+        self.high = true;
+    }
+
+    /// True once no older order can tell anything: so many of the newest are known.
+    pub fn is_frequent(&self) -> bool {
+        self.placed.len() > OFTEN
+    }
+
+    /// The instant up to which orders were recent enough to be told.
+    pub const fn horizon(&self) -> EventTime {
+        EventTime(self.now.0.saturating_sub(ORDERS))
+    }
+
+    fn comes(&mut self, at: EventTime) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+
+    /// The audiences.
+    pub fn membership(&self) -> Membership {
+        let mut membership = Membership { until: self.next, ..Membership::default() };
+        let mut until = |end: EventTime| {
+            membership.until = Some(membership.until.map_or(end, |until| until.min(end)));
         };
-        let placed = shares.iter().filter(|share| !share.cancelled);
-        let recent = placed.filter(|share| is_within(share.placed_at, 90)).count();
-        let refunds = shares.iter().flat_map(|share| &share.refunds).filter(|(_, minor)| *minor > 0);
-        let refunded = refunds.filter(|(at, _)| is_within(*at, 30)).count();
-        let last = shares.iter().map(|share| share.placed_at).max();
-        let lapsed = last.is_some_and(|last| !is_within(last, 90) && last <= now);
-        let high = 10_i64.checked_pow(base.exponent()).and_then(|unit| unit.checked_mul(HIGH));
-        let is_high = |share: &Share| {
-            let worth = share.worth(base).filter(|_| share.paid);
-            worth.zip(high).is_some_and(|(worth, high)| worth.minor > high)
-        };
+        // The oldest of the newest four falls out first.
+        let frequent = self.placed.get(OFTEN).map(|oldest| after(*oldest, ORDERS));
+        frequent.into_iter().for_each(&mut until);
+        let refund = self.refunded.map(|at| after(at, REFUNDS)).filter(|end| self.now < *end);
+        refund.into_iter().for_each(&mut until);
+        let lapses = self.last.map(|last| after(last, ORDERS)).filter(|_| !self.order_to_come);
+        lapses.filter(|end| self.now < *end).into_iter().for_each(&mut until);
         for (audience, holds) in [
-            (Audience::Frequent90d, recent > OFTEN),
-            (Audience::HighValuePaid, shares.iter().any(is_high)),
-            (Audience::RecentRefund30d, refunded > 0),
-            (Audience::Lapsed90d, lapsed),
+            (Audience::Frequent90d, frequent.is_some()),
+            (Audience::HighValuePaid, self.high),
+            (Audience::RecentRefund30d, refund.is_some()),
+            (Audience::Lapsed90d, lapses.is_some_and(|end| end <= self.now)),
         ] {
             if holds {
                 membership.audiences.insert(audience);
@@ -85,19 +163,30 @@ impl Membership {
         }
         membership
     }
+}
 
-    /// Which audiences were entered and which left since: what the signals of R12.4 are made of.
-    pub fn since(&self, before: &Self) -> (Vec<String>, Vec<String>) {
-        let (now, then) = (self.names(), before.names());
-        let without = |these: &[String], those: &[String]| {
-            these.iter().filter(|name| !those.contains(name)).cloned().collect()
-        };
-        (without(&now, &then), without(&then, &now))
+const fn after(at: EventTime, by: i64) -> EventTime {
+    EventTime(at.0.saturating_add(by))
+}
+
+impl Share {
+    /// When something of it went back.
+    pub fn refunded_at(&self) -> impl Iterator<Item = EventTime> {
+        self.refunds.iter().filter(|(_, minor)| *minor > 0).map(|(at, _)| *at)
+    }
+
+    /// True for an order above 500 of the base currency that is fully paid.
+    pub fn is_high(&self, base: Currency) -> bool {
+        let high = 10_i64.checked_pow(base.exponent()).and_then(|unit| unit.checked_mul(HIGH));
+        let worth = self.worth(base).filter(|_| self.paid);
+        worth.zip(high).is_some_and(|(worth, high)| worth.minor > high)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use Audience::{Frequent90d, HighValuePaid, Lapsed90d, RecentRefund30d};
 
     use super::*;
@@ -121,7 +210,7 @@ mod tests {
     }
 
     fn at(shares: &[Share], now: EventTime) -> (Vec<Audience>, Option<EventTime>) {
-        let membership = Membership::of(shares, Currency::USD, now);
+        let membership = Standing::of(shares, Currency::USD, now).membership();
         (membership.audiences.into_iter().collect(), membership.until)
     }
 
@@ -131,7 +220,7 @@ mod tests {
         assert_eq!(at(&shares[..3], day(30)).0, []);
         assert_eq!(at(&shares, day(30)), (vec![Frequent90d], Some(day(90))));
         assert_eq!(at(&shares, EventTime(day(90).0 - 1)).0, [Frequent90d]);
-        assert_eq!(at(&shares, day(90)), (vec![], Some(day(100))));
+        assert_eq!(at(&shares, day(90)), (vec![], Some(day(120))), "nothing can change before they lapse");
         shares[1].cancelled = true;
         assert_eq!(at(&shares, day(30)).0, []);
     }
@@ -146,7 +235,7 @@ mod tests {
         assert_eq!(at(std::slice::from_ref(&in_yen), day(0)).0, [], "without a rate it isn't compared");
         let converted = Share { total_in_base: Some(Money::new(50_001, Currency::USD)), ..in_yen.clone() };
         assert_eq!(at(&[converted], day(0)).0, [HighValuePaid], "with one it is, in base");
-        assert!(Membership::of(&[in_yen], yen, day(0)).audiences.contains(&HighValuePaid));
+        assert!(Standing::of(&[in_yen], yen, day(0)).membership().audiences.contains(&HighValuePaid));
     }
 
     #[test]
@@ -165,13 +254,29 @@ mod tests {
     }
 
     #[test]
-    fn the_difference_says_what_was_entered_and_what_left() {
-        let of = |audiences: &[Audience]| Membership {
-            audiences: audiences.iter().copied().collect(),
-            own: BTreeSet::from(["gold".to_owned()]),
-            until: None,
-        };
-        let (entered, left) = of(&[Lapsed90d]).since(&of(&[Frequent90d]));
-        assert_eq!((entered, left), (vec!["lapsed_90d".to_owned()], vec!["frequent_90d".to_owned()]));
+    fn an_order_to_come_changes_nothing_before_its_instant() {
+        assert_eq!(at(&[share(0, 1), share(95, 1)], day(94)), (vec![], Some(day(95))));
+        assert_eq!(at(&[share(0, 1), share(95, 1)], day(95)), (vec![], Some(day(185))));
+    }
+
+    proptest! {
+        #[test]
+        fn until_nothing_changes_that_was_not_announced(
+            orders in prop::collection::vec((0..200_i64, any::<bool>(), prop::option::of(0..200_i64)), 0..12),
+            from in 0..300_i64,
+        ) {
+            let shares: Vec<Share> = orders.into_iter().map(|(placed, cancelled, refund)| Share {
+                cancelled,
+                refunds: refund.map(|at| (day(at), 1)).into_iter().collect(),
+                ..share(placed, 1)
+            }).collect();
+            let (then, until) = at(&shares, day(from));
+            for later in from..400 {
+                if until.is_some_and(|until| until <= day(later)) {
+                    break;
+                }
+                prop_assert_eq!(&at(&shares, day(later)).0, &then);
+            }
+        }
     }
 }

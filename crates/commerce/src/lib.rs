@@ -33,6 +33,7 @@ pub mod reason;
 pub mod reconciliation;
 pub mod signal;
 pub mod source;
+pub mod tick;
 pub mod time;
 
 pub use event::{Event, EventName};

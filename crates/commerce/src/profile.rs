@@ -248,6 +248,9 @@ pub struct Profile {
     /// The audiences that the person is in ([`crate::audience::Audience`]).
     #[serde(default)]
     pub audiences: Vec<String>,
+    /// Since when, by their names. History: it depends on when the stage came to know of it.
+    #[serde(default)]
+    pub audiences_since: BTreeMap<String, EventTime>,
     /// Remarks: `fx_missing` while orders in other currencies have no rate and are left out of the base figures.
     pub flags: Vec<String>,
     /// The newest arrival that changed the record. History: it depends on the order of processing.
@@ -319,6 +322,120 @@ impl Share {
     }
 }
 
+/// What the orders of a person add to the totals that a source reports: those that came after the report, and what went
+/// back after it (R11.1). A sum over the orders, so that each can be added and taken back alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Later {
+    /// Orders placed after the reported number.
+    orders: i64,
+    /// Their totals, after the reported amount and in its currency.
+    spent: i64,
+    /// What is left of these, less what went back of earlier ones.
+    lifetime: i64,
+    /// The totals of later orders in other currencies, in base.
+    base_spent: i64,
+    /// What is left of these, less what went back of earlier ones.
+    base_lifetime: i64,
+    /// Later orders that aren't worth anything in base yet.
+    unpriced: i64,
+}
+
+/// As of when totals were reported, and in which currencies they are to be compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Since {
+    /// The number of orders.
+    pub orders: Option<EventTime>,
+    /// The amount.
+    pub spent: Option<(EventTime, Currency)>,
+    /// The base currency.
+    pub base: Currency,
+}
+
+impl Since {
+    /// Of what was reported; `None`: nothing was.
+    pub fn of(reported: &Reported, base: Currency) -> Option<Self> {
+        let orders = reported.orders_count.and(reported.orders_count_at);
+        let spent = reported.total_spent.zip(reported.total_spent_at);
+        let spent = spent.map(|(total, at)| (at, total.currency));
+        (orders.is_some() || spent.is_some()).then_some(Self { orders, spent, base })
+    }
+
+    /// From the earliest to the latest instant at which something must have happened that adds to one of the two and not
+    /// to the other. `None`: they differ in more than their instants.
+    pub fn between(&self, other: &Self) -> Option<(EventTime, EventTime)> {
+        let currency =
+            |since: &Self| (since.spent.map(|(_, currency)| currency), since.base, since.orders.is_some());
+        if currency(self) != currency(other) {
+            return None;
+        }
+        let pairs = [
+            self.orders.zip(other.orders),
+            self.spent.zip(other.spent).map(|(ours, theirs)| (ours.0, theirs.0)),
+        ];
+        let moved = pairs.into_iter().flatten().filter(|(ours, theirs)| ours != theirs);
+        let spans = moved.map(|(ours, theirs)| (ours.min(theirs), ours.max(theirs)));
+        spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+}
+
+impl Later {
+    /// Adds an order (`sign` 1) or takes it back (-1). The same sums are kept with a check by [`Rollup`], which refuses
+    /// what leaves 64 bits before it comes here: going round is only what makes taking back exact.
+    pub fn apply(&mut self, share: &Share, since: &Since, sign: i64) {
+        let add = |sum: &mut i64, minor: i64| *sum = sum.wrapping_add(minor.wrapping_mul(sign));
+        if since.orders.is_some_and(|at| share.placed_at > at) {
+            add(&mut self.orders, 1);
+        }
+        let Some((at, currency)) = since.spent else { return };
+        let later = share.placed_at > at;
+        if share.total.currency == currency {
+            if later {
+                add(&mut self.spent, share.total.minor);
+            }
+            if !share.cancelled {
+                let total = if later { share.total.minor } else { 0 };
+                let back = share.refunds.iter().filter(|(refunded_at, _)| later || *refunded_at > at);
+                let left = back.fold(total, |sum, (_, minor)| sum.wrapping_sub(*minor));
+                add(&mut self.lifetime, left);
+            }
+        }
+        if currency != since.base {
+            return;
+        }
+        let in_base = |money: Option<Money>| money.filter(|money| money.currency == since.base);
+        if later {
+            add(&mut self.unpriced, i64::from(share.worth(since.base).is_none()));
+            add(&mut self.base_spent, in_base(share.total_in_base).map_or(0, |money| money.minor));
+            add(&mut self.base_lifetime, in_base(share.net_in_base).map_or(0, |money| money.minor));
+        } else if !share.cancelled {
+            let back = share.back_in_base.iter().filter(|(refunded_at, _)| *refunded_at > at);
+            let back = back.filter_map(|(_, money)| in_base(Some(*money)));
+            add(&mut self.base_lifetime, back.fold(0_i64, |sum, money| sum.wrapping_sub(money.minor)));
+        }
+    }
+
+    /// All of some orders.
+    pub fn of<'a>(shares: impl IntoIterator<Item = &'a Share>, since: &Since) -> Self {
+        let mut later = Self::default();
+        shares.into_iter().for_each(|share| later.apply(share, since, 1));
+        later
+    }
+
+    /// Adds what another one has.
+    pub fn join(&mut self, other: Self) {
+        for (ours, theirs) in [
+            (&mut self.orders, other.orders),
+            (&mut self.spent, other.spent),
+            (&mut self.lifetime, other.lifetime),
+            (&mut self.base_spent, other.base_spent),
+            (&mut self.base_lifetime, other.base_lifetime),
+            (&mut self.unpriced, other.unpriced),
+        ] {
+            *ours = ours.wrapping_add(theirs);
+        }
+    }
+}
+
 /// What a profile is put together from.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
@@ -330,8 +447,8 @@ pub struct Known {
     pub span: Option<(EventTime, EventTime)>,
     /// What a source says of its totals.
     pub reported: Reported,
-    /// The counted orders.
-    pub shares: Vec<Share>,
+    /// What the counted orders add to that.
+    pub later: Later,
     /// As in the profile.
     pub payment_status: Option<String>,
     /// As in the profile.
@@ -346,8 +463,8 @@ pub struct Known {
     pub consent: Vec<Consent>,
     /// As in the profile.
     pub tags: Vec<String>,
-    /// As in the profile.
-    pub audiences: Vec<String>,
+    /// As in the profile: since when they are in which.
+    pub audiences: BTreeMap<String, EventTime>,
     /// Somebody else with an anchor was seen with the same handles (R10.3).
     pub conflict: bool,
 }
@@ -395,7 +512,8 @@ impl Profile {
             attributes: known.attributes,
             consent: known.consent,
             tags: known.tags,
-            audiences: known.audiences,
+            audiences: known.audiences.keys().cloned().collect(),
+            audiences_since: known.audiences,
             flags,
             as_of,
         }
@@ -420,52 +538,27 @@ fn with_reported(known: &Known, base: Currency, flags: &mut Vec<String>) -> Roll
     let (reported, own) = (&known.reported, known.rollup.orders_count());
     let mut rollup = known.rollup.clone();
     let mut suspect = false;
-    if let (Some(count), Some(at)) = (reported.orders_count, reported.orders_count_at) {
+    if let (Some(count), Some(_)) = (reported.orders_count, reported.orders_count_at) {
         if count == 0 && own > 0 {
             suspect = true;
         } else {
-            let later = known.shares.iter().filter(|share| share.placed_at > at).count();
-            let all = count.saturating_add(i64::try_from(later).unwrap_or(i64::MAX));
+            let all = count.saturating_add(known.later.orders);
             let others = own.saturating_sub(rollup.by_currency.get(&base).map_or(0, |sums| sums.orders));
             rollup.by_currency.entry(base).or_default().orders = all.saturating_sub(others);
         }
     }
-    if let (Some(total), Some(at)) = (reported.total_spent, reported.total_spent_at) {
+    if let (Some(total), Some(_)) = (reported.total_spent, reported.total_spent_at) {
         if total.minor == 0 && own > 0 {
             suspect = true;
         } else {
-            let of_currency = known.shares.iter().filter(|share| share.total.currency == total.currency);
-            let (mut spent, mut lifetime) = (total.minor, total.minor);
-            for share in of_currency {
-                let later = share.placed_at > at;
-                if later {
-                    spent = spent.saturating_add(share.total.minor);
-                }
-                if later && !share.cancelled {
-                    lifetime = lifetime.saturating_add(share.total.minor);
-                }
-                if !share.cancelled {
-                    let back = share.refunds.iter().filter(|(refunded_at, _)| later || *refunded_at > at);
-                    lifetime = back.fold(lifetime, |sum, (_, minor)| sum.saturating_sub(*minor));
-                }
-            }
+            let spent = total.minor.saturating_add(known.later.spent);
+            let lifetime = total.minor.saturating_add(known.later.lifetime);
             let sums = rollup.by_currency.entry(total.currency).or_default();
             (sums.spent, sums.lifetime) = (spent, lifetime);
             if total.currency == base {
                 // What the source has said in base has the orders up to then in it, whatever they were paid in; what of
                 // them went back later lowers the net.
-                let (mut spent, mut lifetime) = (0_i64, 0_i64);
-                for share in &known.shares {
-                    let later = share.placed_at > at;
-                    let own = |money: &&Money| later && money.currency == base;
-                    let minor = |money: &Option<Money>| money.as_ref().filter(own).map_or(0, |m| m.minor);
-                    spent = spent.saturating_add(minor(&share.total_in_base));
-                    lifetime = lifetime.saturating_add(minor(&share.net_in_base));
-                    let back = share.back_in_base.iter().filter(|(refunded_at, money)| {
-                        !later && !share.cancelled && *refunded_at > at && money.currency == base
-                    });
-                    lifetime = back.fold(lifetime, |sum, (_, money)| sum.saturating_sub(money.minor));
-                }
+                let (spent, lifetime) = (known.later.base_spent, known.later.base_lifetime);
                 let mut foreign = rollup.converted.iter_mut().filter(|((to, _), _)| *to == base);
                 if let Some((_, first)) = foreign.next() {
                     (first.spent, first.lifetime) = (spent, lifetime);
@@ -483,14 +576,12 @@ fn with_reported(known: &Known, base: Currency, flags: &mut Vec<String>) -> Roll
 /// How many orders the amount in base is of, where a source reports that amount: all but those that came later and have
 /// no rate yet.
 fn orders_in_base(known: &Known, rollup: &Rollup, base: Currency) -> Option<i64> {
-    let (total, at) = known.reported.total_spent.zip(known.reported.total_spent_at)?;
+    let (total, _) = known.reported.total_spent.zip(known.reported.total_spent_at)?;
     let is_suspect = total.minor == 0 && known.rollup.orders_count() > 0;
     if total.currency != base || is_suspect {
         return None;
     }
-    let missing = known.shares.iter().filter(|share| share.placed_at > at && share.worth(base).is_none());
-    let missing = i64::try_from(missing.count()).unwrap_or(i64::MAX);
-    Some(rollup.orders_count().saturating_sub(missing))
+    Some(rollup.orders_count().saturating_sub(known.later.unpriced))
 }
 
 /// `sum / n`, rounded half away from zero; `None` for no elements.

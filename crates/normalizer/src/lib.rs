@@ -36,6 +36,7 @@ pub const PLAN: Plan = Plan {
     tables: &[],
     storage: |_| Ok(stream::Storage::Memory),
     lane_per_second: |config| Some(config.normalizer.backfill_per_second),
+    wake: |_| None,
 };
 
 /// Runs the service until the shutdown. Blocks.

@@ -56,7 +56,8 @@ pub(crate) fn times(value: &mut Value, names: &[&str]) {
     }
 }
 
-fn time(value: &mut Value) {
+/// Turns an instant into RFC 3339.
+pub(crate) fn time(value: &mut Value) {
     if let Some(micros) = value.as_i64() {
         *value = Value::String(EventTime(micros).to_rfc3339());
     }

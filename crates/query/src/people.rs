@@ -55,6 +55,8 @@ pub fn json(profile: &Profile) -> Result<Value, serde_json::Error> {
     let times =
         ["first_order_at", "last_order_at", "last_payment_at", "payment_failed_at", "created_at", "as_of"];
     crate::orders::times(&mut value, &times);
+    let since = value.get_mut("audiences_since").and_then(Value::as_object_mut);
+    since.into_iter().flatten().for_each(|(_, at)| crate::orders::time(at));
     Ok(value)
 }
 
@@ -132,8 +134,11 @@ mod tests {
 
     #[test]
     fn times_are_texts() {
-        let json = json(&profile(7, &[(Kind::Email, "jane@example.com")])).unwrap();
+        let mut jane = profile(7, &[(Kind::Email, "jane@example.com")]);
+        jane.audiences_since.insert("lapsed_90d".to_owned(), commerce::EventTime(2_000_000));
+        let json = json(&jane).unwrap();
         assert_eq!(json["as_of"], "1970-01-01T00:00:01Z");
+        assert_eq!(json["audiences_since"]["lapsed_90d"], "1970-01-01T00:00:02Z");
         assert_eq!(json["first_order_at"], Value::Null);
         assert_eq!(json["total_spent"]["currency"], "USD");
         assert_eq!(json["contact"]["identifiers"][0]["kind"], "email");

@@ -254,6 +254,14 @@ impl Processor for Guarded {
         self.inner.publish(ctx)
     }
 
+    fn wakes_at(&self, ctx: &Context<'_>) -> Result<Option<i64>, Failure> {
+        self.inner.wakes_at(ctx)
+    }
+
+    fn wake(&mut self, now: i64, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        self.inner.wake(now, ctx)
+    }
+
     fn dead_letter(
         &mut self,
         record: &Record<'_>,

@@ -212,6 +212,8 @@ stages! {
         cache: ByteSize,
         /// What a store on disk keeps in memory of what it wrote.
         write_buffer: ByteSize,
+        /// How often it is asked what is due where no events come; 0 switches that off.
+        tick: Span,
         /// Key of the hash that makes person ids.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         person_id_key: Option<String>,

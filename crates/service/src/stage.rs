@@ -42,6 +42,8 @@ pub struct Plan {
     pub storage: fn(&Config) -> anyhow::Result<Storage>,
     /// The rate of the slow lane of its input, where it has one.
     pub lane_per_second: fn(&Config) -> Option<NonZeroU32>,
+    /// How time passes in it where no records come; `None`: with records alone.
+    pub wake: fn(&Config) -> Option<Upstream>,
 }
 
 /// The names under which a stage works, by which several versions of its work can be kept side by side.
@@ -68,6 +70,22 @@ impl Names {
         }
     }
 }
+
+/// The stage that makes the input of another one: time passes there as far as this one has come.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// How often the other one is asked what is due.
+    pub every: Duration,
+    /// The name of this one.
+    pub stage: &'static str,
+    /// What it reads.
+    pub topic: Topic,
+    /// True where that has a slow lane, which isn't waited for.
+    pub has_lane: bool,
+}
+
+/// What arrives just now must have been written before its instant can pass: a request is answered within 4 s.
+const MARGIN: Duration = Duration::from_secs(10);
 
 /// What a processor is made of.
 #[derive(Debug, Clone)]
@@ -154,6 +172,14 @@ pub fn run_as(
         },
         session_timeout: settings.session_timeout.0,
         lane_per_second: (plan.lane_per_second)(config),
+        wake: (plan.wake)(config).map(|upstream| stream::Wake {
+            every: upstream.every,
+            margin: MARGIN,
+            clock: || clock::now().0,
+            topic: upstream.topic.name().to_owned(),
+            group: format!("tillstream-{}", upstream.stage),
+            has_lane: upstream.has_lane,
+        }),
     };
     let held = Held::new(names.label, readiness.part("breaker"));
     let observer: Arc<dyn Observer> =

@@ -46,7 +46,7 @@ use commerce::{Event, Reason, ReceivedTime, Source};
 pub use crate::http::{Accepted, Decision, Letter, Refused, Reply, Request, Route};
 pub use crate::label::{is_load_label, is_test_label};
 pub use crate::meter::Meter;
-pub use crate::workspace::{Workspace, WorkspaceConfig, Workspaces};
+pub use crate::workspace::{TestAccounts, Workspace, WorkspaceConfig, Workspaces};
 
 /// What a source brings along.
 struct Family {

@@ -17,8 +17,6 @@ use crate::processor::StateStage;
 use crate::tables::{self, AUTOMATION, PAID, get, put};
 use crate::timers::{self, Due};
 
-/// As many timers fire per event at most, so that a pile of them can't hold up what comes in.
-const MOST_FIRED: usize = 16;
 /// Automations of a handle are read in portions.
 const PORTION: usize = 100;
 /// As many lines are kept of a basket; what is sent to a person shows fewer.
@@ -204,7 +202,6 @@ pub(crate) struct Circle {
     pub(crate) keys: Vec<Vec<u8>>,
     /// True where one of the handles is an address or an account.
     pub(crate) reachable: bool,
-    pub(crate) group: Option<commerce::identity::Group>,
 }
 
 impl Circle {
@@ -232,9 +229,9 @@ impl StateStage {
         Ok(match self.group_of(ctx, workspace, person, alone)? {
             Some((group, keys)) => {
                 let reachable = identity::can_buy(&group.representative);
-                Circle { person, keys, reachable, group: Some(group) }
+                Circle { person, keys, reachable }
             }
-            None => Circle { person, keys: vec![own], reachable: false, group: None },
+            None => Circle { person, keys: vec![own], reachable: false },
         })
     }
 
@@ -251,11 +248,16 @@ impl StateStage {
         self.circle(ctx, workspace, handle)
     }
 
-    /// Moves the stream's time on to the event's arrival, and fires what is due by then.
-    pub(crate) fn pass_time(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<(), Failure> {
+    /// Moves the stream's time on to the event's arrival, and fires what is due by then, so many timers at most.
+    pub(crate) fn pass_time(
+        &mut self,
+        event: &Event,
+        most: usize,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
         let workspace = &event.workspace;
         let now = timers::advance(ctx, workspace, event.received_at, &mut self.stored)?;
-        for _ in 0..MOST_FIRED {
+        for _ in 0..most {
             let Some(due) = timers::take(ctx, workspace, now)? else { break };
             self.fire(workspace, &due, ctx)?;
         }

@@ -11,6 +11,7 @@ use commerce::order::View;
 use commerce::{Currency, DuplicateLevel, Event, Outcome, Reason, ReceivedTime, Source, WorkspaceId};
 use stream::{Context, Failure, Poison, Record};
 
+use crate::audience::Cause;
 use crate::linked::Why;
 use crate::people::People;
 use crate::processor::{StateStage, Tenant, poison};
@@ -91,6 +92,7 @@ impl StateStage {
                 }
             }
         }
+        self.settle(Cause::Rates(event), ctx)?;
         let news = new || left < PORTION;
         Ok(if news { Outcome::Published } else { Outcome::Duplicate(DuplicateLevel::Entity) })
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use service::stage::encode_error;
 use stream::{Context, Failure};
 
+use crate::audience::Parted;
 use crate::linked::Why;
 use crate::people;
 use crate::processor::StateStage;
@@ -297,6 +298,9 @@ impl StateStage {
                 // Until now a forwarding record may stand under this id: what is published of the person comes after.
                 let profile = format!("{}:{to}", event.workspace);
                 ctx.emit(PROFILES, Some(ctx.partition()), profile.as_bytes(), None)?;
+            }
+            if is_known {
+                self.parted.push(Parted { workspace: event.workspace.clone(), from: *from, to: *to });
             }
             let between = |moved: &&Moved| moved.from == *from && moved.to == *to;
             let mut both = moved.iter().filter(between);

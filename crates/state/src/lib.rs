@@ -8,7 +8,7 @@
 //! | | `commerce.reconciliation.v1`: where sources disagree about one order, once per change of it |
 //! | | `commerce.metrics.v1`: `outcomes`, how many items ended how, kept with the state |
 //! | | `commerce.dead-letters.v1`: events that can't be read |
-//! | | `commerce.events.v1`: rates of exchange once more, while orders are left that waited for them |
+//! | | `commerce.events.v1`: rates of exchange once more, while orders are left that waited for them; that time has passed, where something is due and nothing comes |
 //!
 //! A commit promises that an order, its person, its facts and the mark "this delivery is known" are visible together
 //! or not at all. A person who asked to be forgotten is gone from all of these with the fact `customer.deleted`; their
@@ -34,11 +34,13 @@ mod seen;
 mod shelf;
 mod signals;
 mod tables;
+mod tick;
 mod timers;
+mod wide;
 
 pub use processor::StateStage;
 
-use service::stage::{Parts, Plan};
+use service::stage::{Parts, Plan, Upstream};
 use service::{Config, Metrics, Readiness, Shutdown};
 use topics::Topic;
 
@@ -73,6 +75,11 @@ pub const PLAN: Plan = Plan {
         service::stage::storage(kept.store, kept.folder.as_deref(), kept.cache, kept.write_buffer)
     },
     lane_per_second: |_| None,
+    wake: |config| {
+        let every = config.state.tick.0;
+        let upstream = Upstream { every, stage: "normalizer", topic: Topic::Raw, has_lane: true };
+        Some(upstream).filter(|_| !every.is_zero())
+    },
 };
 
 /// Runs the service until the shutdown. Blocks.

@@ -15,15 +15,13 @@ use commerce::{Event, EventTime, Money, PersonId, ReceivedTime, WorkspaceId, tim
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure, Poison};
 
-use crate::identity;
 use crate::tables::{self, PERSON, PERSON_ORDER, get, put};
+use crate::{identity, wide};
 
 /// The longest contact text that is kept, in characters.
 const LONGEST_TEXT: usize = 512;
 /// More attributes of one person aren't kept; those that are known go on changing.
 const MOST_ATTRIBUTES: usize = 300;
-/// As many orders of a handle are looked at for audiences, and to add what came after a reported total.
-const MOST_SHARES: usize = 10_000;
 
 /// What is kept of one handle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -248,6 +246,7 @@ impl People {
         if old == new {
             return Ok(());
         }
+        let mut buffer = Vec::new();
         for (entry, sign) in [(old, -1), (new, 1)] {
             let Some((contribution, share)) = entry else { continue };
             let touched = self.load(ctx, &event.workspace, contribution.person)?;
@@ -260,14 +259,8 @@ impl People {
             }
             touched.person.asserted = true;
             touched.change(event.received_at);
-            let index = tables::person_order(&touched.key, contribution.placed_at, order);
-            if sign < 0 {
-                ctx.remove(PERSON_ORDER, &index)?;
-            } else {
-                let share = postcard::to_allocvec(&share)
-                    .map_err(|e| Failure::Fatal(format!("the share of an order can't be stored: {e}")))?;
-                ctx.put(PERSON_ORDER, &index, &share)?;
-            }
+            let orders = touched.person.rollup.orders_count();
+            wide::list(ctx, (&touched.key, order), (&share, sign), orders, &mut buffer)?;
         }
         Ok(())
     }
@@ -316,15 +309,24 @@ pub(crate) fn is_newer(ctx: &Context<'_>, keys: &[Vec<u8>], than: ReceivedTime) 
 
 /// Forgets everything that is kept of a handle. False: nothing was.
 pub(crate) fn forget(ctx: &mut Context<'_>, key: &[u8]) -> Result<bool, Failure> {
-    while let Some((order, _)) = ctx.first(PERSON_ORDER, key) {
-        ctx.remove(PERSON_ORDER, &order)?;
-    }
+    wide::forget(ctx, key)?;
     let known = is_known(ctx, key);
     ctx.remove(PERSON, key)?;
     Ok(known)
 }
 
-/// What is known of a person, from all handles that something is kept of. `None`: nobody who has a profile.
+/// What a person has agreed to.
+pub(crate) fn consent(ctx: &Context<'_>, keys: &[Vec<u8>]) -> Result<Vec<Consent>, Failure> {
+    let mut all = BTreeMap::new();
+    for key in keys {
+        let Some(person) = get::<Person>(ctx, PERSON, key)? else { continue };
+        agree(&mut all, person.consent);
+    }
+    Ok(all.into_values().map(|(_, consent)| consent).collect())
+}
+
+/// What is known of a person, from all handles that something is kept of, but for what their orders add to the totals
+/// that were reported, and for their audiences. `None`: nobody who has a profile.
 pub(crate) fn known(
     ctx: &Context<'_>,
     group: &Group,
@@ -349,10 +351,6 @@ pub(crate) fn known(
     }
     if !all.asserted {
         return Ok(None);
-    }
-    for key in keys {
-        let shares = ctx.scan(PERSON_ORDER, key, None, MOST_SHARES);
-        known.shares.extend(shares.iter().filter_map(|(_, share)| postcard::from_bytes(share).ok()));
     }
     let as_of = ReceivedTime(all.as_of);
     let value = |dated: Option<Dated>| dated.map(|d| d.value).filter(|value| !value.is_empty());
@@ -387,6 +385,18 @@ pub(crate) fn known(
     Ok(Some((known, as_of)))
 }
 
+/// Takes in what was agreed to under another handle: the newest word counts.
+fn agree(
+    ours: &mut BTreeMap<Channel, (EventTime, Consent)>,
+    theirs: BTreeMap<Channel, (EventTime, Consent)>,
+) {
+    for (channel, theirs) in theirs {
+        if ours.get(&channel).is_none_or(|ours| *ours < theirs) {
+            ours.insert(channel, theirs);
+        }
+    }
+}
+
 impl Person {
     /// Takes in what is known of another handle of the same person: commutative, so that their order doesn't matter.
     fn join(&mut self, other: Self) {
@@ -408,11 +418,7 @@ impl Person {
                 self.attributes.insert(name, ours);
             }
         }
-        for (channel, theirs) in other.consent {
-            if self.consent.get(&channel).is_none_or(|ours| *ours < theirs) {
-                self.consent.insert(channel, theirs);
-            }
-        }
+        agree(&mut self.consent, other.consent);
         self.tags = self.tags.take().max(other.tags);
         self.created_at = match (self.created_at, other.created_at) {
             (Some(a), Some(b)) => Some(a.min(b)),

@@ -4,16 +4,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use commerce::audience::Membership;
 use commerce::audience::rule::Rule;
 use commerce::letter::WHOLE;
+use commerce::profile::Since;
 use commerce::{
     Currency, DuplicateLevel, Event, EventName, Outcome, PersonId, Profile, Reason, ReceivedTime, WorkspaceId,
 };
 use service::stage::{Letters, Parts, decode, encode_error};
+use sources::TestAccounts;
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
+use crate::audience::{Cause, Parted};
 use crate::identity::Ids;
 use crate::order::Views;
 use crate::policy::Versions;
@@ -21,7 +23,12 @@ use crate::privacy::Leave;
 use crate::replenishment::Replenished;
 use crate::seen::{self, Seen};
 use crate::tables::{self, DISAGREED, OUTCOME, USAGE, get};
-use crate::{LETTERS, METRICS, PROFILES, STAGE, audience, outcomes, people};
+use crate::{LETTERS, METRICS, PROFILES, STAGE, audience, outcomes, people, wide};
+
+/// As many timers fire per event at most, so that a pile of them can't hold up what comes in.
+const MOST_FIRED: usize = 16;
+/// As many people are asked about again per event at most, so that a clock that leaps holds nobody up.
+const MOST_REVIEWED: usize = 50;
 
 /// The stage's logic.
 pub struct StateStage {
@@ -34,11 +41,14 @@ pub struct StateStage {
     profiles: Encoder,
     metrics: Encoder,
     pub(crate) signals: Encoder,
+    pub(crate) events: Encoder,
     pub(crate) reconciliation: Encoder,
     pub(crate) letters: Letters,
     pub(crate) value: Vec<u8>,
     pub(crate) stored: Vec<u8>,
     pub(crate) encoded: Views,
+    /// Who has become somebody else by the record in hand.
+    pub(crate) parted: Vec<Parted>,
 }
 
 /// What the stage needs to know of a workspace.
@@ -54,6 +64,8 @@ pub(crate) struct Tenant {
     pub(crate) replenished: Vec<Replenished>,
     /// Audiences of its own.
     pub(crate) audiences: Vec<Rule>,
+    /// Staff and tests, who are in no audience.
+    pub(crate) test_accounts: TestAccounts,
 }
 
 impl StateStage {
@@ -68,8 +80,14 @@ impl StateStage {
             });
             let replenished = replenished.collect();
             let audiences = workspace.audiences.clone();
-            let (base, environment) = (workspace.base_currency, workspace.environment.clone());
-            let tenant = Tenant { versions, base, environment, replenished, audiences };
+            let tenant = Tenant {
+                versions,
+                base: workspace.base_currency,
+                environment: workspace.environment.clone(),
+                replenished,
+                audiences,
+                test_accounts: workspace.test_accounts.clone(),
+            };
             (workspace.id.clone(), Arc::new(tenant))
         });
         Ok(Self {
@@ -82,11 +100,13 @@ impl StateStage {
             profiles: parts.schemas.encoder(Topic::Profiles)?,
             metrics: parts.schemas.encoder(Topic::Metrics)?,
             signals: parts.schemas.encoder(Topic::Signals)?,
+            events: parts.schemas.encoder(Topic::Events)?,
             reconciliation: parts.schemas.encoder(Topic::Reconciliation)?,
             letters: Letters::new(parts, STAGE, LETTERS)?,
             value: Vec::new(),
             stored: Vec::new(),
             encoded: Views::default(),
+            parted: Vec::new(),
         })
     }
 }
@@ -100,8 +120,8 @@ impl StateStage {
         };
         let named = tenant.versions.at(event.received_at).without_blocked(event);
         let event = named.as_ref().unwrap_or(event);
-        self.pass_time(event, ctx)?;
-        self.review(event, ctx)?;
+        self.pass_time(event, MOST_FIRED, ctx)?;
+        self.review(event, MOST_REVIEWED, ctx)?;
         if event.fraud.as_ref().is_some_and(|fraud| fraud.severity >= 2) {
             self.tell_blocked(event, ctx)?;
             return Ok(Outcome::Filtered(Reason::FraudBlocked));
@@ -152,22 +172,20 @@ impl StateStage {
 impl StateStage {
     /// The published form of a person.
     fn profile(
-        &self,
-        ctx: &Context<'_>,
+        &mut self,
+        ctx: &mut Context<'_>,
         workspace: WorkspaceId,
         person: PersonId,
-    ) -> Result<Option<(Profile, Membership)>, Failure> {
+    ) -> Result<Option<Profile>, Failure> {
         let alone = || people::handle(ctx, &tables::person(workspace.as_str(), person));
         let Some((group, keys)) = self.group_of(ctx, &workspace, person, alone)? else { return Ok(None) };
         let Some((mut known, as_of)) = people::known(ctx, &group, &keys)? else { return Ok(None) };
-        let tenant = self.tenants.get(&workspace);
-        let base = tenant.map_or(Currency::USD, |tenant| tenant.base);
-        let mut membership = Membership::of(&known.shares, base, audience::clock(ctx, &workspace)?);
-        let own = tenant.iter().flat_map(|tenant| &tenant.audiences);
-        let own = own.filter(|rule| rule.holds(&known, &membership.audiences));
-        membership.own = own.map(|rule| rule.name.clone()).collect();
-        known.audiences = membership.names();
-        Ok(Some((Profile::new(workspace, person, known, base, as_of), membership)))
+        let base = self.tenants.get(&workspace).map_or(Currency::USD, |tenant| tenant.base);
+        if let Some(since) = Since::of(&known.reported, base) {
+            known.later = wide::later(ctx, &keys, &since, &mut self.stored)?;
+        }
+        known.audiences = audience::kept(ctx, &workspace, person)?.unwrap_or_default().since;
+        Ok(Some(Profile::new(workspace, person, known, base, as_of)))
     }
 
     fn publish_profile(&mut self, ctx: &mut Context<'_>, profile: &Profile) -> Result<(), Failure> {
@@ -182,14 +200,20 @@ impl StateStage {
 impl Processor for StateStage {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let event: Event = decode(&mut self.decoder, record)?;
-        if event.event == EventName::FxRatesPublished {
-            // Of no tenant, and not counted among what tenants have sent.
-            let outcome = self.rates(record, &event, ctx)?;
+        self.parted.clear();
+        // Of no tenant, or of none who has sent it: not counted among what tenants have sent.
+        let own = match event.event {
+            EventName::FxRatesPublished => Some(self.rates(record, &event, ctx)?),
+            EventName::TimePassed => Some(self.ticked(&event, ctx)?),
+            _ => None,
+        };
+        if let Some(outcome) = own {
             ctx.count([outcome.as_str(), outcome.detail(), ""]);
             return Ok(());
         }
         if event.event == EventName::PolicyPublished {
             let outcome = self.policy(&event, ctx)?;
+            self.settle(Cause::Event(&event), ctx)?;
             ctx.count([outcome.as_str(), outcome.detail(), ""]);
             return Ok(());
         }
@@ -198,6 +222,7 @@ impl Processor for StateStage {
             Outcome::Duplicate(_) if event.raw_part > 0 => Outcome::Filtered(Reason::NothingNew),
             outcome => outcome,
         };
+        self.settle(Cause::Event(&event), ctx)?;
         self.tell_flagged(&event, outcome, ctx)?;
         outcomes::use_up(ctx, &event, outcome, &mut self.stored)?;
         outcomes::record(
@@ -214,15 +239,11 @@ impl Processor for StateStage {
         let partition = Some(ctx.partition());
         let changed = self.changed_people(ctx)?;
         for (workspace, person) in changed.people {
-            let profile = self.profile(ctx, workspace.clone(), person)?;
-            let membership = profile.as_ref().map(|(_, membership)| membership);
-            self.enlist(ctx, (&workspace, person), membership)?;
-            if let Some((profile, _)) = profile {
+            if let Some(profile) = self.profile(ctx, workspace, person)? {
                 self.publish_profile(ctx, &profile)?;
             }
         }
         for (workspace, from, to) in changed.forwarded {
-            self.enlist(ctx, (&workspace, from), None)?;
             let base = self.tenants.get(&workspace).map_or(Currency::USD, |tenant| tenant.base);
             let profile = Profile::forwarding(workspace, from, to, base, ReceivedTime(0));
             self.publish_profile(ctx, &profile)?;
@@ -242,6 +263,14 @@ impl Processor for StateStage {
             }
         }
         Ok(())
+    }
+
+    fn wakes_at(&self, ctx: &Context<'_>) -> Result<Option<i64>, Failure> {
+        self.first_due(ctx)
+    }
+
+    fn wake(&mut self, now: i64, ctx: &mut Context<'_>) -> Result<(), Failure> {
+        self.tick(ReceivedTime(now), ctx)
     }
 
     fn dead_letter(

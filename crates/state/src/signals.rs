@@ -2,7 +2,7 @@
 //!
 //! A signal is written in the transaction of the state that it follows from, so it is said exactly once.
 
-use commerce::event::{Consent, EventName};
+use commerce::event::EventName;
 use commerce::signal::{Signal, SignalName};
 use commerce::{Event, EventTime, Outcome, ReceivedTime, Source, WorkspaceId};
 use service::stage::encode_error;
@@ -59,7 +59,7 @@ impl StateStage {
             items: open.items.clone(),
             value: open.value,
             recovery_url: open.recovery_url.clone(),
-            consent: consent(ctx, circle)?,
+            consent: people::consent(ctx, &circle.keys)?,
             qa: open.qa,
             trigger_event: Some(open.trigger.0),
             trigger_event_id: Some(open.trigger.1.clone()),
@@ -137,10 +137,4 @@ impl StateStage {
         };
         self.emit_signal(&signal, ctx)
     }
-}
-
-fn consent(ctx: &Context<'_>, circle: &Circle) -> Result<Vec<Consent>, Failure> {
-    let Some(group) = &circle.group else { return Ok(vec![]) };
-    let known = people::known(ctx, group, &circle.keys)?;
-    Ok(known.map(|(known, _)| known.consent).unwrap_or_default())
 }

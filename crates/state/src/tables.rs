@@ -34,7 +34,7 @@ pub(crate) const COMPONENT: Table = Table::hashed(10, "components");
 pub(crate) const ORDER_OF: Table = Table::ordered(11, "orders_of").in_pages(&PAGES);
 /// A handle's key to what its person asked for: [`crate::privacy`]'s notice.
 pub(crate) const NOTICE: Table = Table::hashed(17, "notices").in_pages(&PAGES);
-/// A person's key to [`commerce::audience::Membership`].
+/// A person's key to [`crate::audience::Kept`].
 pub(crate) const MEMBER: Table = Table::hashed(18, "members").in_pages(&PAGES);
 /// Whose membership is to be asked about again, by time: see [`due`]. No value.
 pub(crate) const DUE: Table = Table::ordered(19, "due");
@@ -65,7 +65,13 @@ pub(crate) const GROUP: Table = Table::hashed(20, "groups").in_pages(&PAGES);
 /// `workspace\0source\0matter` of open disagreements to their number: [`crate::outcomes::Count`].
 pub(crate) const DISAGREED: Table = Table::hashed(23, "disagreements");
 
-pub(crate) const ALL: [Table; 26] = [
+/// Refunds of a handle with very many orders by time: as [`person_order`], of what comes after the handle in the key of
+/// the order. No value.
+pub(crate) const PERSON_REFUND: Table = Table::ordered(30, "person_refunds").in_pages(&PAGES);
+/// The key of a handle with very many orders to what they sum up to: [`crate::wide`].
+pub(crate) const WIDE: Table = Table::hashed(31, "wide").in_pages(&PAGES);
+
+pub(crate) const ALL: [Table; 28] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -92,6 +98,8 @@ pub(crate) const ALL: [Table; 26] = [
     FX_RATE,
     FX_WAITING,
     POLICY,
+    PERSON_REFUND,
+    WIDE,
 ];
 
 /// What is kept under the key of a handle lies together, whatever it is: an order touches most of it.

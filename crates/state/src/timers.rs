@@ -1,6 +1,7 @@
 //! Timers: what is to happen at an instant of the stream's time.
 //!
-//! The stream's time of a workspace is the greatest arrival that was seen of it. What a provider says of time never
+//! The stream's time of a workspace is the greatest arrival that was seen of it; where nothing arrives, that of its ticks
+//! ([`crate::tick`]). What a provider says of time never
 //! moves it, so an event dated 2099 fires nothing. Timers are state like everything else: they survive a restart, and
 //! each fires in the transaction that takes it away.
 
@@ -54,6 +55,16 @@ pub(crate) fn clear(
     key: &[u8],
 ) -> Result<(), Failure> {
     ctx.remove(TIMER, &entry(workspace, at, key))
+}
+
+/// When the earliest timer is due.
+pub(crate) fn first(ctx: &Context<'_>, workspace: &WorkspaceId) -> Result<Option<ReceivedTime>, Failure> {
+    let prefix = prefix(workspace);
+    let Some((entry, _)) = ctx.first(TIMER, &prefix) else { return Ok(None) };
+    match read(&entry[prefix.len()..]) {
+        Some(due) => Ok(Some(due.at)),
+        None => Err(Failure::Fatal("a stored timer can't be read".to_owned())),
+    }
 }
 
 /// Takes the earliest timer that is due.

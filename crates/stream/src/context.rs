@@ -92,6 +92,18 @@ impl Context<'_> {
         found.0.starts_with(prefix).then(|| own(found))
     }
 
+    /// The last entry of an ordered table whose key starts with `prefix` and is less than `end`.
+    pub fn before(&self, table: Table, prefix: &[u8], end: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        if let Some(group) = Group::of(table, prefix) {
+            let last = |(group, rest): (Group<'_>, &[u8])| {
+                group.last(self.overlay, self.store, rest, Some(group.rest(end)?))
+            };
+            return self.sure(group.and_then(last));
+        }
+        let found = self.overlay.next(self.store, table.number, Bound::Excluded(end), true)?;
+        found.0.starts_with(prefix).then(|| own(found))
+    }
+
     /// The entries of an ordered table whose keys start with `prefix`, after the key `after` where given.
     pub fn scan(
         &self,
@@ -124,6 +136,11 @@ impl Context<'_> {
     /// The keys of a table that the open transaction has changed so far.
     pub fn changed(&self, table: Table) -> Vec<Vec<u8>> {
         self.overlay.changed(table.number)
+    }
+
+    /// The keys of a table that the record in hand has changed, or tried to, ascending.
+    pub fn touched(&self, table: Table) -> Vec<Vec<u8>> {
+        self.overlay.touched(table.number)
     }
 
     /// What the processor keeps of this task's part of the open transaction, empty at its start: changes that it adds up
@@ -307,6 +324,16 @@ impl<P: Processor> Harness<P> {
         ctx.overlay.fault().and(published)?;
         self.overlay.keep();
         self.overlay.merge_into(&mut self.store, 0).map_err(|e| Failure::Fatal(e.to_string()))?;
+        Ok(self.emitted())
+    }
+
+    /// Wakes the processor as the worker would: what it emits at this instant.
+    pub fn wake(&mut self, partition: i32, now: i64) -> Result<Vec<Emitted>, Failure> {
+        self.outbox.begin(None);
+        let (processor, mut ctx) = self.parts(partition, 0);
+        if processor.wakes_at(&ctx)?.is_some_and(|at| at <= now) {
+            processor.wake(now, &mut ctx)?;
+        }
         Ok(self.emitted())
     }
 

@@ -57,7 +57,7 @@ pub use follow::{Follow, Followed, follow, partition_count, read_decided};
 pub use position::{Extent, Position, extents, offsets_at, wait_until_finished};
 pub use processor::{Failure, Poison, Processor};
 pub use record::Record;
-pub use stage::{Cut, Output, Stage, run};
+pub use stage::{Cut, Output, Stage, Wake, run};
 pub use status::{Committed, Labels, Observer, Phase, TaskStatus};
 pub use store::{Change, Entry, LONGEST_KEY, Memory, OnDisk, Reached, Storage, Store, StoreError};
 pub use table::{Pages, Table};

@@ -87,11 +87,12 @@ struct Touched {
 }
 
 impl Touched {
-    fn keys(&self, table: u8) -> Vec<Vec<u8>> {
+    /// The keys of a table, without those that were written first.
+    fn keys(&self, table: u8, but: usize) -> Vec<Vec<u8>> {
         let starts = std::iter::once(0).chain(self.rows.iter().map(|(_, end)| *end));
         let own = |(start, (_, end)): (usize, &(u8, usize))| self.keys.get(start..*end).map(<[u8]>::to_vec);
         let mut keys: Vec<_> =
-            starts.zip(&self.rows).filter(|(_, row)| row.0 == table).filter_map(own).collect();
+            starts.zip(&self.rows).skip(but).filter(|(_, row)| row.0 == table).filter_map(own).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -267,13 +268,26 @@ impl Overlay {
     /// The keys of one table that have a slot, or of rows in pages that were written or removed.
     pub(crate) fn changed(&self, table: u8) -> Vec<Vec<u8>> {
         if self.touched.tables.contains(&table) {
-            return self.touched.keys(table);
+            return self.touched.keys(table, 0);
         }
         match self.tables.get(usize::from(table)).and_then(Option::as_ref) {
             Some(Entries::Hashed(map)) => map.keys().map(|key| key.to_vec()).collect(),
             Some(Entries::Ordered(map)) => map.keys().map(|key| key.to_vec()).collect(),
             None => Vec::new(),
         }
+    }
+
+    /// The keys of one table that were written since the last savepoint.
+    pub(crate) fn touched(&self, table: u8) -> Vec<Vec<u8>> {
+        if self.touched.tables.contains(&table) {
+            return self.touched.keys(table, self.touched.kept);
+        }
+        let written = self.undo.iter().filter(|(number, _, _)| *number == table);
+        let keys = written.filter_map(|(_, key, _)| self.undo_keys.get(key.clone()));
+        let mut keys: Vec<Vec<u8>> = keys.map(<[u8]>::to_vec).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     /// Merges a committed transaction into the store.
@@ -350,10 +364,11 @@ mod tests {
         overlay.set(0, b"a", Some(b"2"));
         overlay.set(0, b"a", None);
         overlay.set(0, b"b", Some(b"3"));
+        assert_eq!((overlay.touched(0), overlay.touched(1).len()), (vec![b"a".to_vec(), b"b".to_vec()], 0));
         overlay.undo();
         assert_eq!(overlay.get(0, b"a"), Some(Some(&b"1"[..])));
         assert_eq!(overlay.get(0, b"b"), None);
-        assert_eq!(overlay.changes().count(), 1);
+        assert_eq!((overlay.changes().count(), overlay.touched(0).len()), (1, 0));
     }
 
     #[test]

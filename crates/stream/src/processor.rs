@@ -15,6 +15,18 @@ pub trait Processor: Send {
         Ok(())
     }
 
+    /// When something of this task is due that no record may bring about, in the microseconds of [`crate::Wake::clock`].
+    fn wakes_at(&self, _ctx: &Context<'_>) -> Result<Option<i64>, Failure> {
+        Ok(None)
+    }
+
+    /// Called once that instant has passed, and everything that arrived up to `now` was handed on to the input: writes
+    /// records to the input that say so. It changes no state itself, so that a replay of the input has the same time
+    /// pass at the same places. Several may come to say the same, after a failed commit or from two copies.
+    fn wake(&mut self, _now: i64, _ctx: &mut Context<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Sets a poison record aside. An error here stops the stage: a record must not vanish.
     fn dead_letter(
         &mut self,

@@ -75,6 +75,26 @@ pub struct Stage {
     /// At most so many records a second are read of the input's last partition, the slow lane. `None`: there is none. An
     /// input of one partition has no lane either.
     pub lane_per_second: Option<NonZeroU32>,
+    /// How time passes where no records come. `None`: it doesn't.
+    pub wake: Option<Wake>,
+}
+
+/// How a stage is woken ([`Processor::wake`]): by the wall clock, as far as everything that arrived before was handed on
+/// to its input. A slow lane isn't waited for.
+#[derive(Debug, Clone)]
+pub struct Wake {
+    /// How often a processor is asked whether anything is due.
+    pub every: Duration,
+    /// The clock stays behind the wall clock by as much: what arrives just now must have been written.
+    pub margin: Duration,
+    /// The wall clock, in microseconds.
+    pub clock: fn() -> i64,
+    /// The topic that the input is made of.
+    pub topic: String,
+    /// The consumer group that makes it.
+    pub group: String,
+    /// True where the topic's last partition is a slow lane.
+    pub has_lane: bool,
 }
 
 impl Stage {

@@ -1,7 +1,7 @@
 //! `identity`: who is whom in a workspace, and why; an operator's word on two handles.
 //!
 //! What is shown comes from the books: the events are read from their start and linked as the state stage links them, so
-//! it holds for what has been normalised by now. What is said goes to the gateway, as everything else does.
+//! it holds for what has been normalised by now. The audiences are those of the profiles that are published. What is said goes to the gateway, as everything else does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal as _, Write as _};
@@ -12,7 +12,7 @@ use commerce::id::Stamp;
 use commerce::identity::{Component, Group, Limits, Said};
 use commerce::person::Identifier;
 use commerce::policy::{Policy, Rules};
-use commerce::{Event, EventName, PersonId, ReceivedTime, WorkspaceId};
+use commerce::{Event, EventName, EventTime, PersonId, Profile, ReceivedTime, WorkspaceId};
 use serde_json::{Value, json};
 use service::Config;
 use sources::Workspace;
@@ -27,7 +27,8 @@ use crate::{Output, Stop, data, reach};
 /// `identity`
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
-    /// Shows the person of a handle: all handles, what linked them, and whom they are kept apart from.
+    /// Shows the person of a handle: all handles, what linked them, whom they are kept apart from, and since when they are
+    /// in which audience.
     Show {
         /// The workspace.
         workspace: String,
@@ -131,8 +132,8 @@ fn show(config: &Config, id: &str, handle: &Identifier, output: Output) -> Resul
     let workspace = workspace(config, id)?.id;
     let key =
         config.state.person_id_key.clone().unwrap_or_else(|| commerce::PersonId::DEVELOPMENT_KEY.to_owned());
-    let evidence = read(config, &workspace)?;
-    let shown = evidence.of(handle, &|handle| PersonId::derive(&key, &workspace, handle));
+    let (evidence, audiences) = read(config, &workspace)?;
+    let shown = evidence.of(handle, &|handle| PersonId::derive(&key, &workspace, handle), &audiences);
     if shown["edges"].as_array().is_some_and(Vec::is_empty) {
         eprintln!("{handle} was never seen with another handle");
     }
@@ -142,35 +143,52 @@ fn show(config: &Config, id: &str, handle: &Identifier, output: Output) -> Resul
     }
 }
 
+/// Since when who is in which audience.
+type Audiences = BTreeMap<PersonId, BTreeMap<String, EventTime>>;
+
 /// Reads the books of a workspace.
-fn read(config: &Config, workspace: &WorkspaceId) -> Result<Evidence, Stop> {
+fn read(config: &Config, workspace: &WorkspaceId) -> Result<(Evidence, Audiences), Stop> {
     let mut reader = Reader::new(config)?;
-    let mut evidence = Evidence::default();
+    let (mut evidence, mut audiences) = (Evidence::default(), Audiences::new());
     let what = Follow {
         client: service::kafka::client_config(config),
-        topics: vec![Topic::Events.name().to_owned()],
+        topics: [Topic::Events, Topic::Profiles].map(|topic| topic.name().to_owned()).to_vec(),
     };
     let own = format!("{workspace}:").into_bytes();
     let done = std::cell::Cell::new(false);
     let mut failed = Ok(());
     follow(&what, &|| done.get(), &mut |followed| {
-        match followed {
-            Followed::CaughtUp => done.set(true),
-            Followed::Record { key, value: Some(value), .. } if key.starts_with(&own) => {
-                match reader.decode::<Event>(value) {
-                    Ok(event) => evidence.take(&event),
-                    Err(error) => {
-                        failed = Err(error);
-                        done.set(true);
+        let read = match followed {
+            Followed::CaughtUp => {
+                done.set(true);
+                Ok(())
+            }
+            Followed::Record { topic, key, value, .. } if key.starts_with(&own) => {
+                match (Topic::parse(topic), value) {
+                    (Some(Topic::Events), Some(value)) => {
+                        reader.decode::<Event>(value).map(|event| evidence.take(&event))
                     }
+                    (Some(Topic::Profiles), Some(value)) => reader.decode::<Profile>(value).map(|profile| {
+                        audiences.insert(profile.person_id, profile.audiences_since);
+                    }),
+                    (Some(Topic::Profiles), None) => {
+                        let id = std::str::from_utf8(&key[own.len()..]).ok().and_then(PersonId::parse);
+                        id.map(|id| audiences.remove(&id));
+                        Ok(())
+                    }
+                    _ => Ok(()),
                 }
             }
-            _ => {}
+            _ => Ok(()),
+        };
+        if let Err(error) = read {
+            failed = Err(error);
+            done.set(true);
         }
         Ok(())
     })?;
     failed?;
-    Ok(evidence)
+    Ok((evidence, audiences))
 }
 
 /// What deliveries said of two handles: each thing once, with the smallest stamp and who said it.
@@ -228,7 +246,7 @@ impl Evidence {
     }
 
     /// What is to be shown of a handle.
-    fn of(&self, handle: &Identifier, id: &dyn Fn(&Identifier) -> PersonId) -> Value {
+    fn of(&self, handle: &Identifier, id: &dyn Fn(&Identifier) -> PersonId, audiences: &Audiences) -> Value {
         let mut reached = BTreeSet::from([handle]);
         loop {
             let before = reached.len();
@@ -262,7 +280,10 @@ impl Evidence {
             groups.push(alone);
         }
         let people = groups.iter().map(|group| {
-            json!({"person_id": id(&group.representative).to_string(), "representative": group.representative.to_string(),
+            let person = id(&group.representative);
+            let since = audiences.get(&person).into_iter().flatten();
+            let since: BTreeMap<&String, String> = since.map(|(name, at)| (name, at.to_rfc3339())).collect();
+            json!({"person_id": person.to_string(), "audiences": since, "representative": group.representative.to_string(),
                 "handles": group.handles.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "conflict": group.conflict, "asked_for": group.handles.contains(handle)})
         });
@@ -282,6 +303,9 @@ fn table(shown: &Value) -> Result<(), Stop> {
         ))?;
         for handle in person["handles"].as_array().into_iter().flatten() {
             data(&format!("      {}", word(handle)))?;
+        }
+        for (name, since) in person["audiences"].as_object().into_iter().flatten() {
+            data(&format!("      in {name} since {}", word(since)))?;
         }
     }
     for edge in shown["edges"].as_array().into_iter().flatten() {
@@ -318,11 +342,17 @@ mod tests {
         ] {
             evidence.links.insert((of(a), of(b), said), (stamp(t), "customerio identify".to_owned()));
         }
-        let shown = evidence.of(&of("user:6"), &|_| PersonId(1));
+        let since = BTreeMap::from([("lapsed_90d".to_owned(), EventTime(1_773_482_400_000_000))]);
+        let audiences = Audiences::from([(PersonId(1), since)]);
+        let shown = evidence.of(&of("user:6"), &|_| PersonId(1), &audiences);
         assert_eq!(shown["edges"].as_array().unwrap().len(), 4);
         let people = shown["people"].as_array().unwrap();
         assert_eq!(people.len(), 2);
+        assert_eq!(people[1]["audiences"], json!({"lapsed_90d": "2026-03-14T10:00:00Z"}));
         assert_eq!((&people[1]["handles"], &people[1]["asked_for"]), (&json!(["user:6"]), &json!(true)));
-        assert_eq!(evidence.of(&of("user:9"), &|_| PersonId(1))["people"][0]["handles"], json!(["user:9"]));
+        assert_eq!(
+            evidence.of(&of("user:9"), &|_| PersonId(2), &audiences)["people"][0]["handles"],
+            json!(["user:9"])
+        );
     }
 }

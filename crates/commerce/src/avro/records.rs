@@ -156,7 +156,7 @@ fields! {
     Profile {
         workspace person_id merged_into contact orders_count total_spent total_spent_by_currency lifetime_value
         lifetime_value_by_currency refunded_total refunded_total_by_currency aov first_order_at last_order_at reported
-        payment_status last_payment_at payment_failed_at created_at attributes consent tags audiences flags as_of
+        payment_status last_payment_at payment_failed_at created_at attributes consent tags audiences audiences_since flags as_of
     }
     Reported { orders_count orders_count_at total_spent total_spent_at last_order_at }
     Contact { identifiers email phone first_name last_name }

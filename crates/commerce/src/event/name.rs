@@ -86,6 +86,9 @@ words! {
         FxRatesPublished = "fx.rates_published",
         /// A version of the workspace's policy: what follows is counted by it. Its fact says where it begins to count.
         PolicyPublished = "policy.published",
+        /// Nothing came of a workspace, and something of it is due: time has passed. Written by the state stage for
+        /// itself. No fact.
+        TimePassed = "time.passed",
     }
 }
 

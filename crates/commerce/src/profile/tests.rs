@@ -29,7 +29,8 @@ fn totals(shares: Vec<Share>, reported: Reported) -> (i64, i64, i64, Vec<String>
         sums.lifetime += share.total.minor - back;
         sums.refunded += back;
     }
-    let known = Known { rollup, shares, reported, ..Known::default() };
+    let later = Since::of(&reported, Currency::USD).map(|since| Later::of(&shares, &since));
+    let known = Known { rollup, later: later.unwrap_or_default(), reported, ..Known::default() };
     let workspace = WorkspaceId::try_new("demo").unwrap();
     let profile = Profile::new(workspace, PersonId(1), known, Currency::USD, ReceivedTime(0));
     (profile.orders_count, profile.total_spent.minor, profile.lifetime_value.minor, profile.flags)
@@ -84,7 +85,6 @@ fn orders_in_another_currency_count_in_base_once_all_their_rates_are_known() {
         for view in views {
             let contribution = Contribution::of(view, PersonId(1)).unwrap();
             known.rollup.apply(&contribution, 1).unwrap();
-            known.shares.push(Share::of(view, &contribution));
         }
         let workspace = WorkspaceId::try_new("demo").unwrap();
         Profile::new(workspace, PersonId(1), known, Currency::USD, ReceivedTime(0))
@@ -125,10 +125,11 @@ fn in_euro(placed_at: i64, minor: i64, refunds: &[(i64, i64)], rate: Option<&str
 
 fn profile_of(views: &[View], reported: Reported) -> Profile {
     let mut known = Known { reported, ..Known::default() };
+    let since = Since::of(&known.reported, Currency::USD);
     for view in views {
         let contribution = Contribution::of(view, PersonId(1)).unwrap();
         known.rollup.apply(&contribution, 1).unwrap();
-        known.shares.push(Share::of(view, &contribution));
+        since.iter().for_each(|since| known.later.apply(&Share::of(view, &contribution), since, 1));
     }
     let workspace = WorkspaceId::try_new("demo").unwrap();
     Profile::new(workspace, PersonId(1), known, Currency::USD, ReceivedTime(0))

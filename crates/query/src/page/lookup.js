@@ -85,7 +85,7 @@ async function personOf(p, mine) {
     ]),
     make("h3", null, "Handles"),
     (contact.identifiers || []).length ? table("Handles", [["Kind"], ["Value"]], contact.identifiers.map((i) => [words(i.kind) + (i.space ? `, ${i.space}` : ""), i.value])) : make("p", { class: "none" }, "None is told."),
-    ...list("Audiences", p.audiences), ...list("Tags", p.tags), ...list("Consent", consent), ...list("Flags", p.flags),
+    ...list("Audiences", (p.audiences || []).map((name) => (p.audiences_since?.[name] ? `${name} since ${when(p.audiences_since[name])}` : name))), ...list("Tags", p.tags), ...list("Consent", consent), ...list("Flags", p.flags),
     ...ordersOf(journey), make("h3", null, "Journey"), journeyOf(journey, p.total_spent?.currency),
     make("p", { class: "quiet mono" }, p.person_id));
 }

@@ -63,6 +63,11 @@ pub(super) fn all(config: &Config) -> Vec<Mistake> {
     if config.state.person_id_key.as_ref().is_some_and(|key| key.trim().len() < 16) {
         wrong("state.person_id_key", "it has fewer than 16 characters".to_owned());
     }
+    if state.tick.0 > Duration::from_mins(30) {
+        let message =
+            "it is more than 30m: whoever leaves an audience by the passage of time is told within an hour";
+        wrong("state.tick", message.to_owned());
+    }
     let fx = &config.fx;
     if fx.provider == FxProvider::OpenExchangeRates
         && fx.app_id.as_ref().is_none_or(|id| id.trim().is_empty())

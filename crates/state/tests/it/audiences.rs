@@ -32,7 +32,7 @@ fn seq_08_custom_attributes_of_a_push_pick_out_an_audience() {
         ("o-2", 1_000, json!({"plan": "gold"}), &[]),
         // Attributes are merged key by key.
         ("o-3", 1_000, json!({"seats": 12}), &["gold_teams"]),
-        ("o-4", 60_000, json!({}), &[bought[0], bought[1], "gold_buyers", "gold_teams"]),
+        ("o-4", 60_000, json!({}), &[bought[0], "gold_buyers", "gold_teams", bought[1]]),
         ("o-5", 1_000, json!({"plan": "silver"}), &bought),
     ] {
         story.at(&format!("2026-03-14T16:0{}:00Z", &id[2..]));

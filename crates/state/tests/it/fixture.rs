@@ -416,7 +416,10 @@ impl Story {
     /// What is left at the end, without what depends on the order of processing.
     pub(crate) fn settled(&self) -> (Last<View>, Last<Profile>) {
         let profiles = self.profiles.iter().map(|(key, profile)| {
-            let settled = |profile: &Profile| Profile { as_of: ReceivedTime(0), ..profile.clone() };
+            let settled = |profile: &Profile| {
+                let audiences_since = BTreeMap::new();
+                Profile { as_of: ReceivedTime(0), audiences_since, ..profile.clone() }
+            };
             (key.clone(), profile.as_ref().map(settled))
         });
         (self.orders.clone().into_iter().collect(), profiles.collect())

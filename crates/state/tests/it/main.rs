@@ -5,6 +5,7 @@
 
 mod abandonment;
 mod analytics_facts;
+mod audience_signals;
 mod audiences;
 mod customerio_facts;
 mod fixture;
@@ -19,4 +20,5 @@ mod records_facts;
 mod sequenzy_facts;
 mod shopify_facts;
 mod stripe_facts;
+mod wide;
 mod world;

@@ -1,15 +1,18 @@
 //! A stage with a workspace of its own, and events for it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use commerce::event::{
     Activity, Channel, Consent, ConsentState, Entity, Fraud, Item, Keys, Link, OrderObservation, Origin,
-    Payload, Person, SCHEMA_VERSION,
+    Payload, Person, Refund, SCHEMA_VERSION,
 };
+use commerce::order::View;
 use commerce::person::{Identifier, Kind};
 use commerce::time::{DAY, SECOND};
 use commerce::{
-    Currency, Event, EventName, EventTime, Mark, Money, ReceivedTime, Signal, SignalName, Source, WorkspaceId,
+    Currency, Event, EventName, EventTime, Mark, Money, Profile, ReceivedTime, Signal, SignalName, Source,
+    WorkspaceId,
 };
 use service::stage::Parts;
 use sources::{WorkspaceConfig, Workspaces};
@@ -33,19 +36,26 @@ pub(crate) struct World {
     encoder: topics::Encoder,
     /// All signals so far.
     pub(crate) signals: Vec<Signal>,
+    orders: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    profiles: BTreeMap<Vec<u8>, Option<Profile>>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::configured(|_| {})
+    }
+
+    pub(crate) fn configured(change: impl FnOnce(&mut WorkspaceConfig)) -> Self {
         let replenishment = serde_json::json!([
             { "product_id": "coffee", "days": 30 },
             { "product_id": "tea", "variant_id": "green", "days": 10 },
         ]);
-        let config = WorkspaceConfig {
+        let mut config = WorkspaceConfig {
             replenishment: serde_json::from_value(replenishment).unwrap(),
             ownership: [("cart.created".to_owned(), "customerio".to_owned())].into(),
             ..WorkspaceConfig::development()
         };
+        change(&mut config);
         let workspaces = Arc::new(Workspaces::from_configs([config]).unwrap());
         let schemas = Schemas::offline();
         let (decoder, encoder) = (schemas.decoder(), schemas.encoder(Topic::Events).unwrap());
@@ -53,7 +63,15 @@ impl World {
         let output = |topic: &Topic| Output { topic: topic.name().to_owned(), max_message_bytes: usize::MAX };
         let outputs = state::PLAN.outputs.iter().map(output).collect();
         let harness = Harness::new(StateStage::new(&parts, "key").unwrap(), state::PLAN.tables, outputs);
-        Self { harness, parts, decoder, encoder, signals: vec![] }
+        Self {
+            harness,
+            parts,
+            decoder,
+            encoder,
+            signals: vec![],
+            orders: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+        }
     }
 
     /// Commits, and goes on as a process that has just started.
@@ -68,25 +86,76 @@ impl World {
         self.harness.sizes().into_iter().find(|(name, ..)| *name == table).unwrap().1
     }
 
-    /// Processes an event and gives the signals that come of it, by name and target.
+    /// Processes an event and gives the signals that come of it, by name and target; those about audiences are
+    /// [`World::enlisted`].
     pub(crate) fn send(&mut self, event: &Event) -> Vec<(SignalName, String)> {
         let mut bytes = Vec::new();
         self.encoder.encode(event, &mut bytes).unwrap();
-        let record = Record::new(Topic::Events.name(), 0, 0, b"demo:1", &bytes);
+        self.process(&bytes)
+    }
+
+    pub(crate) fn process(&mut self, event: &[u8]) -> Vec<(SignalName, String)> {
+        let record = Record::new(Topic::Events.name(), 0, 0, b"demo:1", event);
         let mut said = Vec::new();
         for (output, _, key, value) in self.harness.process(&record).unwrap() {
             match state::PLAN.outputs[output] {
+                Topic::Orders => drop(self.orders.insert(key, value)),
+                // Within the transaction a record is only ever taken away.
+                Topic::Profiles => drop(self.profiles.insert(key, None)),
                 Topic::Signals => {
                     let signal: Signal = self.decoder.decode(&value.unwrap()).unwrap();
                     assert_eq!(signal.key().as_bytes(), key);
-                    said.push((signal.signal, signal.target.clone()));
+                    if signal.target_type != "audience" {
+                        said.push((signal.signal, signal.target.clone()));
+                    }
                     self.signals.push(signal);
                 }
-                Topic::DeadLetters => panic!("{event:?} became a dead letter"),
+                Topic::DeadLetters => panic!("an event became a dead letter"),
                 _ => {}
             }
         }
         said
+    }
+
+    /// Lets the stage find out by itself that it is so late, and gives how many ticks it wrote and what is said.
+    pub(crate) fn wake(&mut self, after: i64) -> (usize, Vec<(SignalName, String)>) {
+        let ticks = self.ticks(after);
+        let said = ticks.iter().flat_map(|tick| self.process(tick)).collect();
+        (ticks.len(), said)
+    }
+
+    /// The ticks that the stage writes at an instant.
+    pub(crate) fn ticks(&mut self, after: i64) -> Vec<Vec<u8>> {
+        let tick = |(output, partition, _, value): (usize, Option<i32>, Vec<u8>, Option<Vec<u8>>)| {
+            assert_eq!((state::PLAN.outputs[output], partition), (Topic::Events, Some(0)));
+            value.unwrap()
+        };
+        self.harness.wake(0, START + after).unwrap().into_iter().map(tick).collect()
+    }
+
+    /// Commits, and gives the profiles that are published.
+    pub(crate) fn commit(&mut self) -> Vec<Profile> {
+        let mut told = Vec::new();
+        for (output, _, key, value) in self.harness.commit(0).unwrap() {
+            if state::PLAN.outputs[output] == Topic::Profiles {
+                let profile: Option<Profile> = value.map(|value| self.decoder.decode(&value).unwrap());
+                told.extend(profile.clone());
+                self.profiles.insert(key, profile);
+            }
+        }
+        told
+    }
+
+    /// Everybody who has a profile, as it was published last.
+    pub(crate) fn people(&self) -> Vec<Profile> {
+        let all = self.profiles.values().flatten();
+        all.filter(|profile| profile.merged_into.is_none()).cloned().collect()
+    }
+
+    /// The orders as they were published last.
+    pub(crate) fn views(&mut self) -> Vec<View> {
+        let orders: Vec<Vec<u8>> = self.orders.values().flatten().cloned().collect();
+        orders.iter().map(|order| self.decoder.decode(order).unwrap()).collect()
     }
 
     /// Lets the stream's time pass, by an event of somebody else.
@@ -94,8 +163,17 @@ impl World {
         self.send(&by(&[anonymous("bystander")], EventName::ProductViewed, after))
     }
 
+    /// The last signal that isn't about an audience.
     pub(crate) fn last(&self) -> &Signal {
-        self.signals.last().unwrap()
+        self.signals.iter().rfind(|signal| signal.target_type != "audience").unwrap()
+    }
+
+    /// What is said of audiences while something happens, by name and audience.
+    pub(crate) fn enlisted(&mut self, happens: impl FnOnce(&mut Self)) -> Vec<(SignalName, String)> {
+        let before = self.signals.len();
+        happens(self);
+        let said = self.signals[before..].iter().filter(|signal| signal.target_type == "audience");
+        said.map(|signal| (signal.signal, signal.target.clone())).collect()
     }
 }
 
@@ -217,6 +295,11 @@ pub(crate) fn placed(identifiers: &[Identifier], id: &str, links: Vec<Link>, aft
         order.links = links;
     }
     event
+}
+
+/// Something of an order in dollars that went back.
+pub(crate) fn refund_of(id: &str, minor: i64, after: i64) -> Refund {
+    Refund { id: id.to_owned(), amount: Money::new(minor, Currency::USD), at: at(after) }
 }
 
 /// The same order, called off.

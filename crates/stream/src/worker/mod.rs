@@ -9,6 +9,7 @@ mod lane;
 mod name;
 mod owners;
 mod transaction;
+mod wake;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,6 +72,7 @@ pub(crate) struct Worker<'s> {
     counts: Counts,
     last_commit: Instant,
     last_report: Instant,
+    last_wake: Instant,
     back_off: Duration,
     scratch: Vec<u8>,
 }
@@ -108,6 +110,7 @@ impl<'s> Worker<'s> {
             counts: Counts::default(),
             last_commit: now,
             last_report: now.checked_sub(REPORT).unwrap_or(now),
+            last_wake: now,
             back_off: BACK_OFF.0,
             scratch: Vec::new(),
         };
@@ -174,6 +177,7 @@ impl<'s> Worker<'s> {
         if self.is_due(drained) {
             self.cut()?;
         }
+        self.wake()?;
         if self.last_report.elapsed() >= REPORT {
             if let Some(fatal) = self.fatal() {
                 return Err(fatal);
@@ -231,26 +235,36 @@ impl<'s> Worker<'s> {
             || (drained && self.last_commit.elapsed() >= cut.idle_interval)
     }
 
+    /// Has a transaction open. False: it couldn't be, and everything starts over from what is committed.
+    fn begin(&mut self) -> Result<bool, Error> {
+        if self.transaction.is_some() {
+            return Ok(true);
+        }
+        if let Err(error) = self.producer.begin() {
+            self.recover(error, "begin")?;
+            return Ok(false);
+        }
+        self.transaction = Some(Transaction {
+            since: Instant::now(),
+            records: 0,
+            bytes: 0,
+            oldest_millis: i64::MAX,
+            failed: None,
+        });
+        Ok(true)
+    }
+
     fn handle(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Error> {
         let (partition, offset) = (message.partition(), message.offset());
-        let Some(Task::Running(task)) = self.tasks.get_mut(&partition) else { return Ok(()) };
+        let Some(Task::Running(task)) = self.tasks.get(&partition) else { return Ok(()) };
         if offset < task.position {
             return Ok(());
         }
-        if self.transaction.is_none() {
-            if let Err(error) = self.producer.begin() {
-                self.recover(error, "begin")?;
-                // The record in hand was taken from the consumer and not processed.
-                return self.come_back(partition);
-            }
-            self.transaction = Some(Transaction {
-                since: Instant::now(),
-                records: 0,
-                bytes: 0,
-                oldest_millis: i64::MAX,
-                failed: None,
-            });
+        if !self.begin()? {
+            // The record in hand was taken from the consumer and not processed.
+            return self.come_back(partition);
         }
+        let Some(Task::Running(task)) = self.tasks.get_mut(&partition) else { return Ok(()) };
         let record = Record::from_message(message);
         self.outbox.begin(record.headers().iter().find(|(n, _)| *n == "traceparent").map(|(_, v)| *v));
         let mut ctx = context(

@@ -65,6 +65,10 @@ impl Worker<'_> {
     /// Puts the offsets into the transaction, on behalf of the membership under which the state was built.
     fn send_offsets(&self) -> Result<(), TransactionError> {
         let offsets = self.dirty_offsets();
+        if offsets.count() == 0 {
+            // Woken, and nothing was consumed meanwhile.
+            return Ok(());
+        }
         if fault::is_broken(Sabotage::NoTransactionalId) || fault::is_broken(Sabotage::OffsetsOutside) {
             let committed = self.consumer.commit(&offsets, CommitMode::Sync);
             return committed.map_err(|e| TransactionError::from_kafka(&e));

@@ -213,6 +213,7 @@ impl Job {
             cut: Cut::default(),
             session_timeout: Duration::from_secs(6),
             lane_per_second: None,
+            wake: None,
         };
         Self { stage, world: Arc::new(AtomicBool::new(true)), folder: Arc::new(folder) }
     }

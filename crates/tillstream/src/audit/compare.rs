@@ -10,7 +10,7 @@ use super::fold::Computed;
 use crate::tail::Reader;
 
 /// What says when something was processed and not what is: history, outside the claim.
-const HISTORY: [&str; 3] = ["as_of", "corrected", "revision"];
+const HISTORY: [&str; 4] = ["as_of", "audiences_since", "corrected", "revision"];
 
 /// A field that isn't what the events say.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -169,6 +169,7 @@ impl<'k> Round<'k> {
             cut: Cut { interval: EVERY, ..Cut::default() },
             session_timeout: Duration::from_secs(6),
             lane_per_second: None,
+            wake: None,
         };
         let seen = Arc::new(Seen::new(self.kafka.broker));
         let observer: Arc<dyn Observer> = Arc::clone(&seen) as _;

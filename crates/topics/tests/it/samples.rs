@@ -504,6 +504,7 @@ pub fn full_profile() -> Profile {
         }],
         tags: texts(&["vip"]),
         audiences: texts(&["frequent_90d"]),
+        audiences_since: BTreeMap::from([("frequent_90d".to_owned(), at(8))]),
         flags: texts(&["fx_missing"]),
         as_of: received(1),
     }
@@ -529,6 +530,7 @@ pub fn bare_profile() -> Profile {
         consent: vec![],
         tags: vec![],
         audiences: vec![],
+        audiences_since: BTreeMap::new(),
         flags: vec![],
         ..full_profile()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use commerce::fx::Rate;
-use commerce::profile::{Contribution, Known, Rollup, Share};
+use commerce::profile::{Contribution, Known, Later, Rollup, Share, Since};
 use commerce::{ReceivedTime, WorkspaceId};
 
 use super::*;
@@ -48,7 +48,8 @@ fn profile(who: u128, email: Option<&str>, orders: &[View], reported: Reported) 
     }
     let placed: Vec<EventTime> = orders.iter().filter_map(|order| order.placed_at).collect();
     let span = placed.iter().min().copied().zip(placed.iter().max().copied());
-    let mut known = Known { rollup, shares, span, reported, ..Known::default() };
+    let later = Since::of(&reported, USD).map(|since| Later::of(&shares, &since)).unwrap_or_default();
+    let mut known = Known { rollup, later, span, reported, ..Known::default() };
     known.contact.email = email.map(str::to_owned);
     Profile::new(WorkspaceId::try_new("demo").unwrap(), PersonId(who), known, USD, ReceivedTime(99))
 }

@@ -43,7 +43,9 @@ impl Left {
         let id = PersonId::parse(key.split_once(':').unwrap().1).unwrap();
         match profile.filter(|profile| profile.merged_into.is_none()) {
             Some(profile) => {
-                self.profiles.insert(id, Profile { as_of: commerce::ReceivedTime(0), ..profile });
+                let settled =
+                    Profile { as_of: commerce::ReceivedTime(0), audiences_since: BTreeMap::new(), ..profile };
+                self.profiles.insert(id, settled);
             }
             None => drop(self.profiles.remove(&id)),
         }
