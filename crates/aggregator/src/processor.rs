@@ -250,15 +250,15 @@ mod tests {
         };
         folded.fact(left("a", 0));
         folded.fact(left("b", 59));
-        assert_eq!(abandoned(&folded), ["0 shopify: abandoned 0, carts 2, completed 0"]);
+        assert_eq!(abandoned(&folded), ["1970-01-01 shopify: abandoned 0, completed 0, opened 2"]);
         folded.fact(left("c", 60));
-        assert_eq!(abandoned(&folded), ["0 shopify: abandoned 1, carts 3, completed 0"]);
+        assert_eq!(abandoned(&folded), ["1970-01-01 shopify: abandoned 1, completed 0, opened 3"]);
         let policy = policy(600);
         folded.fact(Fact::of_event(&policy.announcement().unwrap(), None).remove(0));
         folded.fact(left("d", 68));
         folded.fact(left("e", 78));
         // What was left before is looked at again when it was to be; what was left since, after ten minutes.
-        assert_eq!(abandoned(&folded), ["0 shopify: abandoned 2, carts 5, completed 0"]);
+        assert_eq!(abandoned(&folded), ["1970-01-01 shopify: abandoned 2, completed 0, opened 5"]);
     }
 
     fn policy(abandoned_after_s: i64) -> Policy {
