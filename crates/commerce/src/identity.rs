@@ -18,7 +18,7 @@ use crate::person::{Identifier, Kind};
 use crate::policy::DEFAULT_NEIGHBOURS;
 
 /// More links of one component aren't kept: beyond it nothing is learned about who is who.
-const MOST_LINKS: usize = 4_000;
+const MOST_LINKS: usize = 1_000;
 
 /// What is known of two handles.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ impl Component {
         let turned = b < a;
         let key = if turned { (b.clone(), a.clone()) } else { (a.clone(), b.clone()) };
         // What somebody has said on purpose is kept all the same.
-        if said == Said::Together && self.links.len() >= MOST_LINKS && !self.links.contains_key(&key) {
+        if said == Said::Together && self.is_full() && !self.links.contains_key(&key) {
             return false;
         }
         let link = self.links.entry(key).or_default();
@@ -134,6 +134,11 @@ impl Component {
     /// All handles.
     pub fn handles(&self) -> impl Iterator<Item = &Identifier> {
         self.handles.iter()
+    }
+
+    /// True when no further links of deliveries are kept.
+    pub fn is_full(&self) -> bool {
+        self.links.len() >= MOST_LINKS
     }
 
     /// The smallest stamp of a delivery that named both.

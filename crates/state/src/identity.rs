@@ -37,6 +37,8 @@ struct Link {
     /// The handle that it was named with in a delivery, and the smallest stamp of such a one: a delivery that names
     /// both again, later, says nothing new, and the component need not be read.
     met: Option<(PersonId, Stamp)>,
+    /// Of its component no further links are kept: what names another handle with it need not read it.
+    full: bool,
 }
 
 /// One person of a component, kept under the id of the handle that stands for them.
@@ -140,19 +142,21 @@ impl StateStage {
         let (Some(first), stamp) = (handles.first(), event.stamp()) else { return Ok(vec![]) };
         let first_id = self.id_of(workspace, first);
         let mut known: BTreeSet<u128> = BTreeSet::new();
-        let (mut unlinked, mut repeated) = (false, absorbed.is_empty());
+        let (mut unlinked, mut full, mut repeated) = (false, false, absorbed.is_empty());
         for handle in handles.iter().copied().chain(absorbed.iter().take(MOST_HANDLES)) {
             let id = self.id_of(workspace, handle);
             match get::<Link>(ctx, LINK, &tables::person(workspace.as_str(), id))? {
                 Some(link) => {
                     known.insert(link.component);
+                    full |= link.full;
                     let met = link.met.is_some_and(|(with, when)| with == first_id && when <= stamp);
                     repeated &= met || id == first_id;
                 }
                 None => unlinked = true,
             }
         }
-        if repeated && !unlinked && known.len() == 1 {
+        let is_refused = unlinked && full && absorbed.is_empty();
+        if known.len() == 1 && (is_refused || (repeated && !unlinked)) {
             return Ok(vec![]);
         }
         let mut component = Component::default();
@@ -197,7 +201,7 @@ impl StateStage {
         ctx: &mut Context<'_>,
     ) -> Result<Vec<Moved>, Failure> {
         put(ctx, COMPONENT, &component_key(workspace, number), component, &mut self.stored)?;
-        let mut moved = Vec::new();
+        let (mut moved, full) = (Vec::new(), component.is_full());
         let (mut were, mut are) = (BTreeSet::new(), BTreeSet::new());
         let groups = match self.tenants.get(workspace) {
             Some(tenant) => component.groups(&*tenant.versions),
@@ -214,7 +218,7 @@ impl StateStage {
                 were.extend(before.map(|before| before.person));
                 let met = met(&handle, before);
                 kept.handles.push((handle, id));
-                let link = Link { component: number, person, conflict, met };
+                let link = Link { component: number, person, conflict, met, full };
                 if before == Some(link) {
                     continue;
                 }
@@ -464,6 +468,9 @@ impl StateStage {
                 if forwards && person != handle && people::is_known(ctx, &key) {
                     changed.forwarded.insert((workspace.clone(), handle, person));
                 }
+                if forwards {
+                    changed.relinked.insert((workspace.clone(), person));
+                }
                 changed.people.insert((workspace, person));
             }
         }
@@ -487,6 +494,8 @@ pub(crate) type Handles = (Group, Vec<Vec<u8>>);
 pub(crate) struct Changed {
     pub(crate) people: BTreeSet<(WorkspaceId, PersonId)>,
     pub(crate) forwarded: BTreeSet<(WorkspaceId, PersonId, PersonId)>,
+    /// Those who gained or lost handles: a record may stand under their id that is nobody's now.
+    pub(crate) relinked: BTreeSet<(WorkspaceId, PersonId)>,
 }
 
 /// True for a person who can have orders: a browser or a cart alone can't.

@@ -239,8 +239,12 @@ impl Processor for StateStage {
         let partition = Some(ctx.partition());
         let changed = self.changed_people(ctx)?;
         for (workspace, person) in changed.people {
-            if let Some(profile) = self.profile(ctx, workspace, person)? {
+            if let Some(profile) = self.profile(ctx, workspace.clone(), person)? {
                 self.publish_profile(ctx, &profile)?;
+            } else if changed.relinked.contains(&(workspace.clone(), person)) {
+                // Who stood for others alone, and doesn't any more, has no record.
+                let key = format!("{workspace}:{person}");
+                ctx.emit(PROFILES, partition, key.as_bytes(), None)?;
             }
         }
         for (workspace, from, to) in changed.forwarded {

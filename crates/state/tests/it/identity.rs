@@ -134,3 +134,58 @@ fn a_browser_of_somebody_who_was_erased_is_somebody_else_when_it_comes_again() {
     view(&mut story, json!({"anonymous_id": "a-1"}));
     assert_eq!(viewers(&story), 2, "the one isn't the other any more");
 }
+
+#[test]
+fn accounts_that_are_merged_in_a_ring_are_one_person_whichever_merge_comes_first() {
+    let rings = [
+        [("5", "6"), ("6", "7"), ("7", "5")],
+        [("7", "5"), ("5", "6"), ("6", "7")],
+        [("6", "7"), ("7", "5"), ("5", "6")],
+    ];
+    for ring in rings {
+        let mut story = two();
+        paid(&mut story, "7", "W-3", 30);
+        for (a, b) in ring {
+            assert_eq!(operator(&mut story, "merge", &format!("user:{a}"), &format!("user:{b}")), 200);
+        }
+        assert_eq!(story.people().len(), 1, "{ring:?}");
+        for user in ["5", "6", "7"] {
+            let person = story.profile(Kind::User, user);
+            assert_eq!((person.orders_count, person.total_spent.minor), (3, 6_000), "{ring:?} {user}");
+        }
+        ["W-1", "W-2", "W-3"].iter().for_each(|id| story.assert_chain(id));
+        // Each can still be told apart.
+        for (a, b) in ring {
+            assert_eq!(operator(&mut story, "unmerge", &format!("user:{a}"), &format!("user:{b}")), 200);
+        }
+        let counts = ["5", "6", "7"].map(|user| story.profile(Kind::User, user).orders_count);
+        assert_eq!(counts, [1, 1, 1], "{ring:?}");
+    }
+}
+
+#[test]
+fn who_stood_for_somebody_else_alone_has_no_record_once_they_are_told_apart() {
+    let mut story = Story::new();
+    // Of account 5 nothing is known but that it was merged.
+    assert_eq!(operator(&mut story, "merge", "user:5", "user:6"), 200);
+    story.identify("6", &json!({"first_name": "John"}));
+    assert_eq!(story.profile(Kind::User, "5").contact.first_name.as_deref(), Some("John"));
+    assert_eq!(operator(&mut story, "unmerge", "user:5", "user:6"), 200);
+    assert!(story.is_gone(Kind::User, "5"));
+    assert_eq!(story.people().len(), 1);
+}
+#[test]
+fn a_hundred_thousand_handles_of_one_person_hold_nobody_up() {
+    use crate::world::{HOUR, World, anonymous, by, paid, user};
+    let mut world = World::new();
+    let browsers: Vec<_> = (0..100_000).map(|n| anonymous(&format!("a{n}"))).collect();
+    for browsers in browsers.chunks(19) {
+        let mut handles = vec![user("u1")];
+        handles.extend(browsers.iter().cloned());
+        world.send(&by(&handles, EventName::CustomerUpdated, 0));
+    }
+    let said = world.send(&paid(&[user("u1"), anonymous("a99999")], "o1", &["coffee"], HOUR));
+    assert_eq!(said.len(), 1, "the person goes on as everybody else: {said:?}");
+    world.restart();
+    assert!(world.send(&paid(&[user("u2"), anonymous("a1")], "o2", &["coffee"], HOUR)).len() == 1);
+}

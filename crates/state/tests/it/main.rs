@@ -20,5 +20,6 @@ mod records_facts;
 mod sequenzy_facts;
 mod shopify_facts;
 mod stripe_facts;
+mod sums;
 mod wide;
 mod world;
