@@ -14,7 +14,6 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::avro;
@@ -182,21 +181,6 @@ impl Admin {
     pub fn delete_group(&self, group: &str) -> Result<(), Error> {
         let answers = self.runtime.block_on(self.client.delete_groups(&[group], &options()));
         outcome("deleting a group", answers, RDKafkaErrorCode::GroupIdNotFound)
-    }
-
-    /// Deletes the records of a changelog before these offsets, by partition.
-    pub fn delete_records(&self, changelog: Topic, before: &BTreeMap<i32, i64>) -> Result<(), Error> {
-        let failed = |e: KafkaError| Error::Request {
-            what: format!("deleting records of {changelog}"),
-            message: e.to_string(),
-        };
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in before {
-            list.add_partition_offset(changelog.name(), *partition, Offset::Offset(*offset))
-                .map_err(failed)?;
-        }
-        let deleted = self.runtime.block_on(self.client.delete_records(&list, &options())).map_err(failed)?;
-        deleted.elements().iter().try_for_each(|element| element.error()).map_err(failed)
     }
 
     /// Waits until no topic is named that the cluster doesn't show as it should be.

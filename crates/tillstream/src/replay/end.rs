@@ -1,8 +1,10 @@
 //! `replay switch` and `replay drop`: which version is served, and which are no more.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
+use commerce::metric::is_of_the_state;
 use serde_json::json;
 use service::Config;
 use stream::{Followed, Outgoing, read_decided};
@@ -10,6 +12,7 @@ use topics::{Admin, Topic, Version, Versions};
 
 use super::list::Hand;
 use super::{list, name, say, status};
+use crate::progress::Progress;
 use crate::{Output, Stop, identity, topic};
 
 /// A version that is further behind than this isn't waited for: a switch would show figures of long ago.
@@ -143,7 +146,7 @@ pub fn drop_version(config: &Config, args: &DropArgs) -> Result<(), Stop> {
     let admin = topic::admin(config, topic::replication(config)?)?;
     leave(&admin, name)?;
     if name.is_main() {
-        empty(config, &hand, &admin)?;
+        empty(config, &hand)?;
     } else {
         admin.delete_unlisted(&own)?;
     }
@@ -166,26 +169,40 @@ fn leave(admin: &Admin, name: &Version) -> Result<(), Stop> {
     }
 }
 
-/// Deletes the figures of the first version, and leaves those of the state stage: a figure that nobody keeps any more must
-/// not look like one that is.
-fn empty(config: &Config, hand: &Hand<'_>, admin: &Admin) -> Result<(), Stop> {
+/// Deletes the figures and the state of the first version, whose topics are in the list and stay: a figure that nobody keeps
+/// any more must not look like one that is. What the state stage keeps stays, too.
+fn empty(config: &Config, hand: &Hand<'_>) -> Result<(), Stop> {
+    delete(config, hand, Topic::Metrics, &|key| !is_of_the_state(key))?;
+    delete(config, hand, Topic::AggregatorChangelog, &|_| true)
+}
+
+/// Deletes the records of a compacted topic whose keys are gone for good.
+fn delete(
+    config: &Config,
+    hand: &Hand<'_>,
+    topic: Topic,
+    is_gone: &dyn Fn(&[u8]) -> bool,
+) -> Result<(), Stop> {
     let client = service::kafka::client_config(config);
-    let mut cells = std::collections::BTreeMap::new();
-    read_decided(&client, Topic::Metrics.name(), &|| false, &mut |met| {
+    // Each partition of a changelog has keys of the same name.
+    let mut there: BTreeSet<(i32, Vec<u8>)> = BTreeSet::new();
+    read_decided(&client, topic.name(), &|| false, &mut |met| {
         if let Followed::Record { key, value, partition, .. } = met
-            && !commerce::metric::is_of_the_state(key)
+            && is_gone(key)
         {
+            let place = (partition, key.to_vec());
             match value {
-                Some(_) => drop(cells.insert(key.to_vec(), partition)),
-                None => drop(cells.remove(key)),
-            }
+                Some(_) => there.insert(place),
+                None => there.remove(&place),
+            };
         }
         Ok(())
     })?;
-    let gone: Vec<Outgoing<'_>> = cells
+    let mut progress = Progress::new("deleted", there.len() as u64);
+    let gone: Vec<Outgoing<'_>> = there
         .iter()
-        .map(|(key, partition)| Outgoing {
-            topic: Topic::Metrics.name(),
+        .map(|(partition, key)| Outgoing {
+            topic: topic.name(),
             partition: Some(*partition),
             key,
             value: None,
@@ -193,12 +210,11 @@ fn empty(config: &Config, hand: &Hand<'_>, admin: &Admin) -> Result<(), Stop> {
             headers: &[],
         })
         .collect();
-    for some in gone.chunks(DELETIONS) {
+    for (done, some) in (0_u64..).step_by(DELETIONS).zip(gone.chunks(DELETIONS)) {
+        progress.reach(done, topic.name());
         hand.writer().write(some)?;
     }
-    let ends = stream::extents(&client, Topic::AggregatorChangelog.name(), &|| false)?;
-    let ends = ends.into_iter().map(|(partition, extent)| (partition, extent.high)).collect();
-    admin.delete_records(Topic::AggregatorChangelog, &ends).context("the state of main can't be deleted")?;
+    progress.end();
     Ok(())
 }
 
