@@ -270,6 +270,11 @@ impl Pass<'_> {
 
     /// Publishes, unless a later pass has begun to.
     fn show(&mut self) {
+        let versions = self.reader.published.versions();
+        if !versions.all.iter().any(|entry| entry.name.metrics() == self.figures) {
+            // It was dropped, and its topic is emptied: what was published last stays until another version is read.
+            return;
+        }
         let _turn = self.turn.last.lock().unwrap_or_else(PoisonError::into_inner);
         if self.turn.number.fetch_max(self.number, Ordering::AcqRel) <= self.number {
             self.working.publish(&self.reader.published);
