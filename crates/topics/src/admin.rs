@@ -184,15 +184,12 @@ impl Admin {
     }
 
     /// Waits until no topic is named that the cluster doesn't show as it should be.
-    fn wait_for<'n>(
-        &self,
-        what: &str,
-        left: impl Fn(&Metadata) -> Option<&'n String>,
-    ) -> Result<(), Error> {
+    fn wait_for<'n>(&self, what: &str, left: impl Fn(&Metadata) -> Option<&'n String>) -> Result<(), Error> {
         let deadline = Instant::now() + SPREADS_WITHIN;
         loop {
-            let there = self.client.inner().fetch_metadata(None, ANSWER).map_err(|e| {
-                Error::Unreachable { bootstrap: self.bootstrap.clone(), message: e.to_string() }
+            let there = self.client.inner().fetch_metadata(None, ANSWER).map_err(|e| Error::Unreachable {
+                bootstrap: self.bootstrap.clone(),
+                message: e.to_string(),
             })?;
             match left(&there) {
                 None => return Ok(()),

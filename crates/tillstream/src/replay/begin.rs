@@ -86,8 +86,7 @@ pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
 /// Has the group stand where its state does, also in partitions to which nothing comes: how far it is behind is counted
 /// from there.
 fn stands_at(config: &Config, name: &Version, starts: &Position) -> anyhow::Result<()> {
-    let group: BaseConsumer =
-        service::kafka::client_config(config).set("group.id", name.group()).create()?;
+    let group: BaseConsumer = service::kafka::client_config(config).set("group.id", name.group()).create()?;
     let mut list = TopicPartitionList::new();
     for (partition, offset) in starts {
         list.add_partition_offset(Topic::Facts.name(), *partition, Offset::Offset(*offset))?;
