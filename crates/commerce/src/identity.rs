@@ -17,7 +17,8 @@ use crate::id::Stamp;
 use crate::person::{Identifier, Kind};
 use crate::policy::DEFAULT_NEIGHBOURS;
 
-/// More links of one component aren't kept: beyond it nothing is learned about who is who.
+/// More links of one component aren't kept: beyond it nothing is learned about who is who. All of them are gone through
+/// when one is new, and all handles of a person are published with them, so it bounds what a till or a robot costs.
 const MOST_LINKS: usize = 1_000;
 
 /// What is known of two handles.

@@ -20,6 +20,7 @@ mod automations;
 mod baskets;
 mod fx;
 mod identity;
+mod ids;
 mod linked;
 mod moment;
 mod order;

@@ -16,7 +16,7 @@ use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
 use crate::audience::{Cause, Parted};
-use crate::identity::Ids;
+use crate::ids::Ids;
 use crate::order::Views;
 use crate::policy::Versions;
 use crate::privacy::Leave;

@@ -20,3 +20,4 @@ mod process;
 mod runtime;
 mod start;
 mod store;
+mod wake;
