@@ -95,7 +95,9 @@ impl Worker<'_> {
         // Asked first: what is committed only grows.
         let reached = consumer.offsets_for_times(wanted, CALL)?;
         let mut group = TopicPartitionList::new();
-        partitions.iter().for_each(|partition| drop(group.add_partition(&wake.topic, *partition)));
+        for partition in &partitions {
+            group.add_partition(&wake.topic, *partition);
+        }
         let committed = consumer.committed_offsets(group, CALL)?;
         for partition in reached.elements() {
             partition.error()?;
