@@ -63,7 +63,7 @@ pub(super) fn all(config: &Config) -> Vec<Mistake> {
     if config.state.person_id_key.as_ref().is_some_and(|key| key.trim().len() < 16) {
         wrong("state.person_id_key", "it has fewer than 16 characters".to_owned());
     }
-    if state.tick.0 > Duration::from_mins(30) {
+    if state.tick.0 > Duration::from_secs(30 * 60) {
         let message =
             "it is more than 30m: whoever leaves an audience by the passage of time is told within an hour";
         wrong("state.tick", message.to_owned());
