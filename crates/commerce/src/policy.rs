@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::event::{Entity, Event, EventName, Keys, Origin, Payload, SCHEMA_VERSION};
 use crate::person::Identifier;
@@ -49,6 +49,7 @@ pub struct Rules {
     /// Whose word counts where sources disagree, best first.
     pub source_precedence: Vec<Source>,
     /// The one source that owns an event: the same from another one neither counts nor triggers (R13.4).
+    #[serde(deserialize_with = "owners")]
     pub ownership: BTreeMap<EventName, Source>,
     /// Handles that are nobody's, as [`Identifier`] writes them: a delivery that names one is read without it.
     pub blocked_handles: Vec<String>,
@@ -56,6 +57,16 @@ pub struct Rules {
     pub shared_handle_neighbours: i32,
     /// A cart or checkout without activity for so many seconds counts as abandoned (R12.1).
     pub abandoned_after_s: i64,
+}
+
+/// Keys are read as texts: not every format has others.
+fn owners<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<EventName, Source>, D::Error> {
+    let named = BTreeMap::<String, Source>::deserialize(from)?;
+    let unknown = |name: &str| de::Error::custom(format!("'{name}' is no event name that is known here"));
+    let owner = |(name, source): (String, Source)| {
+        Ok((EventName::parse(&name).ok_or_else(|| unknown(&name))?, source))
+    };
+    named.into_iter().map(owner).collect()
 }
 
 /// One version (`commerce.policies.v1`).
