@@ -67,9 +67,15 @@ pub struct Standing {
 impl Standing {
     /// Of a person without orders.
     pub const fn at(now: EventTime) -> Self {
-        let nothing = (None, None, None);
-        let (last, refunded, next) = nothing;
-        Self { now, placed: Vec::new(), last, refunded, high: false, next, order_to_come: false }
+        Self {
+            now,
+            placed: Vec::new(),
+            last: None,
+            refunded: None,
+            high: false,
+            next: None,
+            order_to_come: false,
+        }
     }
 
     /// With these orders.

@@ -289,6 +289,9 @@ fn own_of(
     Ok(())
 }
 
+/// A row as it was kept before it was known since when somebody is in what they are in.
+type Former = (BTreeSet<Audience>, Option<EventTime>);
+
 /// What a person was in when they were last asked about.
 pub(crate) fn kept(
     ctx: &Context<'_>,
@@ -301,8 +304,7 @@ pub(crate) fn kept(
     if let Some((&FORM, rest)) = stored.split_first() {
         return postcard::from_bytes(rest).map(Some).map_err(unreadable);
     }
-    // As it was kept before it was known since when; and before workspaces had audiences of their own.
-    type Former = (BTreeSet<Audience>, Option<EventTime>);
+    // Some are older than audiences of a workspace's own.
     let ((built_in, until), rest) = postcard::take_from_bytes::<Former>(&stored).map_err(unreadable)?;
     let own: BTreeSet<String> =
         if rest.is_empty() { BTreeSet::new() } else { postcard::from_bytes(rest).map_err(unreadable)? };

@@ -166,22 +166,3 @@ fn two_thousand_orders_of_one_person_with_a_report_among_them_add_up() {
     assert_eq!(profile.audiences, ["frequent_90d", "high_value_paid"]);
     assert_eq!(world.signals.len(), 2);
 }
-
-#[test]
-fn a_hundred_thousand_handles_of_one_person_cost_no_more_than_the_first_thousand() {
-    let mut world = World::new();
-    for n in 0..100_000 {
-        let mut seen = by(&[name(0), anonymous(&format!("a-{n}"))], EventName::ProductViewed, n);
-        seen.person.as_mut().unwrap().consent.clear();
-        world.send(&seen);
-        if n % 1_000 == 0 {
-            world.commit();
-        }
-    }
-    world.send(&of_order(Some(0), 1, 100, 100_001));
-    world.commit();
-    let profile = world.people().remove(0);
-    assert_eq!((world.people().len(), profile.orders_count), (1, 1));
-    assert_eq!(profile.contact.identifiers.len(), 1_001);
-    assert_eq!(world.rows("links"), 1_001);
-}
