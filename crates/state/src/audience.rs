@@ -21,14 +21,12 @@ use serde::{Deserialize, Serialize};
 use stream::{Context, Failure};
 
 use crate::processor::{StateStage, Tenant};
-use crate::tables::{self, DUE, LINK, MEMBER, PERSON, PERSON_ORDER, put};
+use crate::tables::{self, DUE, LINK, MEMBER, PERSON, PERSON_ORDER, get, put};
 use crate::{people, timers, wide};
 
 const MINUTE: i64 = 60 * time::SECOND;
 /// An order that had to wait longer for its rate starts nothing any more: as old as an event that does (R13.2).
 const LATE: i64 = 72 * 3_600 * time::SECOND;
-/// Rows of another form than [`Kept`] begin with how many built-in audiences there are, which is less.
-const FORM: u8 = 0x7f;
 
 /// What is kept of a person. Who is in nothing, and may come into nothing by waiting, has no row.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -187,7 +185,7 @@ impl StateStage {
             ctx.put(DUE, &entry(at), &[])?;
         }
         match next {
-            Some(next) => put(ctx, MEMBER, key, &(FORM, next), &mut self.stored),
+            Some(next) => put(ctx, MEMBER, key, &next, &mut self.stored),
             None if ctx.get(MEMBER, key).is_some() => ctx.remove(MEMBER, key),
             None => Ok(()),
         }
@@ -289,28 +287,13 @@ fn own_of(
     Ok(())
 }
 
-/// A row as it was kept before it was known since when somebody is in what they are in.
-type Former = (BTreeSet<Audience>, Option<EventTime>);
-
 /// What a person was in when they were last asked about.
 pub(crate) fn kept(
     ctx: &Context<'_>,
     workspace: &WorkspaceId,
     person: PersonId,
 ) -> Result<Option<Kept>, Failure> {
-    let Some(stored) = ctx.get(MEMBER, &tables::person(workspace.as_str(), person)) else { return Ok(None) };
-    let unreadable =
-        |error| Failure::Fatal(format!("stored state of table {} can't be read: {error}", MEMBER.name));
-    if let Some((&FORM, rest)) = stored.split_first() {
-        return postcard::from_bytes(rest).map(Some).map_err(unreadable);
-    }
-    // Some are older than audiences of a workspace's own.
-    let ((built_in, until), rest) = postcard::take_from_bytes::<Former>(&stored).map_err(unreadable)?;
-    let own: BTreeSet<String> =
-        if rest.is_empty() { BTreeSet::new() } else { postcard::from_bytes(rest).map_err(unreadable)? };
-    let at = clock(ctx, workspace)?;
-    let names = built_in.iter().map(|audience| audience.as_str().to_owned()).chain(own);
-    Ok(Some(Kept { until, since: names.map(|name| (name, at)).collect() }))
+    get(ctx, MEMBER, &tables::person(workspace.as_str(), person))
 }
 
 /// When somebody of a workspace is to be asked about again.

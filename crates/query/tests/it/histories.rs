@@ -45,7 +45,11 @@ struct Shop {
 
 impl Shop {
     fn new() -> Self {
-        let workspaces = Arc::new(Workspaces::from_configs([WorkspaceConfig::development()]).unwrap());
+        Self::of([WorkspaceConfig::development()])
+    }
+
+    fn of(configs: impl IntoIterator<Item = WorkspaceConfig>) -> Self {
+        let workspaces = Arc::new(Workspaces::from_configs(configs).unwrap());
         let parts = Parts { workspaces, schemas: Schemas::offline(), event_partitions: 1 };
         Self {
             decoder: parts.schemas.decoder(),
@@ -172,20 +176,27 @@ impl Shop {
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
+        self.get_as("demo", path).await
+    }
+
+    /// With the key of a workspace, which is called as the workspace is.
+    async fn get_as(&self, key: &str, path: &str) -> (u16, Value) {
         self.published.history().complete(Arc::clone(&self.index));
         let mut tenants = Tenants::default();
-        let tenant = Tenant {
-            id: WorkspaceId::try_new("demo").unwrap(),
-            base: Currency::USD,
-            zone: commerce::time::Zone::utc(),
-            retention_days: None,
-        };
-        tenants.add(tenant, [(KeyKind::Secret, "sk")]).unwrap();
+        for id in ["demo", "other"] {
+            let tenant = Tenant {
+                id: WorkspaceId::try_new(id).unwrap(),
+                base: Currency::USD,
+                zone: commerce::time::Zone::utc(),
+                retention_days: None,
+            };
+            tenants.add(tenant, [(KeyKind::Secret, id)]).unwrap();
+        }
         let now = || parse_iso("2026-03-15T18:00:00Z").unwrap().at;
         let metrics = Metrics::new("histories").unwrap();
         let published = Arc::clone(&self.published);
         let app = App::new(tenants, published, Access::Key, now, Shutdown::new(), metrics);
-        let request = Request::builder().uri(path).header("x-api-key", "sk").body(Body::empty()).unwrap();
+        let request = Request::builder().uri(path).header("x-api-key", key).body(Body::empty()).unwrap();
         let response = router(Arc::new(app)).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -222,6 +233,60 @@ fn order(fields: &Value) -> Value {
 /// The members of the answer's rows.
 fn column(answer: &Value, list: &str, name: &str) -> Vec<Value> {
     answer[list].as_array().unwrap().iter().map(|row| row[name].clone()).collect()
+}
+
+#[tokio::test]
+async fn nobody_is_told_the_history_of_another_workspace_by_whatever_id() {
+    use sources::workspace::{CustomerioConfig, CustomerioCredential, Secret};
+    let credential =
+        CustomerioCredential { site_id: "o".to_owned(), api_key: Secret::new("other-track-key") };
+    let mut other = WorkspaceConfig::new("other");
+    other.customerio = Some(CustomerioConfig { credentials: vec![credential], event_map: [].into() });
+    let mut shop = Shop::of([WorkspaceConfig::development(), other]);
+    // Both know a person 5 with the same address and an order 1001.
+    shop.customer(Method::PUT, "5", &json!({"email": JANE, "city": "Salem"}));
+    shop.event("5", "product_viewed", &json!({"product_id": "p-1"}));
+    shop.event("9", "product_viewed", &json!({"product_id": "p-1"}));
+    shop.shopify("orders/create", &order(&json!({"financial_status": "paid"})));
+    shop.shopify("orders/create", &order(&json!({"id": 1002})));
+    shop.stripe("evt_1", "invoice.payment_succeeded", &invoice("in_1", &json!({})));
+    let authorization = format!("Basic {}", STANDARD.encode("o:other-track-key"));
+    let headers = [("authorization", authorization.as_str())];
+    let theirs = json!({"email": JANE, "city": "Ipswich"});
+    shop.call(Method::PUT, "/api/v1/customers/5", &headers, &theirs.to_string());
+    let bought = json!({"name": "order_paid", "data": {"order_id": "1001", "total": 7, "currency": "USD"}});
+    shop.post("/api/v1/customers/5/events", &headers, &bought);
+
+    let person = |answer: &Value| answer["person_id"].as_str().unwrap().to_owned();
+    let mut ids: Vec<String> = Vec::new();
+    for (key, events, sources) in [
+        ("demo", &["customer.updated", "product.viewed"][..], "shopify"),
+        ("other", &["customer.updated"], "customerio"),
+    ] {
+        let (status, by_id) = shop.get_as(key, "/v1/people/5/events").await;
+        let (_, by_address) = shop.get_as(key, &format!("/v1/people/{JANE}/events")).await;
+        assert_eq!((status, &by_id), (200, &by_address));
+        let told = column(&by_id, "events", "event");
+        assert!(events.iter().all(|event| told.contains(&json!(event))), "{key}: {told:?}");
+        let has_viewed = told.contains(&json!("product.viewed"));
+        assert_eq!(has_viewed, key == "demo", "{key}: {told:?}");
+        let (_, versions) = shop.get_as(key, "/v1/orders/1001/history").await;
+        assert_eq!(column(&versions, "history", "source"), [json!(sources)], "{key}");
+        let (_, payments) = shop.get_as(key, "/v1/payments").await;
+        assert_eq!(payments["payments"].as_array().unwrap().len(), usize::from(key == "demo"), "{key}");
+        ids.push(person(&by_id));
+    }
+    assert_ne!(ids[0], ids[1]);
+    for path in [
+        format!("/v1/people/{}/events", ids[0]),
+        "/v1/people/9/events".to_owned(),
+        "/v1/orders/1002/history".to_owned(),
+    ] {
+        assert_eq!(shop.get_as("demo", &path).await.0, 200, "{path}");
+        assert_eq!(shop.get_as("other", &path).await.0, 404, "{path}");
+    }
+    assert_eq!(shop.get_as("demo", &format!("/v1/people/{}/events", ids[1])).await.0, 404);
+    assert_eq!(shop.get_as("nobody", "/v1/payments").await.0, 401);
 }
 
 #[tokio::test]
