@@ -382,13 +382,14 @@ fn in_base(orders: &[&Order], live: &Live, totals: &Totals) -> Result<InBase, Ov
 }
 
 fn compare_in_base(who: &Who, live: &Live, books: &InBase, differences: &mut Vec<Difference>) {
-    let fields: [(&'static str, fn(&InBase) -> i64); 3] = [
-        ("total_spent", |sums| sums.total_spent),
-        ("lifetime_value", |sums| sums.lifetime_value),
-        ("refunded_total", |sums| sums.refunded_total),
-    ];
-    for (field, get) in fields {
-        let (live, recomputed) = (get(&live.in_base), get(books));
+    let figures = |sums: &InBase| {
+        [
+            ("total_spent", sums.total_spent),
+            ("lifetime_value", sums.lifetime_value),
+            ("refunded_total", sums.refunded_total),
+        ]
+    };
+    for ((field, live), (_, recomputed)) in figures(&live.in_base).into_iter().zip(figures(books)) {
         if live != recomputed {
             let (workspace, person_id) = (who.0.clone(), who.1);
             let (live, recomputed) = (json!(live), json!(recomputed));
