@@ -9,7 +9,7 @@ use crate::event::{Activity, Event, Fraud, Item, Origin, Payload, Payment, SCHEM
 use crate::order::{Step, View};
 use crate::{EventName, EventTime, Mark, Money, PersonId, ReceivedTime, Source, WorkspaceId};
 
-/// Flag of an order fact: whose order it was has been erased.
+/// Flag of an order fact: whose order it was has been erased. Of a `customer.separated`: the handle was erased.
 pub const PERSON_ERASED: &str = "person_erased";
 
 /// One fact. The chain of an order's facts is gapless: each `before` is the `after` of the one before it.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use commerce::event::Event;
+use commerce::fact::PERSON_ERASED;
 use commerce::id::Stamp;
 use commerce::identity::{Component, Group, Said};
 use commerce::order::View;
@@ -321,11 +322,12 @@ impl StateStage {
         (from, handle): (PersonId, PersonId),
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        self.tell_moved(event, EventName::CustomerSeparated, (from, handle), handle, ctx)
+        let mut fact = moved(event, EventName::CustomerSeparated, (from, handle), handle);
+        fact.flags.push(PERSON_ERASED.to_owned());
+        self.tell(format!("{}:{handle}", event.workspace).as_bytes(), &fact, ctx)
     }
 
-    /// Says that who was `from` is `to` now, or that a handle of theirs is; the entity is the id under which the handle
-    /// stands alone.
+    /// Tells what [`moved`] says.
     fn tell_moved(
         &mut self,
         event: &Event,
@@ -334,14 +336,7 @@ impl StateStage {
         handle: PersonId,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let mut fact = Fact::<commerce::order::View>::about(event, name, to);
-        fact.from_person_id = Some(from);
-        fact.entity_id = handle.to_string();
-        let word: &[u8] = if name == EventName::CustomerMerged { b"merged" } else { b"separated" };
-        let stamp = event.stamp();
-        let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
-        let ids = [from, to, handle].map(|id| id.0.to_be_bytes()).concat();
-        fact.event_id = Mark::of(&[word, &ids, &when]).to_uuid();
+        let fact = moved(event, name, (from, to), handle);
         self.tell(format!("{}:{to}", event.workspace).as_bytes(), &fact, ctx)
     }
 
@@ -468,6 +463,19 @@ pub(crate) struct Changed {
     pub(crate) forwarded: BTreeSet<(WorkspaceId, PersonId, PersonId)>,
     /// Those who gained or lost handles: a record may stand under their id that is nobody's now.
     pub(crate) relinked: BTreeSet<(WorkspaceId, PersonId)>,
+}
+
+/// Who was `from` is `to` now, or a handle of theirs is; the entity is the id under which the handle stands alone.
+fn moved(event: &Event, name: EventName, (from, to): (PersonId, PersonId), handle: PersonId) -> Fact<View> {
+    let mut fact = Fact::<View>::about(event, name, to);
+    fact.from_person_id = Some(from);
+    fact.entity_id = handle.to_string();
+    let word: &[u8] = if name == EventName::CustomerMerged { b"merged" } else { b"separated" };
+    let stamp = event.stamp();
+    let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
+    let ids = [from, to, handle].map(|id| id.0.to_be_bytes()).concat();
+    fact.event_id = Mark::of(&[word, &ids, &when]).to_uuid();
+    fact
 }
 
 /// True for a person who can have orders: a browser or a cart alone can't.

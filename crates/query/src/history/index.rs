@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use commerce::fact::PERSON_ERASED;
 use commerce::order::View;
 use commerce::{Event, EventName, Fact, Mark, PersonId, ReceivedTime, Source};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
@@ -207,7 +208,7 @@ impl Index {
             self.write(waiting)?;
             self.forget(person(workspace, gone))?;
         }
-        if fact.flags.iter().any(|flag| flag == commerce::fact::PERSON_ERASED)
+        if is_flagged(PERSON_ERASED, &fact)
             && let Some(id) = &fact.order_id
         {
             let key = keyed(ERASED, order(workspace, id));
@@ -222,7 +223,12 @@ impl Index {
             }
         }
         // Of an erasure nothing is left, not even that there was one.
-        if let Some(of) = fact.person_id.filter(|_| fact.event != EventName::CustomerDeleted) {
+        let is_erasure = match fact.event {
+            EventName::CustomerDeleted => true,
+            EventName::CustomerSeparated => is_flagged(PERSON_ERASED, &fact),
+            _ => false,
+        };
+        if let Some(of) = fact.person_id.filter(|_| !is_erasure) {
             let key = [&keyed(TOLD, person(workspace, of))[..], &place].concat();
             waiting.0.push((key, rows::kept(fact)?));
         }
@@ -449,6 +455,10 @@ fn cut(entries: &mut Entries, limit: usize) -> Option<Cursor> {
     let more = entries.len() > limit;
     entries.truncate(limit);
     entries.last().filter(|_| more).and_then(|(key, _)| Cursor::read(key))
+}
+
+fn is_flagged(flag: &str, fact: &Fact<View>) -> bool {
+    fact.flags.iter().any(|known| known == flag)
 }
 
 fn keyed(kind: u8, id: [u8; 16]) -> Vec<u8> {

@@ -44,7 +44,16 @@ struct Order {
     is_paid: bool,
     refunds: Vec<(Option<EventTime>, i64)>,
     /// Its amounts in another currency than its own, where the rate is known.
-    converted: Option<(Currency, InBase)>,
+    converted: Option<Converted>,
+}
+
+/// The amounts of an order in the base currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Converted {
+    base: Currency,
+    sums: InBase,
+    /// What went back, and when.
+    back: Vec<(EventTime, i64)>,
 }
 
 /// Amounts in the base currency, in minor units.
@@ -248,7 +257,11 @@ impl Order {
             let net = if view.cancelled_at.is_some() { 0 } else { minor(base.net) };
             let refunded_total = minor(base.refunded_total);
             let total_spent = base.total?.minor;
-            Some((base.currency, InBase { total_spent, lifetime_value: net, refunded_total }))
+            let back = base.refunds.iter();
+            let back =
+                back.filter_map(|(id, money)| Some((*view.refund_times.get(id)?, money.minor))).collect();
+            let sums = InBase { total_spent, lifetime_value: net, refunded_total };
+            Some(Converted { base: base.currency, sums, back })
         });
         Some(Self {
             converted,
@@ -370,13 +383,17 @@ fn in_base(orders: &[&Order], live: &Live, totals: &Totals) -> Result<InBase, Ov
         reported.total_spent.filter(|told| told.currency == base && (told.minor != 0 || orders.is_empty()));
     let until = told.and(reported.total_spent_at);
     for order in orders.iter().filter(|order| order.total.currency != base) {
-        let Some((_, mut converted)) = order.converted.filter(|(currency, _)| *currency == base) else {
+        let Some(converted) = order.converted.as_ref().filter(|converted| converted.base == base) else {
             continue;
         };
-        if until.is_some_and(|until| order.placed_at <= until) {
-            (converted.total_spent, converted.lifetime_value) = (0, 0);
+        let mut sums = converted.sums;
+        if let Some(until) = until.filter(|until| order.placed_at <= *until) {
+            // It is in what was reported; what of it went back later is not.
+            let later = converted.back.iter().filter(|(at, _)| *at > until && !order.is_cancelled);
+            let back = later.map(|(_, minor)| *minor).try_fold(0_i64, i64::checked_add).ok_or(Overflow)?;
+            (sums.total_spent, sums.lifetime_value) = (0, back.checked_neg().ok_or(Overflow)?);
         }
-        all = all.plus(converted)?;
+        all = all.plus(sums)?;
     }
     Ok(all)
 }

@@ -123,7 +123,8 @@ fn settled(done: &Final, decoder: &mut Decoder) -> BTreeMap<(Topic, String), Str
                 if profile.merged_into.is_some() {
                     continue;
                 }
-                format!("{:?}", Profile { as_of: ReceivedTime(0), ..profile })
+                let audiences_since = BTreeMap::new();
+                format!("{:?}", Profile { as_of: ReceivedTime(0), audiences_since, ..profile })
             }
             Topic::Metrics => {
                 let metric: Metric = decoder.decode(value).unwrap();
