@@ -202,9 +202,13 @@ impl Index {
             let from = if stays { PersonId::parse(&fact.entity_id) } else { Some(from) };
             self.merge(from.map(|from| person(workspace, from)), person(workspace, to))?;
         }
-        if fact.event == EventName::CustomerDeleted
-            && let Some(gone) = fact.person_id
-        {
+        let is_erasure = match fact.event {
+            EventName::CustomerDeleted => true,
+            // A handle of theirs, of which rows were kept under its own id.
+            EventName::CustomerSeparated => is_flagged(PERSON_ERASED, &fact),
+            _ => false,
+        };
+        if let Some(gone) = fact.person_id.filter(|_| is_erasure) {
             self.write(waiting)?;
             self.forget(person(workspace, gone))?;
         }
@@ -223,11 +227,6 @@ impl Index {
             }
         }
         // Of an erasure nothing is left, not even that there was one.
-        let is_erasure = match fact.event {
-            EventName::CustomerDeleted => true,
-            EventName::CustomerSeparated => is_flagged(PERSON_ERASED, &fact),
-            _ => false,
-        };
         if let Some(of) = fact.person_id.filter(|_| !is_erasure) {
             let key = [&keyed(TOLD, person(workspace, of))[..], &place].concat();
             waiting.0.push((key, rows::kept(fact)?));
