@@ -29,6 +29,11 @@ class Findings:
             self.examples[topic, kind].append(text)
 
 
+POLICY = "policy.published"
+# What the product says by itself, of no delivery: its policies, and that time passes where nothing comes.
+OWN_WORDS = {POLICY, "time.passed"}
+
+
 class People:
     """Which published id belongs to which identifier: one to one, in each workspace."""
 
@@ -51,6 +56,12 @@ def compare(sent, raw, topics):
     for record in raw:
         what = books.read(record)
         (refused if isinstance(what, books.Refused) else said)[record.partition, record.offset] = what
+    topics = dict(topics)
+    policies = {}
+    for name in ("events", "facts"):
+        policies[name] = [record for record in topics[name] if record.value["event"] in OWN_WORDS]
+        topics[name] = [record for record in topics[name] if record.value["event"] not in OWN_WORDS]
+    check_policies(findings, {each.workspace for each in said.values()}, policies)
     order_of_events = check_events(findings, said, topics["events"])
     check_letters(findings, sent, refused, topics["dead-letters"])
     steps = histories(said, order_of_events)
@@ -89,6 +100,18 @@ def check_raw(findings, sent, raw):
     for key in stored:
         if key not in sent or sent[key].expect != 200:
             findings.add("raw", "wrong", f"{key[:3]} was never sent so")
+
+
+def check_policies(findings, workspaces, records):
+    """The first version of each workspace's policy stands in the stream once, and was told once."""
+    for name, found in records.items():
+        findings.compared[name] += len(found)
+        versions = Counter(record.value["workspace"] for record in found if record.value["event"] == POLICY)
+        for workspace in workspaces - versions.keys():
+            findings.add(name, "lost", f"the policy of {workspace}")
+        for workspace, count in versions.items():
+            if count > 1:
+                findings.add(name, "doubled", f"the policy of {workspace}: {count}")
 
 
 def check_events(findings, said, records):

@@ -184,6 +184,8 @@ class World:
         self.outcomes(steps)
         letter = {"stage": "normalizer", "reason": "malformed_json", "origin_partition": 0, "origin_offset": 3}
         self.put("dead-letters", 0, {**letter, "body": "{broken", "message": ""})
+        for topic in ("events", "facts"):
+            self.put(topic, 100, {"event": compare.POLICY, "workspace": "orchard", "event_id": "policy"}, "orchard:policy/1")
 
     def put(self, topic, offset, value, key="orchard:9007199254740993"):
         self.topics[topic].append(compare.Record(0, offset, key, value))
@@ -279,18 +281,25 @@ class Planted(unittest.TestCase):
         events[:] = [events[1]._replace(offset=0), events[0]._replace(offset=1), lost]
         self.assertIn(("events", "out of order"), self.world.found())
 
+    def test_a_lost_and_a_doubled_policy(self):
+        facts = self.world.topics["facts"]
+        facts.append(facts[-1])
+        self.assertEqual(self.world.found(), {("facts", "doubled")})
+        del facts[-2:]
+        self.assertEqual(self.world.found(), {("facts", "lost")})
+
     def test_a_doubled_fact(self):
         facts = self.world.topics["facts"]
         facts.append(facts[-1]._replace(offset=9))
         self.assertIn(("facts", "doubled"), self.world.found())
 
     def test_a_lost_fact(self):
-        self.world.topics["facts"].pop()
+        self.world.topics["facts"].pop(-2)
         self.assertIn(("facts", "lost"), self.world.found())
 
     def test_a_broken_chain(self):
-        before = {**self.world.topics["facts"][-1].value["before"], "tags": []}
-        self.plant("facts", -1, before=before)
+        before = {**self.world.topics["facts"][-2].value["before"], "tags": []}
+        self.plant("facts", -2, before=before)
         self.assertIn(("facts", "wrong"), self.world.found())
 
     def test_a_missing_order(self):
