@@ -166,6 +166,22 @@ impl Workspace {
     pub fn is_production(&self) -> bool {
         self.environment == "production"
     }
+
+    /// Leaves as they were the settings of sources by which the normalizer reads what is stored: it doesn't reload.
+    fn keep_meanings(&mut self, old: &Self, keep: &mut dyn FnMut(&str, bool)) {
+        if let (Some(next), Some(old)) = (&mut self.customerio, &old.customerio) {
+            keep("customerio.event_map", next.event_map == old.event_map);
+            next.event_map.clone_from(&old.event_map);
+        }
+        if let (Some(next), Some(old)) = (&mut self.sequenzy, &old.sequenzy) {
+            keep("sequenzy.hundredths", next.hundredths == old.hundredths);
+            next.hundredths = old.hundredths;
+        }
+        if let (Some(next), Some(old)) = (&mut self.records, &old.records) {
+            keep("records.objects", next.objects == old.objects);
+            next.objects.clone_from(&old.objects);
+        }
+    }
 }
 
 /// The keys and names of the sources that have been given any.
@@ -400,6 +416,7 @@ impl Workspaces {
             keep("test_accounts", next.test_accounts == old.test_accounts);
             keep("replenishment", next.replenishment == old.replenishment);
             keep("audiences", next.audiences == old.audiences);
+            next.keep_meanings(old, &mut keep);
             next.environment.clone_from(&old.environment);
             next.base_currency = old.base_currency;
             next.zone.clone_from(&old.zone);
@@ -610,6 +627,13 @@ mod tests {
         assert!(after.by_key(Source::Lifesight, "three").is_none());
         assert!(after.get("added").is_none());
         assert_eq!(kept.len(), 2, "{kept:?}");
+        let sequenzy = |key: &str, hundredths| SequenzyConfig { keys: vec![Secret::new(key)], hundredths };
+        let [old, new] = [sequenzy("one-push-key", false), sequenzy("another-push-key", true)]
+            .map(|sequenzy| WorkspaceConfig { sequenzy: Some(sequenzy), ..config() })
+            .map(|config| Workspaces::from_configs([config]).unwrap());
+        let (after, kept) = old.reloaded(&new).unwrap();
+        assert!(kept[0].starts_with("workspaces.acme.sequenzy.hundredths: ") && kept.len() == 1, "{kept:?}");
+        assert_eq!(after.get("acme").unwrap().sequenzy, Some(sequenzy("another-push-key", false)));
         let (after, kept) = old.reloaded(&Workspaces::from_configs([]).unwrap()).unwrap();
         assert!(after.by_key(Source::Lifesight, "three").is_some() && kept.len() == 1);
     }

@@ -1,9 +1,10 @@
-//! Reports are answered by the query service, through the gateway.
+//! What isn't sent by a source: reports, which the query service answers through the gateway, and what browsers ask first.
 
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::any;
-use reqwest::StatusCode;
+use reqwest::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN};
+use reqwest::{Method, StatusCode};
 
 use crate::rig::Rig;
 
@@ -33,4 +34,34 @@ async fn reports_are_forwarded_and_nothing_else_is() {
     let _ = query.await;
     let (status, body) = rig.get("/v1/api/analytics/ecommerce/revenue").await;
     assert_eq!((status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"unavailable"}"#));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_any_origin_may_post_analytics_and_nothing_else() {
+    let rig = Rig::start("browsers").await;
+    let ask = |method: Method, path: &str| {
+        rig.client.request(method, rig.url(path)).header("origin", "https://shop.example").body("{}").send()
+    };
+    for path in ["/v1/api/analytics/ecommerce/track", "/v1/api/analytics/ecommerce/batch"] {
+        let asked = ask(Method::OPTIONS, path).await.unwrap();
+        assert_eq!(asked.status(), StatusCode::NO_CONTENT);
+        assert_eq!(asked.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        assert_eq!(asked.headers()[ACCESS_CONTROL_ALLOW_METHODS], "POST, OPTIONS");
+        assert!(asked.headers()[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap().contains("x-api-key"));
+        // A page can read why it was refused, too.
+        let refused = ask(Method::POST, path).await.unwrap();
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(refused.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    }
+    for (method, path) in [
+        (Method::OPTIONS, "/v1/api/analytics/user/5"),
+        (Method::DELETE, "/v1/api/analytics/user/5"),
+        (Method::GET, "/v1/api/analytics/ecommerce/revenue"),
+        (Method::OPTIONS, "/webhooks/shopify/orders/create"),
+        (Method::POST, "/webhooks/shopify/orders/create"),
+    ] {
+        let answer = ask(method.clone(), path).await.unwrap();
+        assert!(answer.status().is_client_error(), "{method} {path}: {}", answer.status());
+        assert!(!answer.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN), "{method} {path}");
+    }
 }

@@ -170,6 +170,10 @@ impl Index {
 
     /// Takes in an event: a version of an order, or who made a payment.
     pub fn event(&self, event: &Event, waiting: &mut Waiting) -> Result<(), Error> {
+        // What a fraud rule has blocked is the operator's to see, and counts nowhere (analytics.md §7.1).
+        if event.fraud.as_ref().is_some_and(|fraud| fraud.severity >= 2) {
+            return Ok(());
+        }
         let workspace = event.workspace.as_str();
         if event.payload.order.is_some() {
             let mut key = keyed(VERSION, order(workspace, &event.entity.id));

@@ -497,6 +497,19 @@ async fn a_list_goes_on_where_the_last_answer_ended_or_before_an_instant() {
 }
 
 #[tokio::test]
+async fn ana_c23_a_purchase_that_a_rule_blocks_is_in_no_history() {
+    let mut shop = Shop::new();
+    let purchase = json!({"event_type": "purchase", "transaction_id": "1001", "revenue": 30.49, "currency": "USD",
+        "user_id": "5"});
+    shop.analytics(&purchase);
+    let before = shop.json("/v1/orders/1001/history").await;
+    shop.analytics(&with(purchase, &json!({"revenue": -1})));
+    shop.analytics(&json!({"event_type": "purchase", "transaction_id": "1002", "revenue": -1, "currency": "USD"}));
+    assert_eq!(shop.json("/v1/orders/1001/history").await, before);
+    assert_eq!(shop.get("/v1/orders/1002/history").await.0, 404);
+}
+
+#[tokio::test]
 async fn an_erasure_removes_what_was_told_of_a_person_and_leaves_amounts_of_nobody() {
     let mut shop = Shop::new();
     shop.anonymous("device-1", "product_viewed", &json!({"product_id": "mug"}));

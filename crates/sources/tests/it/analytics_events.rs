@@ -1,7 +1,7 @@
 //! analytics.md §4, §5 and §7: what an event says.
 
 use commerce::event::{Activity, Event, FinancialStatus};
-use commerce::{Currency, EventName, Money, Source};
+use commerce::{Currency, EventName, EventTime, Money, Source};
 use serde_json::{Value, json};
 
 use crate::analytics_door::*;
@@ -397,6 +397,15 @@ fn a_bad_amount_or_time_is_a_fault_with_its_path_and_an_odd_quantity_is_not() {
     assert_eq!(batch, ("missing_field", "events".into()));
     assert_eq!(stored("/elsewhere").failure(&purchase()).0, "unsupported_event");
     assert_eq!(stored("/v1/api/analytics/user/%20").failure(&json!({})), ("missing_field", "path".into()));
+}
+
+#[test]
+fn an_event_of_three_days_starts_something_and_one_of_a_microsecond_more_does_not() {
+    let oldest = received(NOW).0 - 72 * 3_600 * commerce::time::SECOND;
+    for (at, starts) in [(oldest, true), (oldest - 1, false)] {
+        let event = of("purchase", json!({"timestamp": EventTime(at).to_rfc3339()}));
+        assert_eq!((event.occurred_at, event.trigger_eligible), (EventTime(at), starts));
+    }
 }
 
 #[test]
