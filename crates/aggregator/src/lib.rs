@@ -23,7 +23,7 @@
 //! | `converted` | currency, source | gross, orders: how much of the currency is known in base |
 //! | `product_name` | item_id, title | none: the title is the name; not by day |
 //!
-//! The first ten and `converted` are there a second time under `flagged_` and the name, for the orders alone that a
+//! The first nine and `converted` are there a second time under `flagged_` and the name, for the orders alone that a
 //! fraud rule has marked: who wants a figure without them takes theirs off.
 //!
 //! What is cut by currency is there once for the orders of each currency, in it, and once more, with the dimension

@@ -45,17 +45,22 @@ pub(crate) fn run(
     });
     let stop = || shutdown.is_triggered() || fleet.borrow().served_has_ended();
     while !stop() {
-        let mut versions = Versions::default();
+        // What a record that can't be read says isn't known: what is at work goes on, and nothing is begun or ended.
+        let (mut versions, mut is_known) = (Versions::default(), true);
         let mut failed = Ok(());
         let followed = follow(&what, &stop, &mut |met| {
             match met {
                 Followed::Record { key: version::KEY, value: Some(value), .. } => match Versions::read(value)
                 {
-                    Ok(read) => versions = read,
-                    Err(error) => tracing::error!(error, "the list of versions that was there before holds"),
+                    Ok(read) => (versions, is_known) = (read, true),
+                    Err(error) => {
+                        tracing::error!(error, "the list of versions can't be read");
+                        listed.not_ready(format!("the list of versions can't be read: {error}"));
+                        is_known = false;
+                    }
                 },
                 Followed::Record { .. } => {}
-                Followed::CaughtUp | Followed::Idle if failed.is_ok() => {
+                Followed::CaughtUp | Followed::Idle if is_known && failed.is_ok() => {
                     listed.ready(format!("{} is served", versions.served));
                     failed = fleet.borrow_mut().adjust(&versions);
                 }

@@ -63,19 +63,25 @@ impl Reader {
         let what = Follow { client: reader.client.clone(), topics: vec![Topic::Versions.name().to_owned()] };
         let stop = || reader.shutdown.is_triggered();
         while !stop() {
-            let mut versions = Versions::default();
+            // What a record that can't be read says isn't known: what was published goes on, and nothing is begun.
+            let (mut versions, mut is_known) = (Versions::default(), true);
             let followed = follow(&what, &stop, &mut |met| {
                 match met {
                     Followed::Record { key: version::KEY, value: Some(value), .. } => {
                         match Versions::read(value) {
-                            Ok(read) => versions = read,
+                            Ok(read) => (versions, is_known) = (read, true),
                             Err(error) => {
-                                tracing::error!(error, "the list of versions that was there before holds")
+                                tracing::error!(error, "the list of versions can't be read");
+                                is_known = false;
+                                if !reader.loaded_before() {
+                                    reader.loaded.not_ready(format!("the list of versions: {error}"));
+                                }
                             }
                         }
                     }
                     Followed::Record { .. } => {}
-                    Followed::CaughtUp | Followed::Idle => passes.borrow_mut().serve(&versions),
+                    Followed::CaughtUp | Followed::Idle if is_known => passes.borrow_mut().serve(&versions),
+                    Followed::CaughtUp | Followed::Idle => {}
                 }
                 Ok(())
             });
@@ -110,6 +116,11 @@ impl Turn {
     fn is_over(&self, number: u64) -> bool {
         self.number.load(Ordering::Acquire) > number
     }
+
+    /// True when that pass was the last to publish.
+    fn is_of(&self, number: u64) -> bool {
+        self.number.load(Ordering::Acquire) == number
+    }
 }
 
 /// The readings from the beginning that are going on: one, and a second while that takes over.
@@ -125,7 +136,10 @@ impl Passes {
     /// Sees to it that the served version is read.
     fn serve(&mut self, versions: &Versions) {
         self.reader.published.set_versions(versions);
-        if self.running.last().is_some_and(|(name, _)| *name == versions.served) {
+        let is_read = |(name, thread): &(Version, JoinHandle<()>)| {
+            *name == versions.served && !thread.is_finished()
+        };
+        if self.running.last().is_some_and(is_read) {
             return;
         }
         self.running.retain(|(_, thread)| !thread.is_finished());
@@ -276,6 +290,10 @@ impl Pass<'_> {
             return;
         }
         let _turn = self.turn.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.turn.is_of(self.number) && versions.served.metrics() != self.figures {
+            // Switched back meanwhile: the one that answers goes on.
+            return;
+        }
         if self.turn.number.fetch_max(self.number, Ordering::AcqRel) <= self.number {
             self.working.publish(&self.reader.published);
         }

@@ -148,6 +148,8 @@ impl<'s> Worker<'s> {
             );
         }
         self.tasks.clear();
+        // The process may go on without this stage.
+        self.observer.lag(self.slot, 0);
         self.observer.tasks(self.slot, &[]);
         result
     }
