@@ -29,7 +29,7 @@ const PROPERTY: &str = "policy";
 const FROM: &str = "in_force_after";
 
 /// How many neighbours a handle may be allowed: beyond it the links of one component aren't all kept.
-pub const NEIGHBOURS: RangeInclusive<i32> = 2..=1_000;
+pub const NEIGHBOURS: RangeInclusive<i32> = 2..=250;
 /// How many neighbours it has where nothing is set.
 pub const DEFAULT_NEIGHBOURS: i32 = 100;
 /// How long a cart may be allowed to rest, in seconds: up to thirty days.
@@ -175,6 +175,14 @@ impl Policy {
                 wrong.push(format!("it is of '{}' and not of '{}'", self.workspace, last.workspace));
             }
             wrong.extend(last.rules.fixed(&self.rules));
+            let at_once = |change: &Difference| matches!(change.key, "blocked_handles" | "abandoned_after_s");
+            if self.effective_at > self.published_at {
+                // People are parted, and carts looked at again, where the version stands.
+                let changed = last.rules.differences(&self.rules);
+                wrong.extend(changed.iter().filter(|change| at_once(change)).map(|change| {
+                    format!("effective_at: {change} can't wait, it holds from where the version stands in the stream")
+                }));
+            }
             if self.effective_at < last.effective_at {
                 wrong.push(format!(
                     "effective_at: {} is before version {} begins, at {}",

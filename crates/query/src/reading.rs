@@ -136,9 +136,8 @@ impl Passes {
     /// Sees to it that the served version is read.
     fn serve(&mut self, versions: &Versions) {
         self.reader.published.set_versions(versions);
-        let is_read = |(name, thread): &(Version, JoinHandle<()>)| {
-            *name == versions.served && !thread.is_finished()
-        };
+        let is_read =
+            |(name, thread): &(Version, JoinHandle<()>)| *name == versions.served && !thread.is_finished();
         if self.running.last().is_some_and(is_read) {
             return;
         }

@@ -472,7 +472,8 @@ fn moved(event: &Event, name: EventName, (from, to): (PersonId, PersonId), handl
     fact.entity_id = handle.to_string();
     let word: &[u8] = if name == EventName::CustomerMerged { b"merged" } else { b"separated" };
     let stamp = event.stamp();
-    let when = [stamp.partition.to_be_bytes().as_slice(), &stamp.offset.to_be_bytes()].concat();
+    let numbers = [stamp.partition, stamp.item, stamp.part].map(i32::to_be_bytes).concat();
+    let when = [numbers.as_slice(), &stamp.offset.to_be_bytes()].concat();
     let ids = [from, to, handle].map(|id| id.0.to_be_bytes()).concat();
     fact.event_id = Mark::of(&[word, &ids, &when]).to_uuid();
     fact

@@ -159,7 +159,9 @@ impl StateStage {
     pub(crate) fn policy(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<Outcome, Failure> {
         let refuse = |message: String| poison(Reason::UnsupportedEvent, message);
         let workspace = &event.workspace;
-        let Some(policy) = Policy::announced(workspace, &event.payload.properties) else {
+        let announced = Policy::announced(workspace, &event.payload.properties);
+        let Some(policy) = announced.filter(|_| event.source == Source::Operator && event.raw_partition < 0)
+        else {
             return Err(refuse("a policy that isn't of our own publisher".to_owned()));
         };
         let Some(tenant) = self.tenant(workspace, ctx)? else {

@@ -165,7 +165,10 @@ impl StateStage {
                 }
             }
         }
-        if joined { self.order(event, &tenant, ctx) } else { self.moment(event, &tenant, ctx) }
+        let outcome =
+            if joined { self.order(event, &tenant, ctx)? } else { self.moment(event, &tenant, ctx)? };
+        self.tell_flagged(event, outcome, ctx)?;
+        Ok(outcome)
     }
 }
 
@@ -223,7 +226,6 @@ impl Processor for StateStage {
             outcome => outcome,
         };
         self.settle(Cause::Event(&event), ctx)?;
-        self.tell_flagged(&event, outcome, ctx)?;
         outcomes::use_up(ctx, &event, outcome, &mut self.stored)?;
         outcomes::record(
             ctx,

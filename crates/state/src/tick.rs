@@ -11,8 +11,10 @@ use stream::{Context, Failure};
 use crate::processor::StateStage;
 use crate::{EVENTS, audience, timers};
 
-/// As many timers and people fall due per tick at most. The rest is due at the next one.
-const AT_ONCE: usize = 1_000;
+/// As many people fall due per tick at most. The rest is due at the next one.
+const REVIEWED_AT_ONCE: usize = 1_000;
+/// As many timers do: what a cart's says may be large, and a tick is one record of one transaction.
+const FIRED_AT_ONCE: usize = 100;
 
 impl StateStage {
     /// When the first thing is due, in any workspace.
@@ -49,8 +51,8 @@ impl StateStage {
         if self.tenant(&event.workspace, ctx)?.is_none() {
             return Ok(Outcome::Filtered(commerce::Reason::UnknownWorkspace));
         }
-        self.pass_time(event, AT_ONCE, ctx)?;
-        self.review(event, AT_ONCE, ctx)?;
+        self.pass_time(event, FIRED_AT_ONCE, ctx)?;
+        self.review(event, REVIEWED_AT_ONCE, ctx)?;
         Ok(Outcome::Published)
     }
 }

@@ -3,7 +3,9 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::any;
-use reqwest::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN};
+use reqwest::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+};
 use reqwest::{Method, StatusCode};
 
 use crate::rig::Rig;

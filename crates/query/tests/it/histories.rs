@@ -504,7 +504,9 @@ async fn ana_c23_a_purchase_that_a_rule_blocks_is_in_no_history() {
     shop.analytics(&purchase);
     let before = shop.json("/v1/orders/1001/history").await;
     shop.analytics(&with(purchase, &json!({"revenue": -1})));
-    shop.analytics(&json!({"event_type": "purchase", "transaction_id": "1002", "revenue": -1, "currency": "USD"}));
+    shop.analytics(
+        &json!({"event_type": "purchase", "transaction_id": "1002", "revenue": -1, "currency": "USD"}),
+    );
     assert_eq!(shop.json("/v1/orders/1001/history").await, before);
     assert_eq!(shop.get("/v1/orders/1002/history").await.0, 404);
 }

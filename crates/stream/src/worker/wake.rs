@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Worker, context};
@@ -41,6 +42,8 @@ impl Worker<'_> {
         if due.is_empty() {
             return Ok(());
         }
+        // The questions may take longer than a transaction may be open.
+        self.cut()?;
         match self.is_handed_on(wake, now) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
@@ -78,7 +81,7 @@ impl Worker<'_> {
     }
 
     /// True when everything that was written to the topic before an instant is in the input.
-    fn is_handed_on(&self, wake: &Wake, now: i64) -> Result<bool, rdkafka::error::KafkaError> {
+    fn is_handed_on(&self, wake: &Wake, now: i64) -> Result<bool, KafkaError> {
         let consumer: BaseConsumer =
             assign_only(&self.stage.client, &wake.group, "read_committed").create()?;
         let metadata = consumer.fetch_metadata(Some(&wake.topic), CALL)?;
@@ -99,22 +102,43 @@ impl Worker<'_> {
             group.add_partition(&wake.topic, *partition);
         }
         let committed = consumer.committed_offsets(group, CALL)?;
+        let mut rest = TopicPartitionList::new();
         for partition in reached.elements() {
             partition.error()?;
-            let end = match partition.offset() {
-                Offset::Offset(offset) => offset,
-                // Nothing was written since: all that is there has to be handed on.
-                _ => consumer.fetch_watermarks(&wake.topic, partition.partition(), CALL)?.1,
-            };
             let done = committed.find_partition(&wake.topic, partition.partition());
             let done = match done.map(|done| done.offset()) {
                 Some(Offset::Offset(offset)) => offset,
                 _ => 0,
             };
-            if done < end {
-                return Ok(false);
+            match partition.offset() {
+                Offset::Offset(end) if done < end => return Ok(false),
+                Offset::Offset(_) => {}
+                // Nothing was written since: all that is there has to be handed on.
+                _ => {
+                    let (start, end) = consumer.fetch_watermarks(&wake.topic, partition.partition(), CALL)?;
+                    if done < end {
+                        let from = Offset::Offset(done.max(start));
+                        rest.add_partition_offset(&wake.topic, partition.partition(), from)?;
+                    }
+                }
             }
         }
-        Ok(true)
+        is_empty(&consumer, &rest)
     }
+}
+
+/// True when nothing is left behind these places but the markers that end transactions, which take an offset each.
+fn is_empty(consumer: &BaseConsumer, rest: &TopicPartitionList) -> Result<bool, KafkaError> {
+    if rest.count() == 0 {
+        return Ok(true);
+    }
+    consumer.assign(rest)?;
+    for _ in 0..rest.count() {
+        match consumer.poll(CALL) {
+            Some(Err(KafkaError::PartitionEOF(_))) => {}
+            Some(Err(error)) => return Err(error),
+            Some(Ok(_)) | None => return Ok(false),
+        }
+    }
+    Ok(true)
 }
