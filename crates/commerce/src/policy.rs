@@ -329,6 +329,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_looked_at_anew_where_a_version_stands_can_not_begin_later() {
+        let first = version(1, 10, rules());
+        let later = |rules: Rules| Policy { effective_at: EventTime(30), ..version(2, 20, rules) };
+        assert_eq!(later(Rules { source_precedence: vec![], ..rules() }).after(Some(&first)), Ok(()));
+        let blocked = Rules { blocked_handles: vec!["email:till@shop.example".into()], ..rules() };
+        for rules in [blocked, Rules { abandoned_after_s: 600, ..rules() }] {
+            assert_eq!(later(rules.clone()).after(Some(&first)).unwrap_err().len(), 1);
+            assert_eq!(version(2, 20, rules).after(Some(&first)), Ok(()));
+        }
+    }
+
+    #[test]
     fn a_difference_names_its_key_and_both_sides() {
         let other = Rules { ownership: BTreeMap::new(), shared_handle_neighbours: 7, ..rules() };
         let found: Vec<String> = rules().differences(&other).iter().map(ToString::to_string).collect();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use stream::{Context, Failure, Observer, Output, Poison, Processor, Record, Stage, Wake};
+use stream::{Context, Failure, Observer, Outgoing, Output, Poison, Processor, Record, Stage, Wake, Writer};
 
-use crate::cluster::{count, produce, wait};
+use crate::cluster::{client, count, produce, wait};
 use crate::counting::{COUNTS, Job, Seen};
 
 /// How often a task was asked when it is to be woken.
@@ -53,6 +53,17 @@ fn a_stage_is_told_the_time_once_what_was_written_before_it_has_been_handed_on()
     let upstream = Job::new("upstream", 2);
     let job = Job::new("sleeper", 1);
     produce(&upstream.stage.input, 0, 10, 5);
+    // The marker behind a transaction is an offset that no group ever commits.
+    let writer = Writer::start(&client(), "wake-writer", 100_000, &|| false).unwrap();
+    let redriven = Outgoing {
+        topic: &upstream.stage.input,
+        partition: Some(0),
+        key: b"k0",
+        value: Some(b"10"),
+        timestamp_millis: 0,
+        headers: &[],
+    };
+    writer.write(&[redriven]).unwrap();
     let input = Output { topic: job.stage.input.clone(), max_message_bytes: 100_000 };
     let stage = Stage {
         outputs: vec![job.stage.outputs[0].clone(), input],
