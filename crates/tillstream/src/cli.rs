@@ -241,7 +241,11 @@ impl Cli {
             Command::Demo(args) => measure::run(&common, &args),
             Command::Trigger(args) => run_trigger(&common, &args),
             Command::Import { command } => import::run(&common, &command),
-            Command::Tail(args) => tail::run(&common.cluster()?, &args),
+            Command::Tail(args) => {
+                // A mistake in what was typed first, whether a cluster is there or not.
+                let topic = args.topic()?;
+                tail::run(&common.cluster()?, topic, &args)
+            }
             Command::Topics { command } => topic::run(&common.cluster()?, &command),
             Command::Dlq { command } => dlq::run(&common.cluster()?, &command),
             Command::Fx { command } => fx::run(&common.cluster()?, &command),

@@ -31,9 +31,15 @@ pub struct Args {
     output: Output,
 }
 
+impl Args {
+    /// The topic that is meant.
+    pub fn topic(&self) -> Result<Topic, Stop> {
+        find(&self.topic).map_err(Stop::Usage)
+    }
+}
+
 /// Runs until interrupted.
-pub fn run(config: &Config, args: &Args) -> Result<(), Stop> {
-    let topic = find(&args.topic).map_err(Stop::Usage)?;
+pub fn run(config: &Config, topic: Topic, args: &Args) -> Result<(), Stop> {
     let mut reader = Reader::new(config)?;
     let left = Cell::new(args.count.unwrap_or(u64::MAX));
     let live = Cell::new(args.from_beginning);
@@ -172,6 +178,9 @@ fn line(topic: Topic, key: &[u8], value: &Value) -> String {
             word(&value["source_event"]),
             money(&value["payload"]["order"]["total"]),
         ),
+        Topic::Facts if value["after"].is_null() => {
+            format!("{}  {:<26} {key}", time(&value["occurred_at"]), word(&value["event"]))
+        }
         Topic::Facts => format!(
             "{}  {:<26} {}  total {}  refunded {}  counted {}",
             time(&value["occurred_at"]),

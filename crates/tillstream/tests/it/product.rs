@@ -52,8 +52,8 @@ fn a_signed_order_goes_from_http_to_a_revenue_figure_once() {
     ];
     assert!(up.ok(&trigger).contains("200"));
     wait("99.00 in today's report", || amount(&up.overview("days=1"), "total_revenue") == "99.00");
-    // Of each order two facts, and one of the customer that the first one brought along.
-    let facts = up.ok(&["tail", "facts", "--from-beginning", "-n", "5"]);
+    // Of each order two facts, one of the customer that the first one brought along, and the workspace's policy.
+    let facts = up.ok(&["tail", "facts", "--from-beginning", "-n", "6"]);
     assert_eq!(facts.matches("order.paid").count(), 2, "{facts}");
     assert!(facts.contains("99.00 USD"), "{facts}");
 
