@@ -181,7 +181,7 @@ class Check:
                 self.differ(f"{path}, ascending", sorted(at for at, _ in found), [at for at, _ in found])
                 # Those of one instant stand in any order.
                 key = lambda event: (event[0], json.dumps(event[1], sort_keys=True))
-                expected = sorted(self.own.user_journey(person, question), key=key)
+                expected = sorted(self.in_base.user_journey(person, question), key=key)
                 self.differ(path, expected, sorted(found, key=key))
                 self.answers += 1
         nobody = self.service.json("user-journey", {"user_id": "nobody"})
