@@ -96,7 +96,8 @@ else
 fi
 
 if command -v mvn >/dev/null 2>&1; then
-    in_java=$(MAVEN_OPTS="-Djava.io.tmpdir=$home" mvn -q -B -ntp -f examples/java compile exec:java -Dexec.args="$home/endpoints.json" 2>"$home/java.log" | tail -n 1) ||
+    # Maven writes codes for colours around what the program says.
+    in_java=$(MAVEN_OPTS="-Djava.io.tmpdir=$home" mvn -q -B -ntp -f examples/java compile exec:java -Dexec.args="$home/endpoints.json" 2>"$home/java.log" | grep -o '{.*}') ||
         fail "java: $(tail -n 20 "$home/java.log")"
     same java facts "$revenue" "$in_java"
 else
