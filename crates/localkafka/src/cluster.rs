@@ -184,13 +184,6 @@ impl Cluster {
         self.start_registry(&mut state)
     }
 
-    /// Looks once more for transactions that Kafka has left open for ever. Clients that were there while a lone broker was
-    /// restarted can be quicker than the look that [`wait_kafka`](Self::wait_kafka) takes.
-    pub fn settle_again(&self) -> Result<(), Error> {
-        self.state().unsettled = true;
-        self.wait_kafka()
-    }
-
     /// Ends transactions that Kafka has left open for ever, if a broker was started since the last time.
     fn settle(&self, deadline: Instant) -> Result<(), Error> {
         let mut settling = Settling::default();

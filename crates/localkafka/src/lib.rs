@@ -52,6 +52,7 @@ mod settings;
 mod shared;
 mod sys;
 mod transactions;
+mod turns;
 mod wire;
 
 pub use artifacts::Artifacts;
@@ -60,3 +61,4 @@ pub use error::Error;
 pub use options::{Heap, Options};
 pub use proxy::{ApiKey, FaultProxy, Held};
 pub use shared::{shared, shared_kafka, shared_proxy};
+pub use turns::{Turn, Turns};

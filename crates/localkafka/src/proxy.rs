@@ -58,6 +58,8 @@ struct Rules {
     blocked: HashSet<String>,
     /// How often each was cut off.
     refused: HashMap<String, u64>,
+    /// New connections are closed.
+    shut: bool,
 }
 
 /// A request that is or will be held.
@@ -144,6 +146,16 @@ impl FaultProxy {
         let caught = Arc::<Caught>::default();
         self.inner.rules().armed.push((client_id.to_owned(), key, way, Arc::clone(&caught)));
         Held { caught }
+    }
+
+    /// Closes every new connection, until [`FaultProxy::open`]: what a broker is to its clients while it is down.
+    pub fn shut(&self) {
+        self.inner.rules().shut = true;
+    }
+
+    /// Takes connections again.
+    pub fn open(&self) {
+        self.inner.rules().shut = false;
     }
 
     /// Cuts every connection of a client as soon as it is used, until [`FaultProxy::unblock`]: an outage for it alone.
@@ -251,6 +263,9 @@ impl Inner {
 
     fn serve(&self, mut client: TcpStream) -> io::Result<()> {
         let port = *self.target.wait();
+        if self.rules().shut {
+            return Ok(());
+        }
         let mut broker = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         client.set_nodelay(true)?;
         broker.set_nodelay(true)?;

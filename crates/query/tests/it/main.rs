@@ -14,6 +14,7 @@ mod shoppers;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -184,10 +185,17 @@ impl Service {
     }
 }
 
+/// One of them pauses the broker that all share.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 const OVERVIEW: &str = "/v1/api/analytics/ecommerce/overview";
 
 #[test]
 fn what_the_stages_commit_is_answered_and_outlives_kafka() {
+    let _alone = alone();
     let stages = Stages::new("figures");
     let key = revenue(0, 0).key();
     stages.committed(|stages| {
@@ -272,6 +280,7 @@ fn wish(n: i64) -> commerce::Fact {
 
 #[test]
 fn a_history_is_seen_within_seconds_by_every_copy_and_again_after_a_restart() {
+    let _alone = alone();
     let stages = Stages::new("histories");
     stages.committed(|stages| stages.put(Topic::Facts, "demo:wish", &wish(1)));
     stages.producer.begin_transaction().unwrap();

@@ -91,12 +91,7 @@ impl Run {
                 self.rig.fleet.remove(service, gently);
                 self.rig.count("copies removed");
             }
-            Fault::RestartBroker => {
-                self.rig.cluster.restart(1).unwrap();
-                // Ends the transactions that Kafka has forgotten the markers of, as `up` does.
-                self.rig.cluster.wait_kafka().unwrap();
-                self.rig.count("restarts of the broker");
-            }
+            Fault::RestartBroker => self.rig.restart_broker(),
             Fault::KillBroker(broker) => {
                 self.rig.cluster.kill(broker).unwrap();
                 self.rig.count("`kill -9` of a broker of three, and back");

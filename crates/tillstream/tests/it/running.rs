@@ -4,9 +4,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use localkafka::{Turn, Turns};
 use serde_json::Value;
 use tempfile::TempDir;
 use tillstream::home::{Endpoints, Home};
@@ -155,10 +155,10 @@ pub fn log(dir: &Path) -> String {
     text
 }
 
-/// Two whole pipelines at once are more than a small machine should carry: tests that run one wait for their turn.
-pub fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Tests that run a whole pipeline wait for their turn.
+pub fn turn() -> Turn<'static> {
+    static TURNS: Turns = Turns::new(3);
+    TURNS.take(1)
 }
 
 pub fn folder() -> TempDir {
