@@ -243,12 +243,14 @@ impl StateStage {
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let workspace = &event.workspace;
-        let mut number = None;
+        let (mut number, mut were) = (None, BTreeSet::new());
         for key in keys {
             if let Some(link) = get::<Link>(ctx, LINK, key)? {
                 number = Some(link.component);
                 ctx.remove(LINK, key)?;
-                ctx.remove(GROUP, &tables::person(workspace.as_str(), link.person))?;
+                let person = tables::person(workspace.as_str(), link.person);
+                ctx.remove(GROUP, &person)?;
+                were.insert(person);
             }
         }
         let Some(number) = number else { return Ok(()) };
@@ -262,6 +264,8 @@ impl StateStage {
         };
         // Those that they were named with may be gone.
         let moved = self.regroup(workspace, number, &component, |_, _| None, ctx)?;
+        // Whoever is left may be linked as before, and has lost a handle all the same.
+        were.iter().try_for_each(|person| again(ctx, person))?;
         self.move_all(event, &moved, ctx)
     }
 

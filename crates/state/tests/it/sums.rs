@@ -239,6 +239,25 @@ fn check(books: &Books) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+fn ordered(id: usize, who: &[usize]) -> Deed {
+    let who = who.to_vec();
+    Deed::Ordered { source: 0, id, who, minor: 1, currency: 0, back: 0, cancelled: false, qa: false }
+}
+
+#[test]
+fn who_loses_a_handle_that_was_erased_with_somebody_else_is_published_without_its_orders() {
+    // u1 has b@ and c@ with her, and an order under b@ alone. That c@ was u2's, who was erased, is processed late.
+    let deeds =
+        [ordered(2, &[4]), ordered(0, &[0, 4]), ordered(0, &[5, 1]), ordered(0, &[5, 4]), Deed::Erased(1)];
+    let events = events(&deeds);
+    let books = Books::of([0, 1, 3, 4, 2, 3].map(|at: usize| &events[at]));
+    check(&books).unwrap();
+    let jane = handles().remove(0);
+    let people = books.people();
+    let jane = people.values().find(|profile| profile.contact.identifiers.contains(&jane)).unwrap();
+    assert_eq!((jane.orders_count, jane.contact.identifiers.len()), (1, 1), "{jane:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
