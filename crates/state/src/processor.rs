@@ -49,6 +49,9 @@ pub struct StateStage {
     pub(crate) encoded: Views,
     /// Who has become somebody else by the record in hand.
     pub(crate) parted: Vec<Parted>,
+    /// The last tick that was written of each workspace, see [`crate::tick`]. A stage that has just started knows of
+    /// none: one more than needed says nothing new.
+    pub(crate) ticks: HashMap<WorkspaceId, ReceivedTime>,
 }
 
 /// What the stage needs to know of a workspace.
@@ -107,6 +110,7 @@ impl StateStage {
             stored: Vec::new(),
             encoded: Views::default(),
             parted: Vec::new(),
+            ticks: HashMap::new(),
         })
     }
 }

@@ -228,9 +228,37 @@ fn where_nothing_arrives_time_passes_by_ticks_and_each_thing_is_told_once() {
 fn two_copies_may_both_say_that_time_has_passed() {
     let mut world = World::new();
     world.send(&checkout(&[user("jane")], "c-1", 0));
-    let ticks = [world.ticks(2 * HOUR), world.ticks(2 * HOUR + 1)].concat();
+    let first = world.ticks(2 * HOUR);
+    // Another copy knows nothing of the ticks of the one before it.
+    world.restart();
+    let ticks = [first, world.ticks(2 * HOUR + 1)].concat();
+    assert_eq!(ticks.len(), 2);
     let said_of_them: Vec<_> = ticks.iter().flat_map(|tick| world.process(tick)).collect();
     assert_eq!(said_of_them, [(SignalName::CheckoutAbandoned, "c-1".to_owned())]);
+}
+
+#[test]
+fn while_a_tick_is_on_its_way_no_other_one_is_written_until_it_may_be_lost() {
+    let mut world = World::new();
+    world.send(&checkout(&[user("jane")], "c-1", 0));
+    let tick = world.ticks(2 * HOUR);
+    assert_eq!(tick.len(), 1);
+    for minute in 1..10 {
+        assert_eq!(world.ticks(2 * HOUR + minute * MINUTE).len(), 0, "after {minute} minutes");
+    }
+    assert_eq!(world.ticks(2 * HOUR + 10 * MINUTE).len(), 1, "nobody knows whether the first one was kept");
+    let reminder = [(SignalName::CheckoutAbandoned, "c-1".to_owned())];
+    assert_eq!(world.process(&tick[0]), reminder);
+}
+
+#[test]
+fn what_is_due_after_a_tick_has_come_round_has_one_of_its_own() {
+    let mut world = World::new();
+    world.send(&checkout(&[user("jane")], "c-1", 0));
+    world.send(&checkout(&[user("joe")], "c-2", 5 * MINUTE));
+    let reminder = |id: &str| vec![(SignalName::CheckoutAbandoned, id.to_owned())];
+    assert_eq!(world.wake(HOUR + MINUTE), (1, reminder("c-1")));
+    assert_eq!(world.wake(HOUR + 6 * MINUTE), (1, reminder("c-2")));
 }
 
 #[test]
