@@ -119,20 +119,20 @@ fn values() -> Vec<Vec<u8>> {
 }
 
 /// What is asked of every answer and of everything that was taken.
-struct Judge {
-    workspaces: Workspaces,
+pub(crate) struct Judge {
+    pub(crate) workspaces: Workspaces,
     workspace: Workspace,
     /// How many ended how.
-    outcomes: BTreeMap<&'static str, usize>,
+    pub(crate) outcomes: BTreeMap<&'static str, usize>,
 }
 
 impl Judge {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let workspace = Workspace::development().unwrap();
         Self { workspaces: workspaces(), workspace, outcomes: BTreeMap::new() }
     }
 
-    fn judge(&mut self, call: &Call<'_>, what: &str) {
+    pub(crate) fn judge(&mut self, call: &Call<'_>, what: &str) {
         let name = || format!("{}, {what}", call.name());
         let decision = call.decide(&self.workspaces);
         let (outcome, reply) = match &decision {
@@ -174,7 +174,7 @@ impl Judge {
     }
 }
 
-fn is_told(message: &str) -> bool {
+pub(crate) fn is_told(message: &str) -> bool {
     !message.trim().is_empty() && message.len() < 1_000
 }
 

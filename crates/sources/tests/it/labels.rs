@@ -126,3 +126,24 @@ fn in_an_environment_that_consists_of_tests_nobody_goes_first_for_being_one() {
     assert!(!is_test(post(&staffed("staging"), CREATE, None, &headers, body.as_bytes())));
     assert!(is_test(post(&staffed("production"), CREATE, None, &headers, body.as_bytes())));
 }
+
+#[test]
+fn cio_c16_of_100_000_labelled_events_each_waits_and_none_of_the_live_ones_between_them_does() {
+    let workspaces = workspaces();
+    let is_load = |n: u32, backfill: bool| {
+        let body = format!(
+            r#"{{"name":"order_paid","data":{{"order_id":"{n}","total":1,"currency":"USD","backfill":{backfill}}}}}"#
+        );
+        let decision = post(
+            &workspaces,
+            "/api/v1/customers/5/events",
+            None,
+            &[("authorization", BASIC)],
+            body.as_bytes(),
+        );
+        is_load(&accepted(decision))
+    };
+    let load = (0..100_000).filter(|n| is_load(*n, true)).count();
+    let live = (0..1_000).filter(|n| is_load(*n, false)).count();
+    assert_eq!((load, live), (100_000, 0));
+}

@@ -10,6 +10,7 @@ mod analytics_plan;
 mod any_bytes;
 mod call;
 mod checkouts;
+mod corpus;
 mod customerio_batch;
 mod customerio_bytes;
 mod customerio_door;

@@ -15,6 +15,7 @@ mod crashes;
 mod delays;
 mod group;
 mod hardship;
+mod lane;
 mod name;
 mod process;
 mod runtime;
