@@ -130,6 +130,10 @@ left_out() {
     if [ "${major:-0}" -lt 20 ] || ! have npm; then
         skip 'clients for Node of Customer.io and Shopify' 'no Node 20 or later with npm here'
     fi
+    if [ -z "$(sh tests/clients/go.sh)" ]; then
+        skip "the calls of Customer.io's client for Go, by Go" 'no Go 1.22 or later here'
+    fi
+    skip "Customer.io's own client for Go" 'its module could not be had; its calls are made without it'
 }
 
 no_process_left() {

@@ -61,6 +61,20 @@ impl Clients {
         self.sends(script, command);
     }
 
+    /// Runs a program in Go, where there is one: it has no packages but Go's own.
+    fn go(&mut self, program: &str, otherwise: &str) {
+        let go = prepared("go.sh");
+        if go.is_empty() {
+            eprintln!("{program} is skipped, there is no Go 1.22: {otherwise}");
+            return;
+        }
+        let mut command = Command::new(go);
+        // No other release of Go, and no module, is fetched for it.
+        command.envs([("GOTOOLCHAIN", "local"), ("GOPROXY", "off"), ("GO111MODULE", "off")]);
+        command.args(["run", &format!("{DIR}/{program}"), &self.endpoints]);
+        self.sends(program, command);
+    }
+
     fn sends(&mut self, script: &str, mut command: Command) {
         let output = command.env("TILLSTREAM_DATA_DIR", &self.dir).output().unwrap();
         let (claims, said) =
@@ -94,7 +108,9 @@ fn cio_c04_unmodified_python_and_node_clients_complete_their_calls_and_each_fact
     let _up = Up::start(dir.path(), &[]);
     clients.python_by_tls("customerio_python.py");
     clients.python_by_tls("customerio_async.py");
-    clients.node("customerio.mjs", "its calls are those recorded in crates/sources/tests/samples");
+    let recorded = "its calls are those recorded in crates/sources/tests/samples";
+    clients.node("customerio.mjs", recorded);
+    clients.go("customerio.go", recorded);
     clients.subscriber_agrees();
 }
 

@@ -9,6 +9,7 @@
 mod audit;
 mod bench;
 mod books;
+mod checklist;
 mod clients;
 mod convergence;
 mod differential;

@@ -11,7 +11,7 @@ use crate::running::{Up, broker_of, command, diagnosis, folder, kill, log, spawn
 pub const ORDER: &str = include_str!("../../../sources/tests/samples/order.json");
 
 /// A field of a report as it is printed.
-fn amount(report: &str, name: &str) -> String {
+pub fn amount(report: &str, name: &str) -> String {
     let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(report).unwrap();
     fields[name].get().to_owned()
 }
