@@ -18,6 +18,7 @@ mod customerio_events;
 mod customerio_keys;
 mod customerio_people;
 mod customers;
+mod errors;
 mod facts;
 mod fixture;
 mod hostile;
