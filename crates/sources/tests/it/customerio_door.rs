@@ -425,7 +425,7 @@ fn beyond_the_greatest_body_it_is_400_too_and_an_outage_is_503() {
 }
 
 /// Lets nobody through, and remembers the limit that it was asked about.
-struct Full(std::sync::atomic::AtomicU32);
+pub(crate) struct Full(pub(crate) std::sync::atomic::AtomicU32);
 
 impl Meter for Full {
     fn pace(&self, _: Mark, per_second: u32) -> Result<(), u32> {

@@ -3,9 +3,10 @@
 
 use commerce::Source;
 use http::Method;
-use sources::meter::{Unmetered, Velocity};
+use sources::meter::Unmetered;
 use sources::{Decision, Meter, Reply, WorkspaceConfig, Workspaces, too_large, unavailable};
 
+use crate::customerio_door::Full;
 use crate::fixture::*;
 
 type Header = (&'static str, &'static str);
@@ -99,24 +100,6 @@ fn check_shape(source: Source, large: (u16, &str), later: &str) {
 fn limited() -> Workspaces {
     let plan = sources::workspace::Plan { requests_per_second: Some(1), ..Default::default() };
     Workspaces::from_configs([WorkspaceConfig { plan, ..WorkspaceConfig::development() }]).unwrap()
-}
-
-/// Lets nobody through.
-struct Full;
-
-impl Meter for Full {
-    fn pace(&self, _: commerce::Mark, _: u32) -> Result<(), u32> {
-        Err(7)
-    }
-    fn take(&self, _: &commerce::WorkspaceId, _: u64, _: u64) -> u64 {
-        0
-    }
-    fn velocity(&self, _: &commerce::WorkspaceId, _: commerce::Mark, _: u32, _: u32) -> Velocity {
-        Velocity::default()
-    }
-    fn replayed(&self, _: commerce::Mark) -> bool {
-        false
-    }
 }
 
 #[test]
@@ -253,7 +236,11 @@ fn sequenzy_2_and_3_key_fields_rate_size_and_outage() {
         bad(r#""items":[{"productId":"p","quantity":1}]"#, "items[0].title", "is required"),
     ]);
     let rate = r#"{"success":false,"error":"rate_limited","message":"Too many requests"}"#;
-    check_with(vec![line(PUSHES, orders, &push(r#""status":"placed""#), 429, rate)], &limited(), &Full);
+    check_with(
+        vec![line(PUSHES, orders, &push(r#""status":"placed""#), 429, rate)],
+        &limited(),
+        &Full(0.into()),
+    );
     check_shape(
         Source::Sequenzy,
         (413, r#"{"success":false,"error":"payload_too_large","message":"payload too large"}"#),
@@ -349,7 +336,7 @@ fn customerio_2_and_3_credentials_limits_both_versions_and_batches() {
     ]);
     check(lines);
     let rate = vec![line(TRACKER, events, r#"{"name":"x"}"#, 429, &first("too many requests"))];
-    check_with(rate, &workspaces(), &Full);
+    check_with(rate, &workspaces(), &Full(0.into()));
     check_shape(Source::Customerio, (400, &first("payload too large")), &first("unavailable"));
 }
 
@@ -499,7 +486,7 @@ fn records_3_2_tokens_bodies_values_keys_rate_size_and_outage() {
         ),
     ]);
     let rate = error("RATE.LIMITED", "too many requests", "", AGAIN);
-    check_with(vec![line(ROWS, append, &row(""), 429, &rate)], &limited(), &Full);
+    check_with(vec![line(ROWS, append, &row(""), 429, &rate)], &limited(), &Full(0.into()));
     check_shape(
         Source::Records,
         (413, &invalid("payload too large", r#""path":"body""#)),
