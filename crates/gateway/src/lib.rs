@@ -37,4 +37,4 @@ mod server;
 mod trace;
 mod usage;
 
-pub use server::{Door, Error, Gateway, run};
+pub use server::{Door, Error, Gateway, check, run};

@@ -1,9 +1,9 @@
 //! What requests use up, in memory: rates per credential, monthly quotas, and how often an actor came lately.
 //!
 //! Each copy of the gateway counts for itself, so with several copies a rate is that of one copy. The quota alone is
-//! told from outside what the pipeline has counted ([`Quotas::settle`]); between two tellings it counts what it let in.
+//! told from outside what the pipeline has counted ([`Quotas::settle`]); to that it adds what it let in since.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -137,30 +137,59 @@ struct Usage {
     month: String,
     /// What the pipeline has counted in it.
     counted: u64,
-    /// What was let in since that was told.
-    since: u64,
+    /// What was let in and may not be among that yet: events by the second of their arrival, in its order.
+    since: VecDeque<(i64, u64)>,
 }
 
 impl Quotas {
+    /// For so many seconds what was let in is remembered, if the pipeline doesn't say that it is counted. It was a
+    /// duplicate then, which uses nothing up, or the pipeline is further behind than that.
+    const REMEMBERED: i64 = 60;
+
     fn take(&self, workspace: &WorkspaceId, events: u64, limit: u64, now: ReceivedTime) -> u64 {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let usage = all.entry(workspace.clone()).or_default();
-        let month = month_of(now);
+        let (month, second) = (month_of(now), now.0.div_euclid(time::SECOND));
         if usage.month != month {
             *usage = Usage { month, ..Usage::default() };
         }
-        let left = limit.saturating_sub(usage.counted.saturating_add(usage.since));
-        let taken = events.min(left);
-        usage.since += taken;
+        let since = usage.since.iter().fold(usage.counted, |sum, (_, events)| sum.saturating_add(*events));
+        let taken = events.min(limit.saturating_sub(since));
+        match usage.since.back_mut() {
+            // A clock that steps back loses nothing.
+            Some((newest, sum)) if *newest >= second => *sum = sum.saturating_add(taken),
+            _ => usage.since.push_back((second, taken)),
+        }
         taken
     }
 
-    /// Takes over what the pipeline has counted. What was let in and is still on its way there isn't among it: the
-    /// count lags by the seconds that this takes.
-    pub(crate) fn settle(&self, workspace: &WorkspaceId, month: String, counted: u64) {
+    /// Takes over what the pipeline has counted up to the arrival `as_of`. What was let in later is still on its way and
+    /// goes on counting here; so the count lags by the pipeline's own lag, and by that of other copies.
+    pub(crate) fn settle(
+        &self,
+        workspace: &WorkspaceId,
+        counted: Counted,
+        as_of: Option<ReceivedTime>,
+        now: ReceivedTime,
+    ) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(workspace.clone(), Usage { month, counted, since: 0 });
+        let usage = all.entry(workspace.clone()).or_default();
+        let Counted { month, events } = counted;
+        if usage.month != month {
+            *usage = Usage { month, ..Usage::default() };
+        }
+        usage.counted = events;
+        let second = |at: ReceivedTime| at.0.div_euclid(time::SECOND);
+        let settled = as_of.map_or(i64::MIN, second).max(second(now) - Self::REMEMBERED);
+        usage.since.retain(|(arrived, _)| *arrived > settled);
     }
+}
+
+/// The events of a month as the pipeline counts them.
+pub(crate) struct Counted {
+    /// `2026-01`.
+    pub(crate) month: String,
+    pub(crate) events: u64,
 }
 
 /// The calendar month (UTC) of an arrival: `2026-01`.
@@ -199,9 +228,39 @@ mod tests {
         assert_eq!(quotas.take(&workspace, 80, 100, march), 20);
         assert_eq!(quotas.take(&workspace, 1, 100, march), 0);
         assert_eq!(quotas.take(&workspace, 1, 100, april), 1);
-        // What the pipeline has counted stands before what was let in: duplicates use nothing up.
-        quotas.settle(&workspace, month_of(april), 0);
-        assert_eq!(quotas.take(&workspace, 200, 100, april), 100);
+    }
+
+    #[test]
+    fn what_is_counted_takes_the_place_of_what_was_let_in_before_and_what_came_after_still_counts() {
+        let (quotas, workspace) = (Quotas::default(), workspace());
+        let at = |second: i64| ReceivedTime((1_790_000_000 + second) * time::SECOND);
+        let settle = |events, as_of: Option<i64>, now| {
+            let counted = Counted { month: month_of(at(now)), events };
+            quotas.settle(&workspace, counted, as_of.map(at), at(now));
+        };
+        assert_eq!(quotas.take(&workspace, 30, 100, at(0)), 30);
+        assert_eq!(quotas.take(&workspace, 40, 100, at(4)), 40);
+        // The first 30 are counted, ten of them as duplicates; the 40 are on their way.
+        settle(20, Some(2), 5);
+        assert_eq!(quotas.take(&workspace, 100, 100, at(6)), 40);
+        settle(100, Some(6), 10);
+        assert_eq!(quotas.take(&workspace, 1, 100, at(11)), 0);
+    }
+
+    #[test]
+    fn duplicates_that_nothing_follows_give_their_room_back() {
+        let (quotas, workspace) = (Quotas::default(), workspace());
+        let at = |second: i64| ReceivedTime((1_790_000_000 + second) * time::SECOND);
+        let settle = |now| {
+            let counted = Counted { month: month_of(at(now)), events: 10 };
+            quotas.settle(&workspace, counted, Some(at(0)), at(now));
+        };
+        settle(1);
+        assert_eq!(quotas.take(&workspace, 200, 100, at(1)), 90);
+        settle(30);
+        assert_eq!(quotas.take(&workspace, 1, 100, at(30)), 0, "they may be on their way");
+        settle(62);
+        assert_eq!(quotas.take(&workspace, 200, 100, at(62)), 90);
     }
 
     #[test]

@@ -50,6 +50,12 @@ pub enum Error {
     Bind(#[from] BindError),
 }
 
+/// What of a configuration the gateway alone can't work with, each with its place.
+pub fn check(config: &Config, workspaces: &Workspaces) -> Result<(), Vec<String>> {
+    let mistakes = usage::unsettled(workspaces, config.gateway.reports_url.as_deref());
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
+
 /// A gateway that has its address and doesn't answer yet.
 pub struct Gateway {
     listener: TcpListener,
@@ -89,6 +95,7 @@ impl Gateway {
     ) -> Result<Self, Error> {
         let settings = &config.gateway;
         let workspaces = config.workspaces().map_err(Error::Workspaces)?;
+        check(config, &workspaces).map_err(Error::Workspaces)?;
         let listener = server::bind(settings.listen, "gateway.listen").await?;
         let address = listener.local_addr().unwrap_or(settings.listen);
         let kafka = readiness.part("kafka");
@@ -173,6 +180,11 @@ impl std::fmt::Debug for Door {
 impl Door {
     /// Takes over credentials and limits; gives what it left as it was, see [`Workspaces::reloaded`].
     pub fn reload(&self, new: &Workspaces) -> Result<Vec<String>, Vec<String>> {
+        let reports = self.0.reports.as_ref().map(Reports::base);
+        let mistakes = usage::unsettled(new, reports);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
         let (workspaces, kept) = self.0.workspaces.load().reloaded(new)?;
         self.0.workspaces.store(Arc::new(workspaces));
         Ok(kept)

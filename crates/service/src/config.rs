@@ -73,11 +73,9 @@ impl Config {
     /// The configured tenants, ready for use. A loaded configuration has been checked; one that was changed
     /// afterwards may have mistakes.
     pub fn workspaces(&self) -> Result<Workspaces, Vec<String>> {
-        let quiet = u32::try_from(self.aggregator.abandoned_after.0.as_secs()).unwrap_or(u32::MAX);
-        Workspaces::from_configs(self.workspaces.iter().cloned().map(|mut workspace| {
-            workspace.abandoned_after_s.get_or_insert(quiet);
-            workspace
-        }))
+        // Nothing but its own table says what a workspace is counted by: version 1 of its policy is published by
+        // whichever process comes first, and the sections of that process are no other's.
+        Workspaces::from_configs(self.workspaces.iter().cloned())
     }
 }
 
@@ -232,8 +230,6 @@ stages! {
         write_buffer: ByteSize,
         /// How long after its end a window may move without being marked as corrected.
         grace: Span,
-        /// How long a cart may be quiet before it is abandoned, of the workspaces that don't say it themselves.
-        abandoned_after: Span,
     }
 }
 

@@ -116,6 +116,10 @@ impl Workspace {
                 check_secrets(key, keys, &mut wrong);
             }
         }
+        if config.plan.monthly_events.is_some() && config.analytics.secret_keys.is_empty() {
+            let message = "it needs analytics.secret_keys: the gateway asks by such a key what was counted";
+            wrong("plan.monthly_events", message.to_owned());
+        }
         match id {
             Some(id) if mistakes.is_empty() => Ok(Self {
                 id,

@@ -243,8 +243,8 @@ impl Cli {
             Command::Import { command } => import::run(&common, &command),
             Command::Tail(args) => {
                 // A mistake in what was typed first, whether a cluster is there or not.
-                let topic = args.topic()?;
-                tail::run(&common.cluster()?, topic, &args)
+                let wanted = args.wanted()?;
+                tail::run(&common.cluster()?, &wanted, &args)
             }
             Command::Topics { command } => topic::run(&common.cluster()?, &command),
             Command::Dlq { command } => dlq::run(&common.cluster()?, &command),

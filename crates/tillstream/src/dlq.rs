@@ -5,6 +5,7 @@
 //! | [`book`] | the letters as they stand, and filters; pure |
 //! | [`back`] | from a letter to the record that goes back to its stage; pure |
 //! | [`act`] | the transactions |
+//! | [`pace`] | so many a second; pure |
 //!
 //! A redriven record and the letter's new status are in one Kafka transaction: a tool that is killed leaves both or
 //! neither. The stage that gets the record knows the letter by its headers; one that fails again is the same letter, open
@@ -13,6 +14,7 @@
 mod act;
 mod back;
 mod book;
+mod pace;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};

@@ -41,6 +41,10 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Stop> {
             "no workspace is configured: see `[[workspaces]]` in the documentation"
         )));
     }
+    if matches!(args.service, Service::Gateway | Service::All) {
+        let checked = config.workspaces().and_then(|workspaces| gateway::check(&config, &workspaces));
+        checked.map_err(|mistakes| Stop::Usage(anyhow!(mistakes.join("; "))))?;
+    }
     service::log::init(&config.log).map_err(|e| Stop::Usage(anyhow!(e)))?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -11,14 +11,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use service::Config;
 use stream::{Follow, Followed, follow};
-use topics::{Decoder, SchemaRegistry, Schemas, Topic};
+use topics::{Decoder, SchemaRegistry, Schemas, Topic, Version};
 
-use crate::{Output, Stop, data};
+use crate::{Output, Stop, data, replay};
 
 /// `tail`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// events, facts, orders, profiles, metrics, dead-letters, raw, or a full topic name.
+    /// events, facts, orders, profiles, metrics, dead-letters, raw, or a full topic name. `metrics` are those of the version
+    /// that reports are answered from when it starts.
     topic: String,
     /// Also what is there already.
     #[arg(long)]
@@ -32,24 +33,46 @@ pub struct Args {
 }
 
 impl Args {
-    /// The topic that is meant.
-    pub fn topic(&self) -> Result<Topic, Stop> {
+    /// What is meant.
+    pub fn wanted(&self) -> Result<Wanted, Stop> {
         find(&self.topic).map_err(Stop::Usage)
     }
 }
 
+/// Which records are followed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Wanted {
+    /// Those of a topic.
+    Topic(Topic),
+    /// The figures that reports are answered from.
+    Served,
+    /// The figures of a version.
+    Figures(Version),
+}
+
+impl Wanted {
+    /// What the records are, and the name of their topic, given which version is served.
+    fn place(&self, served: impl FnOnce() -> anyhow::Result<Version>) -> anyhow::Result<(Topic, String)> {
+        Ok(match self {
+            Self::Topic(topic) => (*topic, topic.name().to_owned()),
+            Self::Served => (Topic::Metrics, served()?.metrics()),
+            Self::Figures(version) => (Topic::Metrics, version.metrics()),
+        })
+    }
+}
+
 /// Runs until interrupted.
-pub fn run(config: &Config, topic: Topic, args: &Args) -> Result<(), Stop> {
+pub fn run(config: &Config, wanted: &Wanted, args: &Args) -> Result<(), Stop> {
+    let (topic, name) = wanted.place(|| Ok(replay::list::read(config)?.served))?;
     let mut reader = Reader::new(config)?;
     let left = Cell::new(args.count.unwrap_or(u64::MAX));
     let live = Cell::new(args.from_beginning);
-    let what =
-        Follow { client: service::kafka::client_config(config), topics: vec![topic.name().to_owned()] };
+    let what = Follow { client: service::kafka::client_config(config), topics: vec![name.clone()] };
     let mut failed = Ok(());
     follow(&what, &|| left.get() == 0, &mut |followed| {
         match followed {
             Followed::CaughtUp if !live.replace(true) => {
-                eprintln!("waiting for new records of {} (Ctrl-C ends)", topic.name());
+                eprintln!("waiting for new records of {name} (Ctrl-C ends)");
             }
             Followed::Record { partition, offset, timestamp_millis, key, value, .. }
                 if live.get() && left.get() > 0 =>
@@ -78,10 +101,21 @@ pub fn run(config: &Config, topic: Topic, args: &Args) -> Result<(), Stop> {
 }
 
 /// A topic by its short or full name.
-fn find(name: &str) -> anyhow::Result<Topic> {
+fn find(name: &str) -> anyhow::Result<Wanted> {
     let short =
         |topic: Topic| topic.name().trim_start_matches("commerce.").trim_end_matches(".v1").to_owned();
-    Topic::ALL.iter().copied().find(|topic| topic.name() == name || short(*topic) == name).ok_or_else(|| {
+    let of_version = |name: &str| {
+        let version = name.strip_prefix(Topic::Metrics.name())?.strip_prefix('.')?;
+        Version::try_new(version).ok().filter(|version| version.metrics() == name)
+    };
+    if name == short(Topic::Metrics) {
+        return Ok(Wanted::Served);
+    }
+    if let Some(version) = of_version(name) {
+        return Ok(Wanted::Figures(version));
+    }
+    let found = Topic::ALL.iter().copied().find(|topic| topic.name() == name || short(*topic) == name);
+    found.map(Wanted::Topic).ok_or_else(|| {
         let known: Vec<String> = Topic::ALL.iter().map(|topic| short(*topic)).collect();
         anyhow!("no topic '{name}'; there are {}", known.join(", "))
     })
@@ -231,5 +265,29 @@ fn line(topic: Topic, key: &[u8], value: &Value) -> String {
             word(&value["message"]),
         ),
         _ => format!("{key}  {value}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(name: &str) -> (Topic, String) {
+        find(name).unwrap().place(|| Ok(Version::try_new("v2").unwrap())).unwrap()
+    }
+
+    #[test]
+    fn figures_are_those_that_reports_are_answered_from_unless_a_version_is_named() {
+        for (typed, topic) in [
+            ("metrics", "commerce.metrics.v1.v2"),
+            ("commerce.metrics.v1", "commerce.metrics.v1"),
+            ("commerce.metrics.v1.v3", "commerce.metrics.v1.v3"),
+        ] {
+            assert_eq!(place(typed), (Topic::Metrics, topic.to_owned()), "{typed}");
+        }
+        assert_eq!(place("facts"), (Topic::Facts, "commerce.facts.v1".to_owned()));
+        for typed in ["nothing", "commerce.metrics.v1.", "commerce.metrics.v1.No Version"] {
+            assert!(find(typed).unwrap_err().to_string().contains("metrics"), "{typed}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Credentials change while requests come in.
 
+use gateway::Gateway;
 use reqwest::StatusCode;
-use service::Config;
+use service::{Config, Metrics, Readiness, Shutdown};
 use sources::Workspaces;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,6 +13,37 @@ use crate::rig::{Rig, sign, tenant};
 fn workspaces(rig: &Rig, secrets: &[String]) -> Workspaces {
     let settings = [("TILLSTREAM_WORKSPACES".to_owned(), tenant(&rig.workspace, secrets))];
     Config::load_from(None, &settings, Vec::new()).unwrap().workspaces().unwrap()
+}
+
+/// The settings of a workspace with a quota.
+fn limited(workspace: &str) -> String {
+    format!(
+        "[{{id = '{workspace}', plan = {{monthly_events = 10}}, analytics = {{secret_keys = ['sk-{workspace}-01']}}}}]"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_nobody_settles_stops_the_start_and_a_reload() {
+    const SAID: &str = "workspaces.quota.plan.monthly_events: it needs gateway.reports_url";
+    let load = |more: &[(&str, &str)]| {
+        let mut settings = vec![("TILLSTREAM_WORKSPACES".to_owned(), limited("quota"))];
+        settings.push(("TILLSTREAM_GATEWAY__LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Config::load_from(None, &settings, Vec::new()).unwrap()
+    };
+    let bind = async |config: &Config| {
+        let shutdown = Shutdown::new();
+        let readiness = Readiness::new(shutdown.clone());
+        Gateway::bind(config, Metrics::new("test").unwrap(), readiness, shutdown).await.map(drop)
+    };
+    let refused = bind(&load(&[])).await.unwrap_err().to_string();
+    assert!(refused.contains(SAID), "{refused}");
+    bind(&load(&[("TILLSTREAM_GATEWAY__REPORTS_URL", "http://127.0.0.1:9")])).await.unwrap();
+
+    let rig = Rig::start("quota").await;
+    let refused = rig.door.reload(&load(&[]).workspaces().unwrap()).unwrap_err();
+    assert!(refused.len() == 1 && refused[0].starts_with(SAID), "{refused:?}");
+    assert_eq!(rig.shopify(b"{}").send().await.unwrap().status(), StatusCode::OK, "the old one stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]

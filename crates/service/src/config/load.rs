@@ -269,9 +269,9 @@ fn deserialize<T: DeserializeOwned>(table: &Table) -> Result<T, (Vec<String>, St
                 if path.last() != Some(name) {
                     path.push(name.clone());
                 }
-                match nearest(name, known) {
-                    Some(near) => format!("unknown key, did you mean '{near}'?"),
-                    None => format!("unknown key, known are: {}", known.join(", ")),
+                match MOVED.iter().find(|(old, _)| path.join(".") == *old) {
+                    Some((_, to)) => (*to).to_owned(),
+                    None => unknown(name, known),
                 }
             }
             Kind::MissingField(name) => {
@@ -284,6 +284,19 @@ fn deserialize<T: DeserializeOwned>(table: &Table) -> Result<T, (Vec<String>, St
         };
         (path, message)
     })
+}
+
+/// Keys that there were, and what stands in their place.
+const MOVED: [(&str, &str); 1] = [(
+    "aggregator.abandoned_after",
+    "it is no setting of a process any more, but of each workspace: abandoned_after_s, in seconds, in its [[workspaces]]",
+)];
+
+fn unknown(name: &str, known: &[&str]) -> String {
+    match nearest(name, known) {
+        Some(near) => format!("unknown key, did you mean '{near}'?"),
+        None => format!("unknown key, known are: {}", known.join(", ")),
+    }
 }
 
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {

@@ -68,6 +68,44 @@ fn a_store_on_disk_needs_a_folder() {
 }
 
 #[test]
+fn what_a_workspace_is_counted_by_is_in_its_own_table_alone() {
+    let own = format!("{ACME}[[workspaces]]\nid = 'quick'\nabandoned_after_s = 900\n");
+    let rules = |config: &Config| -> Vec<_> {
+        config.workspaces().unwrap().iter().map(|workspace| workspace.rules.clone()).collect()
+    };
+    // Two processes of one configuration, each with sections of its own: whichever publishes version 1, it is the same.
+    let one = load(&own, &[]).unwrap();
+    let sections = [
+        ("TILLSTREAM_AGGREGATOR__GRACE", "5m"),
+        ("TILLSTREAM_STATE__TICK", "1m"),
+        ("TILLSTREAM_NORMALIZER__WORKERS", "7"),
+    ];
+    let other = load(&own, &sections).unwrap();
+    assert_eq!(rules(&one), rules(&other));
+    assert_eq!(rules(&one).iter().map(|rules| rules.abandoned_after_s).collect::<Vec<_>>(), [3_600, 900]);
+
+    // What was a process's own once is refused with the place that it has now.
+    let expected = "aggregator.abandoned_after: it is no setting of a process any more, but of each workspace: \
+                    abandoned_after_s, in seconds, in its [[workspaces]]";
+    assert_eq!(mistakes("[aggregator]\nabandoned_after = '10m'", &[]), [expected]);
+    assert_eq!(mistakes("", &[("TILLSTREAM_AGGREGATOR__ABANDONED_AFTER", "10m")]), [expected]);
+}
+
+#[test]
+fn a_quota_that_nobody_could_ask_for_is_a_mistake() {
+    let limited = format!("{ACME}[workspaces.plan]\nmonthly_events = 1000\n");
+    let found = mistakes(&limited, &[]);
+    assert_eq!(
+        found,
+        [
+            "workspaces.acme.plan.monthly_events: it needs analytics.secret_keys: the gateway asks by such a key what was counted"
+        ]
+    );
+    let keyed = format!("{limited}[workspaces.analytics]\nsecret_keys = ['sk_acme_0123456789']\n");
+    assert_eq!(load(&keyed, &[]).unwrap().workspaces[0].plan.monthly_events, Some(1000));
+}
+
+#[test]
 fn other_services_are_named_by_their_addresses() {
     assert_eq!(mistakes("[query]\nservices = ['gateway:8080']", &[]).len(), 1);
     let config = load("[query]\nservices = ['http://gateway:8080', 'http://state:9464']", &[]).unwrap();

@@ -7,17 +7,17 @@ use crate::http::Request;
 use crate::workspace::{Key, Workspace, Workspaces};
 
 /// Whoever sent a request.
-pub(super) struct Caller<'w> {
-    pub(super) workspace: &'w Workspace,
+pub(crate) struct Caller<'w> {
+    pub(crate) workspace: &'w Workspace,
     /// A secret key: it opens everything and stays on servers.
-    pub(super) is_secret: bool,
+    pub(crate) is_secret: bool,
     /// What rates are counted by.
     pub(super) credential: Mark,
 }
 
 /// Finds the tenant of the key: that of `X-API-Key`, else the bearer token, else the one in the body. The first that
 /// is there decides, known or not.
-pub(super) fn caller<'w>(
+pub(crate) fn caller<'w>(
     request: &Request<'_>,
     workspaces: &'w Workspaces,
     in_body: Option<&str>,

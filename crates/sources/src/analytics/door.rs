@@ -19,7 +19,7 @@ const QUOTA_EXCEEDED: &str = "Ecommerce event quota exceeded";
 
 pub(super) fn accept(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> Decision {
     match Endpoint::of(request.path) {
-        Some(Endpoint::Erase(user)) => erase(request, workspaces, user),
+        Some(Endpoint::Erase(user)) => erase(request, workspaces, meter, user),
         Some(endpoint) => ingest(request, workspaces, meter, endpoint),
         None => refuse(Reason::UnknownPath, 404, "not found"),
     }
@@ -38,10 +38,13 @@ fn coded(status: u16, message: &str, code: &str) -> Reply {
     Reply::new(status, format!(r#"{{"error":{},"code":"{code}"}}"#, json::quoted(message)))
 }
 
-fn erase(request: &Request<'_>, workspaces: &Workspaces, user: &str) -> Decision {
+fn erase(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter, user: &str) -> Decision {
     let Some(caller) = authenticate::caller(request, workspaces, None) else { return unknown_key() };
     if !caller.is_secret {
         return refuse(Reason::KeyNotAllowed, 403, "Secret key required");
+    }
+    if let Some(early) = too_fast(&caller, meter) {
+        return early;
     }
     let deleted = json::quoted(&super::percent_decoded(user));
     let reply = Reply::new(200, format!(r#"{{"ok":true,"deleted_user_id":{deleted}}}"#));
@@ -90,11 +93,8 @@ fn ingest(
         return Refused::plain(Reason::PlanLimit, coded(403, message, "FEATURE_GATED"));
     }
     // Asked before the quota, so that a request which is sent away takes nothing of it.
-    if let Some(limit) = plan.requests_per_second
-        && let Err(seconds) = meter.pace(caller.credential, limit)
-    {
-        let reply = error(429, "Too many requests. Please slow down.", request.correlation);
-        return Refused::plain(Reason::RateLimited, Reply { retry_after: Some(seconds.max(1)), ..reply });
+    if let Some(early) = too_fast(&caller, meter) {
+        return early;
     }
     let found: Vec<Option<Checked<'_, '_>>> =
         checks.iter().zip(&events).map(|(check, event)| (*check).ok().zip(*event)).collect();
@@ -125,6 +125,14 @@ fn ingest(
         body: stripped,
         reply,
     })
+}
+
+/// The answer to a key that has used up its requests per second, whatever it asks for.
+pub(crate) fn too_fast(caller: &Caller<'_>, meter: &dyn Meter) -> Option<Decision> {
+    let limit = caller.workspace.plan.requests_per_second?;
+    let seconds = meter.pace(caller.credential, limit).err()?;
+    let reply = error(429, "Too many requests. Please slow down.", "");
+    Some(Refused::plain(Reason::RateLimited, Reply { retry_after: Some(seconds.max(1)), ..reply }))
 }
 
 /// Which events of a request are let in.

@@ -10,8 +10,8 @@
 //! rest is taken is stored whole; `rejected_items` names the places that give no event. What the fraud rules say of an
 //! event stands in the header `fraud`; a blocked one is answered, stored and read like any other, and is in no figure.
 //!
-//! Two limits of the door: it has no memory of transactions, so that a duplicate does use up the quota, and it has no
-//! rates, so that a greatest revenue is held against amounts of the base currency alone.
+//! Two limits of the door: it has no memory of transactions, so that a duplicate uses up the quota until the pipeline
+//! has said what it counted, and it has no rates, so that a greatest revenue is held against amounts of the base currency alone.
 
 mod authenticate;
 mod body;
@@ -29,6 +29,9 @@ use std::borrow::Cow;
 
 use commerce::id::LONGEST_ID;
 use commerce::{EventName, Mark, Source};
+
+pub(crate) use authenticate::caller;
+pub(crate) use door::too_fast;
 
 use crate::http::Reply;
 use crate::{Family, Place, json};

@@ -41,7 +41,7 @@ const GATED: Answer = Answer::new(
     "The workspace's plan has no e-commerce events.",
     r#"{"error":"Ecommerce events are not available on the free tier","code":"FEATURE_GATED"}"#,
 );
-const PACED: Answer = Answer::again(
+pub(crate) const PACED: Answer = Answer::again(
     429,
     "The key has used up its requests per second.",
     r#"{"error":"Too many requests. Please slow down."}"#,
@@ -164,6 +164,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             Answer::new(200, "The erasure is committed.", ""),
             DENIED,
             Answer::new(403, "The key is a publishable one.", r#"{"error":"Secret key required"}"#),
+            PACED,
         ],
     },
 ];

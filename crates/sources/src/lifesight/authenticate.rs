@@ -1,6 +1,6 @@
 //! Whose key it is.
 
-use commerce::Source;
+use commerce::{Mark, Source};
 
 use crate::http::Request;
 use crate::workspace::{Workspace, Workspaces};
@@ -14,12 +14,16 @@ pub(super) enum Denied {
     OtherWorkspace,
 }
 
-/// The tenant of the `key` parameter, which must be the one that `workspace` names, if it names one (D-LIFE-5).
-pub(super) fn tenant<'w>(request: &Request<'_>, workspaces: &'w Workspaces) -> Result<&'w Workspace, Denied> {
+/// The tenant of the `key` parameter, which must be the one that `workspace` names, if it names one; and what the rate
+/// of the key is counted by.
+pub(super) fn tenant<'w>(
+    request: &Request<'_>,
+    workspaces: &'w Workspaces,
+) -> Result<(&'w Workspace, Mark), Denied> {
     let key = request.parameter("key").ok_or(Denied::UnknownKey)?;
     let (workspace, _) = workspaces.by_key(Source::Lifesight, &key).ok_or(Denied::UnknownKey)?;
     match request.parameter("workspace") {
         Some(named) if named != workspace.id.as_str() => Err(Denied::OtherWorkspace),
-        _ => Ok(workspace),
+        _ => Ok((workspace, Mark::of(&[b"lifesight", b"credential", key.as_bytes()]))),
     }
 }

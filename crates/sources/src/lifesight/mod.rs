@@ -50,9 +50,9 @@ fn faulty(faults: &[Fault]) -> Reply {
     Reply::new(400, format!(r#"{{"success":false,"errors":[{}]}}"#, entries.join(",")))
 }
 
-fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Decision {
-    let workspace = match authenticate::tenant(request, workspaces) {
-        Ok(workspace) => workspace,
+fn accept(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> Decision {
+    let (workspace, credential) = match authenticate::tenant(request, workspaces) {
+        Ok(known) => known,
         Err(Denied::UnknownKey) => {
             return Refused::plain(Reason::UnknownKey, error(401, "invalid key", request.correlation));
         }
@@ -61,6 +61,13 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Deci
             return Refused::plain(Reason::WrongWorkspace, reply);
         }
     };
+    // Before the body is read: a sender that is too fast is told so whatever it sends.
+    if let Some(limit) = workspace.plan.requests_per_second
+        && let Err(seconds) = meter.pace(credential, limit)
+    {
+        let reply = error(429, "too many requests", request.correlation);
+        return Refused::plain(Reason::RateLimited, Reply { retry_after: Some(seconds.max(1)), ..reply });
+    }
     let Some(kind) = request.parameter("event_name").and_then(|name| Kind::parse(&name)) else {
         let fault = Fault::new("event_name", Reason::UnsupportedEvent, "unknown event_name");
         return Refused::plain(fault.reason, faulty(&[fault]));

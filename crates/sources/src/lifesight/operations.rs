@@ -96,5 +96,10 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
             "The key is another workspace's.",
             r#"{"success":false,"error":"key does not belong to workspace"}"#,
         ),
+        Answer::again(
+            429,
+            "The key has used up its requests per second. Nothing of the delivery was kept: send it again.",
+            r#"{"success":false,"error":"too many requests"}"#,
+        ),
     ],
 }];

@@ -9,12 +9,11 @@ pub(crate) mod operations;
 
 use commerce::person::Identifier;
 use commerce::{EventName, Mark, Reason, Source};
-use http::header::AUTHORIZATION;
 
 use crate::http::{Accepted, Decision, Refused, Reply, Request, stored_headers};
 use crate::meter::Meter;
-use crate::workspace::{Key, Workspaces};
-use crate::{Family, Place, json};
+use crate::workspace::Workspaces;
+use crate::{Family, Place, analytics, json};
 
 pub(crate) const FAMILY: Family = Family {
     source: Source::Operator,
@@ -46,20 +45,18 @@ fn error(status: u16, message: &str, _: &str) -> Reply {
     Reply::new(status, format!(r#"{{"error":{}}}"#, json::quoted(message)))
 }
 
-fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Decision {
+fn accept(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> Decision {
     let refuse = |reason, status, message: &str| Refused::plain(reason, error(status, message, ""));
-    let bearer = || {
-        let (scheme, token) = request.header(AUTHORIZATION.as_str())?.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token)
-    };
-    let own = request.header("x-api-key").filter(|key| !key.trim().is_empty());
-    let key = own.or_else(bearer).map(str::trim).unwrap_or_default();
-    let Some((workspace, kind)) = workspaces.by_key(Source::Analytics, key) else {
+    let Some(caller) = analytics::caller(request, workspaces, None) else {
         return refuse(Reason::UnknownKey, 401, "Invalid API key");
     };
-    if *kind != Key::Full {
+    if !caller.is_secret {
         return refuse(Reason::KeyNotAllowed, 403, "Secret key required");
     }
+    if let Some(early) = analytics::too_fast(&caller, meter) {
+        return early;
+    }
+    let workspace = caller.workspace;
     if let Err(fault) = handles(request.body) {
         return refuse(fault.reason, 400, &fault.message);
     }

@@ -1,5 +1,6 @@
 //! What an operator says, as the documentation shows it.
 
+use crate::analytics::operations::PACED;
 use crate::operation::{ANALYTICS_SECRET, Answer, Body, Field, Kind, Operation, example};
 
 const BODY: Body = Body {
@@ -16,6 +17,7 @@ const ANSWERS: &[Answer] = &[
     Answer::new(400, "A handle is missing or is none.", r#"{"error":"'a' and 'b' are the same handle"}"#),
     Answer::new(401, "The key is missing or unknown.", r#"{"error":"Invalid API key"}"#),
     Answer::new(403, "The key is a publishable one.", r#"{"error":"Secret key required"}"#),
+    PACED,
 ];
 
 const BASE: Operation = Operation {

@@ -88,8 +88,7 @@ pub struct WorkspaceConfig {
     /// A handle that was seen with more other ones than this links nobody. Absent: 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_handle_neighbours: Option<u32>,
-    /// A cart or checkout without activity for so many seconds counts as abandoned (R12.1). Absent: what
-    /// `aggregator.abandoned_after` says.
+    /// A cart or checkout without activity for so many seconds counts as abandoned. Absent: 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abandoned_after_s: Option<u32>,
     /// Thresholds of the fraud rules; absent: the defaults of analytics.md §7.1.
@@ -219,10 +218,12 @@ pub struct Plan {
     /// `false` switches the e-commerce events of the analytics API off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecommerce: Option<bool>,
-    /// Events a month.
+    /// Events of the analytics API a calendar month (UTC), as the pipeline has counted them: it needs a secret analytics
+    /// key, by which the gateway asks for the count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monthly_events: Option<u64>,
-    /// Requests a second.
+    /// Requests a second of each key, at each copy of the gateway. Webhooks of Shopify and Stripe have no rate: they would
+    /// only be repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<u32>,
     /// How many days reports reach back.

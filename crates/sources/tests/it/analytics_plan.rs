@@ -92,6 +92,32 @@ fn ana_c03_a_rate_beyond_the_plan_is_429_and_takes_nothing_of_the_quota() {
 }
 
 #[test]
+fn erasures_and_words_on_who_is_whom_are_paced_by_their_key_like_events() {
+    let limited = with_plan(Plan { requests_per_second: Some(5), ..Plan::default() });
+    let two = br#"{"a":"user:5","b":"email:jane@example.com"}"#;
+    for (method, path, body) in [
+        (Method::DELETE, "/v1/api/analytics/user/5", &b""[..]),
+        (Method::POST, "/v1/identity/merge", two),
+        (Method::POST, "/v1/identity/unmerge", two),
+    ] {
+        let meter = Told::new(10, Some(3));
+        let send = |key| call(&limited, &meter, &method, path, None, &[("x-api-key", key)], body);
+        let refused = refused(send("sk_dev_demo"));
+        let expected = r#"{"error":"Too many requests. Please slow down."}"#;
+        assert_eq!((refused.reply.status, refused.reply.body.as_str()), (429, expected), "{path}");
+        assert_eq!((refused.reply.retry_after, refused.reason), (Some(3), Reason::RateLimited), "{path}");
+        assert_eq!(refused.letter, None, "{path}");
+        // Who may not come in is told that, and uses nothing up.
+        for (key, status) in [("pk_dev_demo", 403), ("unknown", 401)] {
+            assert_eq!(crate::fixture::refused(send(key)).reply.status, status, "{path}");
+        }
+        assert_eq!(meter.asked(), ["pace 5"], "{path}");
+        let open = call(&limited, &Told::new(10, None), &method, path, None, &[SECRET_KEY], body);
+        assert_eq!(accepted(open).reply.status, 200, "{path}");
+    }
+}
+
+#[test]
 fn ana_c03_a_quota_that_is_used_up_is_429_until_the_next_month() {
     let plan = with_plan(Plan { monthly_events: Some(1000), ..Plan::default() });
     for (path, body) in [(TRACK, purchase()), (BATCH, json!({"events": [purchase(), minimal("search")]}))] {

@@ -1,8 +1,12 @@
 //! lifesight.md §2, §3 and §5: who may come in, and what is refused with which answer.
 
-use commerce::Reason;
+use std::sync::Mutex;
+
+use commerce::{Mark, Reason, WorkspaceId};
+use http::Method;
 use serde_json::{Value, json};
-use sources::Decision;
+use sources::meter::Velocity;
+use sources::{Decision, Meter, WorkspaceConfig, Workspaces};
 
 use crate::fixture::*;
 
@@ -281,4 +285,60 @@ fn life_c12_the_transport_key_has_everything_in_it() {
     };
     assert_ne!(of("a"), of("b"));
     assert_eq!(of(""), of("custom"));
+}
+
+/// A key that has used up its rate.
+#[derive(Default)]
+struct Full(Mutex<Vec<(Mark, u32)>>);
+
+impl Meter for Full {
+    fn pace(&self, credential: Mark, per_second: u32) -> Result<(), u32> {
+        self.0.lock().unwrap().push((credential, per_second));
+        Err(7)
+    }
+
+    fn take(&self, _: &WorkspaceId, events: u64, _: u64) -> u64 {
+        events
+    }
+
+    fn velocity(&self, _: &WorkspaceId, _: Mark, _: u32, _: u32) -> Velocity {
+        Velocity::default()
+    }
+
+    fn replayed(&self, _: Mark) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_key_beyond_its_rate_is_429_and_leaves_no_letter_of_what_it_sent() {
+    let limited = |limit| {
+        let mut config = WorkspaceConfig::development();
+        config.lifesight.as_mut().unwrap().keys.push(sources::workspace::Secret::new("second-key"));
+        config.plan.requests_per_second = limit;
+        Workspaces::from_configs([config]).unwrap()
+    };
+    let meter = Full::default();
+    let send = |workspaces: &Workspaces, key: &str, body: &str| {
+        let query = format!("key={key}&event_name=orders_create");
+        call(workspaces, &meter, &Method::POST, PATH, Some(&query), &[], body.as_bytes())
+    };
+    // Also what would be refused for its content.
+    for body in [ORDER, "{}"] {
+        let found = refused(send(&limited(Some(5)), "dev-backend-key", body));
+        assert_eq!((found.reply.status, found.reply.retry_after), (429, Some(7)));
+        assert_eq!(found.reply.body, r#"{"success":false,"error":"too many requests"}"#);
+        assert_eq!((found.reason, found.letter), (Reason::RateLimited, None));
+    }
+    assert_eq!(refused(send(&limited(Some(5)), "second-key", ORDER)).reply.status, 429);
+    assert_eq!(refused(send(&limited(Some(5)), "wrong", ORDER)).reply.status, 401);
+    assert_eq!(accepted(send(&limited(None), "dev-backend-key", ORDER)).reply.status, 200);
+    let asked = meter.0.lock().unwrap();
+    let limits: Vec<u32> = asked.iter().map(|(_, limit)| *limit).collect();
+    assert_eq!(
+        limits,
+        [5, 5, 5],
+        "a stranger uses nothing up, and where there is no limit nothing is counted"
+    );
+    assert!(asked[0].0 == asked[1].0 && asked[1].0 != asked[2].0, "each key has a rate of its own");
 }

@@ -17,6 +17,7 @@ use topics::{Encoder, SchemaRegistry, Schemas, Topic};
 
 use super::back::{self, Back};
 use super::book::{Book, Kept};
+use super::pace::Pace;
 use crate::progress::Progress;
 use crate::{Output, Stop, data};
 
@@ -121,7 +122,7 @@ impl Job<'_> {
         all: usize,
     ) -> Result<Result<(), WriteError>, Stop> {
         let mut progress = Progress::new(self.to.as_str(), all as u64);
-        let mut pace = Pace::new(self.rate);
+        let (mut pace, began) = (Pace::new(self.rate), Instant::now());
         let mut open: Vec<Change> = Vec::new();
         // Oldest first, so that a letter's stage sees them in the order of their arrival.
         let mut left: Vec<(String, i32)> = chosen.iter().map(|(id, count)| (id.clone(), *count)).collect();
@@ -134,15 +135,15 @@ impl Job<'_> {
                 if let Err(error) = commit(writer, &open) {
                     return Ok(Err(error));
                 }
+                pace.done(open.len());
                 for change in open.drain(..) {
                     chosen.remove(&change.id);
                     tally.done += 1;
                     self.tell(&change.line, None)?;
-                    pace.done();
                 }
                 progress.reach((tally.done + tally.skipped) as u64, &format!("{} skipped", tally.skipped));
                 if left.peek().is_some() {
-                    pace.wait();
+                    std::thread::sleep(pace.wait(began.elapsed()));
                 }
                 continue;
             }
@@ -260,31 +261,4 @@ fn commit(writer: &Writer, changes: &[Change]) -> Result<(), WriteError> {
         });
     }
     writer.write(&records)
-}
-
-/// So many a second, in small steps.
-struct Pace {
-    rate: u32,
-    began: Instant,
-    done: u32,
-}
-
-impl Pace {
-    fn new(rate: u32) -> Self {
-        Self { rate: rate.max(1), began: Instant::now(), done: 0 }
-    }
-
-    /// What a tenth of a second allows.
-    fn at_once(&self) -> usize {
-        (self.rate / 10).max(1) as usize
-    }
-
-    fn done(&mut self) {
-        self.done = self.done.saturating_add(1);
-    }
-
-    fn wait(&self) {
-        let due = Duration::from_secs(1).saturating_mul(self.done) / self.rate;
-        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use commerce::DeadLetter;
 use commerce::letter::{Status, WHOLE};
@@ -10,7 +11,7 @@ use serde_json::Value;
 use service::stage::Parts;
 use sources::{WorkspaceConfig, Workspaces};
 use stream::{Followed, Harness, Outgoing, Output, Record, Writer, read_decided};
-use topics::{Schemas, Topic};
+use topics::{SchemaRegistry, Schemas, Topic};
 
 use crate::product::{ORDER, sign};
 use crate::running::{Up, command, folder, turn, wait};
@@ -201,4 +202,52 @@ fn a_dead_letter_is_listed_redriven_exactly_once_fails_again_as_itself_and_is_di
     assert!(all.iter().all(|letter| letter["status"] == "discarded"), "{all:?}");
     assert!(up.ok(&["dlq", "show", &id]).contains("status     discarded since"));
     wait("no open letters in the report", || up.get("/v1/dead-letters/summary")["total"] == 0);
+
+    the_oldest_so_many_go_back_at_the_rate(&up);
+}
+
+/// `--limit` and `--rate`: three of four letters, one a second.
+fn the_oldest_so_many_go_back_at_the_rate(up: &Up) {
+    let bodies = ["no json 1", "no json 2", "no json 3", "no json 4"];
+    let open = || list(up, &["--reason", "malformed_json"]);
+    for (sent, body) in bodies.iter().enumerate() {
+        let signature = sign(body.as_bytes());
+        let signed = [("x-shopify-hmac-sha256", signature.as_str())];
+        assert_eq!(up.post("/webhooks/shopify/orders/create", &signed, body.as_bytes()).0, 200);
+        // Each is a letter before the next one is sent, so that it is the older one.
+        wait("a letter", || open().len() == sent + 1);
+    }
+    let refused = up.run(&["dlq", "redrive", "--all", "--rate", "0", "--yes"]);
+    assert_eq!(refused.status.code(), Some(64), "{refused:?}");
+    let oldest: Vec<Value> = open().into_iter().map(|letter| letter["id"].clone()).take(3).collect();
+    let redrive = ["dlq", "redrive", "--reason", "malformed_json", "--limit", "3", "-o", "json"];
+    let tried = up.ok(&[&redrive[..], &["--dry-run"]].concat());
+    assert_eq!(serde_json::from_str::<Value>(&tried).unwrap()["letters"], 3);
+    assert!(open().iter().all(|letter| letter["redrive_count"] == 0));
+
+    let done = up.ok(&[&redrive[..], &["--rate", "1", "--yes"]].concat());
+    let done: Vec<Value> = done.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(done.iter().map(|letter| letter["id"].clone()).collect::<Vec<_>>(), oldest);
+    // They fail again as what they are; the fourth was left alone.
+    let redriven = || open().iter().map(|letter| letter["redrive_count"].clone()).collect::<Vec<_>>();
+    wait("three letters that failed again", || redriven() == [1, 1, 1, 0]);
+    let sent = bodies.map(|body| records(up, "commerce.raw.v1", body.as_bytes()));
+    assert_eq!(sent, [2, 2, 2, 1]);
+
+    // From the moment at which the command decided on them, the third one waited for two seconds.
+    let registry = SchemaRegistry::new(&up.endpoints.registry, Duration::from_secs(10)).unwrap();
+    let (mut decoder, mut took) = (Schemas::lookup(&registry).unwrap().decoder(), Vec::new());
+    let read = read_decided(&client(up), "commerce.dead-letters.v1", &|| false, &mut |followed| {
+        if let Followed::Record { value: Some(value), timestamp_millis, .. } = followed
+            && let Ok(letter) = decoder.decode::<DeadLetter>(value)
+            && (letter.status, &letter.reason[..]) == (Status::Redriven, "malformed_json")
+            && oldest.contains(&Value::from(letter.id.as_str()))
+        {
+            took.push(timestamp_millis - letter.changed_at.unwrap().0 / 1_000);
+        }
+        Ok(())
+    });
+    assert!(read.unwrap());
+    took.sort_unstable();
+    assert!(took.len() == 3 && took[1] >= 1_000 && took[2] >= 2_000, "{took:?}");
 }
