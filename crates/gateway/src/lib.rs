@@ -30,6 +30,7 @@ mod body;
 mod intake;
 mod letter;
 mod meter;
+pub mod operations;
 mod producer;
 mod reports;
 mod room;

@@ -1,7 +1,7 @@
 //! What the shops have done today, for Prometheus: read from the published figures at the moment of a scrape, so that
 //! nothing is kept twice and a day that ends is followed by one that starts at zero.
 //!
-//! Labels are bounded: workspaces are those of the configuration, currencies those of ISO 4217, reasons those of the
+//! Labels are bounded: workspaces are those of the configuration, and one for the letters of none of them; currencies those of ISO 4217, reasons those of the
 //! code. Amounts are integers of minor units; `tillstream_currency_digits` says how many digits stand after the point.
 
 use std::fmt;
@@ -13,6 +13,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntGaugeVec, Opts};
 use service::metrics::{Business, NO_SOURCE};
 
+use crate::letters::Open;
 use crate::range::Range;
 use crate::reports::today::{Sums, held, today};
 use crate::snapshot::Published;
@@ -20,6 +21,9 @@ use crate::tenants::Tenants;
 
 /// Orders without a rate are looked for among those of so many days.
 const HELD_DAYS: i32 = 30;
+
+/// The label of letters that are of no workspace that is configured; no workspace can have this name.
+const NO_WORKSPACE: &str = "(none)";
 
 /// Collects the figures of all workspaces.
 pub(crate) struct Shops {
@@ -77,18 +81,30 @@ impl Shops {
             for (currency, orders) in held(&workspace.cells, Range::until(day, HELD_DAYS), tenant.base) {
                 set(Business::OrdersWithoutRate, &[id, currency.as_str()], orders);
             }
-            let open = workspace.letters.open(now);
-            for (reason, letters) in &open.by_reason {
-                let reason = Reason::parse(reason).map_or(NO_SOURCE, Reason::code);
-                let vec = families.get(Business::OpenLetters as usize);
-                if let Some(gauge) = vec.map(|vec| vec.with_label_values(&[id, reason])) {
-                    gauge.add(i64::try_from(*letters).unwrap_or(i64::MAX));
-                }
-            }
-            if let Some(oldest) = open.oldest {
-                set(Business::OldestOpenLetter, &[id], i128::from(oldest.0) * 86_400);
+            letters(families, id, &workspace.letters.open(now));
+        }
+        // Nobody's shop, but somebody's affair: of no workspace that could be read, or of none that is configured.
+        for (id, workspace) in snapshot.all() {
+            if self.tenants.get(id).is_none() {
+                letters(families, NO_WORKSPACE, &workspace.letters.open(now));
             }
         }
+    }
+}
+
+/// Adds open letters to those of the same label: there is one for all that have no workspace here.
+fn letters(families: &[IntGaugeVec], workspace: &str, open: &Open) {
+    let count = |letters: u64| i64::try_from(letters).unwrap_or(i64::MAX);
+    if let Some(gauges) = families.get(Business::OpenLetters as usize) {
+        for (reason, letters) in &open.by_reason {
+            let reason = Reason::parse(reason).map_or(NO_SOURCE, Reason::code);
+            gauges.with_label_values(&[workspace, reason]).add(count(*letters));
+        }
+    }
+    if let (Some(gauges), Some(oldest)) = (families.get(Business::OldestOpenLetter as usize), open.oldest) {
+        let (gauge, oldest) = (gauges.with_label_values(&[workspace]), i64::from(oldest.0) * 86_400);
+        let before = gauge.get();
+        gauge.set(if before == 0 { oldest } else { before.min(oldest) });
     }
 }
 
@@ -210,6 +226,28 @@ mod tests {
         let gone = DeadLetter { status: Status::Discarded, redrive_count: 1, ..old };
         let told = text(&[], &[letters.as_slice(), &[gone]].concat(), noon);
         assert!(told.contains("oldest_open_timestamp_seconds{workspace=\"demo\"} 1773446400"), "{told}");
+    }
+
+    #[test]
+    fn letters_of_no_workspace_that_is_configured_are_told_together() {
+        let of =
+            |workspace: &str, letter: DeadLetter| DeadLetter { workspace: workspace.to_owned(), ..letter };
+        let letters = [
+            of("", letter("a", "unreadable_record", "2026-03-14T10:00:00Z")),
+            of("gone", letter("b", "unknown_workspace", "2026-03-10T10:00:00Z")),
+            of("gone-too", letter("c", "unknown_workspace", "2026-03-12T10:00:00Z")),
+            letter("d", "bad_time", "2026-03-15T10:00:00Z"),
+        ];
+        let told = text(&[], &letters, noon);
+        for line in [
+            r#"tillstream_dead_letters_open{reason="unreadable_record",workspace="(none)"} 1"#,
+            r#"tillstream_dead_letters_open{reason="unknown_workspace",workspace="(none)"} 2"#,
+            r#"tillstream_dead_letters_open{reason="bad_time",workspace="demo"} 1"#,
+            r#"tillstream_dead_letters_oldest_open_timestamp_seconds{workspace="(none)"} 1773100800"#,
+        ] {
+            assert!(told.contains(line), "{line} in {told}");
+        }
+        assert!(!told.contains("gone"), "{told}");
     }
 
     #[test]

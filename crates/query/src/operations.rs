@@ -3,7 +3,7 @@
 //! The answers in `operations/` are those to the figures of `http/tests.rs`, which holds them against the code;
 //! `TILLSTREAM_WRITE_EXAMPLES=1 cargo test -p query documentation` writes them anew.
 
-use sources::operation::{ANALYTICS_SECRET, Answer, Operation, Parameter};
+use sources::operation::{ANALYTICS_SECRET, Answer, Operation, Parameter, WRONG_METHOD};
 
 const DAYS: Parameter =
     Parameter::query("days", "The last so many days, today among them; 30 unless given.", "7");
@@ -72,6 +72,7 @@ const LOADING: Answer = Answer::again(
     r#"{"error":"Figures are being loaded"}"#,
 );
 const UNKNOWN: Answer = Answer::new(404, "The workspace has none of this id.", r#"{"error":"Not found"}"#);
+const UNKNOWN_FILE: Answer = Answer::new(404, "There is no such file.", r#"{"error":"Not found"}"#);
 const NO_WORKSPACE: Answer = Answer::new(404, "There is no such workspace.", r#"{"error":"Not found"}"#);
 const BAD_RANGE: Answer = Answer::new(
     400,
@@ -115,6 +116,12 @@ const BAD_BEFORE: Answer = Answer::new(
     r#"{"error":"Invalid before"}"#,
 );
 const UNCHANGED: Answer = Answer::new(304, "It is what `If-None-Match` names.", "");
+
+/// What every operation answers beside its own answers.
+pub const COMMON: &[Answer] = &[
+    Answer::new(405, WRONG_METHOD, r#"{"error":"Method not allowed"}"#),
+    Answer::new(500, "A fault of this program; its log says which.", r#"{"error":"Internal error"}"#),
+];
 
 /// An answer, kept in a file that is named by the operation's id.
 macro_rules! shown {
@@ -413,7 +420,16 @@ pub const OPERATIONS: &[Operation] = &[
         path: "/",
         summary: "The dashboard",
         credentials: &[],
-        answers: &[Answer::new(200, "HTML.", "")],
+        answers: &[Answer::new(200, "HTML.", ""), UNCHANGED],
+        ..BASE
+    },
+    Operation {
+        id: "dashboardAsset",
+        path: "/assets/{name}",
+        summary: "A file of the dashboard",
+        credentials: &[],
+        parameters: &[Parameter::path("name", "Its name.", "style.css")],
+        answers: &[Answer::new(200, "The file.", ""), UNCHANGED, UNKNOWN_FILE],
         ..BASE
     },
     Operation {
@@ -425,7 +441,7 @@ pub const OPERATIONS: &[Operation] = &[
                       opens. `digits` are those after the point of currencies \
                       that haven't two.",
         credentials: &[],
-        answers: &[shown!("dashboardAccess.json", "Whether it does."), FOREIGN],
+        answers: &[shown!("dashboardAccess.json", "Whether it does."), UNCHANGED, FOREIGN],
         ..BASE
     },
     Operation {

@@ -44,6 +44,11 @@ impl Snapshot {
     pub fn workspace(&self, id: &str) -> Option<&Arc<Workspace>> {
         self.workspaces.get(id)
     }
+
+    /// All of them, with their names.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Arc<Workspace>)> {
+        self.workspaces.iter().map(|(id, workspace)| (id.as_str(), workspace))
+    }
 }
 
 /// People and orders.

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use commerce::id::Mark;
 use sha2::{Digest, Sha256};
-use sources::operation::{Answer, Operation};
+use sources::operation::{Answer, Operation, WRONG_METHOD};
 
 /// The OpenAPI document.
 pub const OPENAPI: &str = include_str!("../../../schemas/openapi.json");
@@ -55,7 +55,17 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
                 answer(&headers, PAGE, "text/html; charset=utf-8", &own)
             }),
         )
+        .method_not_allowed_fallback(wrong_method)
 }
+
+/// The answer to another method than a path has; the router adds `Allow`.
+pub(crate) async fn wrong_method() -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (StatusCode::METHOD_NOT_ALLOWED, kind, COMMON[0].body).into_response()
+}
+
+/// What every one of [`OPERATIONS`] answers beside its own answers.
+pub const COMMON: &[Answer] = &[Answer::new(405, WRONG_METHOD, r#"{"error":"method not allowed"}"#)];
 
 fn answer(
     asked: &HeaderMap,
@@ -92,6 +102,8 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     let rest = text.split_once(start).map_or("", |(_, rest)| rest);
     rest.split_once(end).map_or("", |(inner, _)| inner)
 }
+
+const UNCHANGED: Answer = Answer::new(304, "It is what `If-None-Match` names.", "");
 
 const READY: &str =
     r#"{"ready":true,"draining":false,"parts":{"kafka":{"ready":true,"detail":"3 brokers"}}}"#;
@@ -139,20 +151,27 @@ pub const OPERATIONS: &[Operation] = &[
         "metrics",
         "/metrics",
         "Counts and times, in Prometheus' text format",
-        &[Answer::new(
-            200,
-            "All families.",
-            "tillstream_http_requests_total{endpoint=\"ingest\",source=\"shopify\",status=\"200\"} 7\n",
-        )],
+        &[
+            Answer::new(
+                200,
+                "All families.",
+                "tillstream_http_requests_total{endpoint=\"ingest\",source=\"shopify\",status=\"200\"} 7\n",
+            ),
+            Answer::new(
+                500,
+                "They couldn't be written, which is a fault of this program; the log says why.",
+                "",
+            ),
+        ],
     ),
-    read("openapi", "/openapi.json", "This document", &[Answer::new(200, "OpenAPI 3.1.", "")]),
+    read("openapi", "/openapi.json", "This document", &[Answer::new(200, "OpenAPI 3.1.", ""), UNCHANGED]),
     read(
         "taxonomy",
         "/taxonomy.json",
         "All names of events, with who says them, the fields they need and a sample of each",
-        &[Answer::new(200, "As `tillstream taxonomy` prints it.", "")],
+        &[Answer::new(200, "As `tillstream taxonomy` prints it.", ""), UNCHANGED],
     ),
-    read("docs", "/docs", "This document as a page for people", &[Answer::new(200, "HTML.", "")]),
+    read("docs", "/docs", "This document as a page for people", &[Answer::new(200, "HTML.", ""), UNCHANGED]),
 ];
 
 #[cfg(test)]

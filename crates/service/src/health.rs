@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
-use crate::{Metrics, Shutdown};
+use crate::{Metrics, Shutdown, docs};
 
 /// What a service needs to do its work, by name: `kafka`, `assignment`, `restored`. Clones are the same value.
 #[derive(Clone, Debug)]
@@ -136,6 +136,7 @@ pub fn ops_router(readiness: Readiness, metrics: Metrics) -> Router {
         .route("/livez", get(|| async { ([(header::CONTENT_TYPE, "application/json")], r#"{"live":true}"#) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
+        .method_not_allowed_fallback(docs::wrong_method)
         .with_state((readiness, metrics))
 }
 

@@ -91,10 +91,14 @@ pub fn route(method: &::http::Method, path: &str) -> Result<Route, Reply> {
     let found = FAMILIES.iter().find_map(|family| (family.place)(path).map(|place| (family.source, place)));
     let Some((source, place)) = found else { return Err(Reply::new(404, r#"{"error":"not found"}"#)) };
     if !place.allow.split(", ").any(|allowed| allowed == method.as_str()) {
-        let reply = Reply::new(405, r#"{"error":"method not allowed"}"#);
-        return Err(Reply { allow: Some(place.allow), ..reply });
+        return Err(wrong_method(place.allow));
     }
     Ok(Route { source, body_limit: place.body_limit })
+}
+
+/// The answer to another method than a path has.
+fn wrong_method(allow: &'static str) -> Reply {
+    Reply { allow: Some(allow), ..Reply::new(405, r#"{"error":"method not allowed"}"#) }
 }
 
 /// Authenticates and checks a request. What it may use up is asked of `meter`.

@@ -249,6 +249,9 @@ impl Answer {
     }
 }
 
+/// When a path answers 405.
+pub const WRONG_METHOD: &str = "The method is none of those that the path has, which `Allow` names.";
+
 /// All operations of all sources, in the order in which the sources are served.
 pub fn all() -> impl Iterator<Item = (Source, &'static Operation)> {
     crate::FAMILIES
@@ -261,6 +264,7 @@ pub fn common_answers(source: Source) -> Vec<(&'static str, Reply)> {
     let unreadable = |status| Reply { status, ..crate::unreadable_body(source, CORRELATION) };
     vec![
         ("The body broke off or can't be decompressed.", unreadable(400)),
+        (WRONG_METHOD, crate::wrong_method("")),
         ("The body didn't arrive in time.", unreadable(408)),
         (
             "The body is larger than the limit, before or after decompression.",

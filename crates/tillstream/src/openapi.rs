@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use sources::Reply;
-use sources::operation::{self, Body, Credential, Field, In, Kind, Operation, Parameter, Scheme};
+use sources::operation::{self, Answer, Body, Credential, Field, In, Kind, Operation, Parameter, Scheme};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
@@ -139,30 +139,48 @@ fn groups() -> Vec<Group> {
             None => groups.push(Group { name, text, served: Served::Gateway, operations: vec![told] }),
         }
     }
-    let plain = |operations: &'static [Operation]| {
-        operations.iter().map(|operation| Told { operation, body_limit: None, common: vec![] }).collect()
+    let plain = |operations: &'static [Operation], common: &[&[Answer]]| -> Vec<Told> {
+        let common = || common.iter().copied().flatten().map(given).collect();
+        operations.iter().map(|operation| Told { operation, body_limit: None, common: common() }).collect()
     };
+    for preflight in plain(gateway::operations::PREFLIGHT, &[]) {
+        let path = preflight.operation.path;
+        let group =
+            groups.iter_mut().find(|group| group.operations.iter().any(|told| told.operation.path == path));
+        if let Some(group) = group {
+            group.operations.push(preflight);
+        }
+    }
     groups.extend([
         Group {
             name: "Reports",
             text: "Figures of a workspace. The gateway forwards these, so that a client needs one address.",
             served: Served::Both,
-            operations: plain(query::operations::REPORTS),
+            operations: plain(
+                query::operations::REPORTS,
+                &[query::operations::COMMON, gateway::operations::OF_REPORTS],
+            ),
         },
         Group {
             name: "Orders, people, pipeline",
             text: "What is known of one order or person, what became of all deliveries, and the dashboard.",
             served: Served::Query,
-            operations: plain(query::operations::OPERATIONS),
+            operations: plain(query::operations::OPERATIONS, &[query::operations::COMMON]),
         },
         Group {
             name: "Operation",
             text: "Health, metrics and this documentation, at every service.",
             served: Served::Both,
-            operations: plain(service::docs::OPERATIONS),
+            operations: plain(service::docs::OPERATIONS, &[service::docs::COMMON]),
         },
     ]);
     groups
+}
+
+/// An answer as what the sources say of theirs.
+fn given(answer: &Answer) -> (&'static str, Reply) {
+    let retry_after = answer.retry_after.then_some(1);
+    (answer.when, Reply { retry_after, ..Reply::new(answer.status, answer.body) })
 }
 
 const fn title(source: commerce::Source) -> (&'static str, &'static str) {
@@ -211,7 +229,8 @@ fn document() -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
             "Takes what shops, payment providers, backends and pages send, exactly once, and answers with figures. \
-             Every answer has an x-correlation-id; an error is JSON that says what is wrong.",
+             Every answer has an x-correlation-id; an error is JSON that says what is wrong. HEAD is answered like GET, \
+             without the body; a path that isn't here is 404.",
         ))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()));
     OpenApiBuilder::new()
@@ -228,6 +247,7 @@ fn method(name: &str) -> HttpMethod {
         "POST" => HttpMethod::Post,
         "PUT" => HttpMethod::Put,
         "DELETE" => HttpMethod::Delete,
+        "OPTIONS" => HttpMethod::Options,
         _ => HttpMethod::Get,
     }
 }
@@ -366,6 +386,12 @@ fn response(one: &Operation, status: u16, answers: &[Shown<'_>]) -> Response {
             .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)));
         built = built.header("Retry-After", seconds.build());
     }
+    if status == 405 {
+        let methods = HeaderBuilder::new()
+            .description(Some("The methods that the path has."))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        built = built.header("Allow", methods.build());
+    }
     let of_examples = one.examples.iter().filter(|example| example.status == status);
     let of_requests = of_examples.map(|example| (example.name.to_owned(), None, example.answer));
     let of_answers = answers
@@ -374,8 +400,8 @@ fn response(one: &Operation, status: u16, answers: &[Shown<'_>]) -> Response {
         .map(|(n, answer)| (format!("answer_{}", n + 1), Some(answer.when), answer.body));
     let shown: Vec<_> = of_requests.chain(of_answers).filter(|(_, _, body)| !body.is_empty()).collect();
     let kind = match one.path {
-        "/" | "/docs" => Some("text/html"),
-        "/metrics" => Some("text/plain"),
+        "/" | "/docs" if status == 200 => Some("text/html"),
+        "/metrics" if status == 200 => Some("text/plain"),
         "/dashboard/stream" if status == 200 => Some("text/event-stream"),
         _ if shown.is_empty() => None,
         _ => Some("application/json"),
@@ -390,6 +416,9 @@ fn response(one: &Operation, status: u16, answers: &[Shown<'_>]) -> Response {
             (name.as_str(), example.build())
         });
         built = built.content(kind, ContentBuilder::new().examples_from_iter(examples).build());
+    }
+    if status == 200 && one.description.contains("Accept: text/csv") {
+        built = built.content("text/csv", ContentBuilder::new().build());
     }
     built.build()
 }
@@ -425,77 +454,4 @@ fn scheme(credential: &Credential) -> SecurityScheme {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::Value;
-
-    use super::*;
-
-    fn value() -> Value {
-        serde_json::from_str(&text().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_kept_document_is_what_the_code_says() {
-        let difference = first_difference(service::docs::OPENAPI, &text().unwrap());
-        assert_eq!(difference, None, "run `tillstream openapi --write`");
-    }
-
-    #[test]
-    fn another_reader_of_openapi_reads_the_document() {
-        let spec = oas3::from_json(text().unwrap()).unwrap();
-        assert_eq!(spec.openapi, "3.1.0");
-        spec.validate_version().unwrap();
-        let mut bodies = 0;
-        for (path, method, operation) in spec.operations() {
-            let at = format!("{method} {path}");
-            for parameter in operation.parameters(&spec).unwrap() {
-                assert!(parameter.schema.is_some(), "{at}");
-            }
-            bodies += usize::from(operation.request_body(&spec).unwrap_or_default().is_some());
-            assert!(!operation.responses(&spec).is_empty(), "{at}");
-        }
-        assert!(bodies > 20, "{bodies}");
-    }
-
-    #[test]
-    fn every_operation_is_there_once_and_whole() {
-        let api = value();
-        let tags: BTreeSet<_> =
-            api["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).map(Value::to_string).collect();
-        let schemes = api["components"]["securitySchemes"].as_object().unwrap();
-        let mut ids = BTreeSet::new();
-        for (path, item) in api["paths"].as_object().unwrap() {
-            for (method, operation) in item.as_object().unwrap().iter().filter(|(name, _)| *name != "servers")
-            {
-                let at = format!("{method} {path}");
-                assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{at}");
-                assert!(tags.contains(&operation["tags"][0].to_string()), "{at}");
-                assert!(
-                    operation["responses"].as_object().unwrap().keys().any(|status| status.starts_with('2')),
-                    "{at}"
-                );
-                for requirement in operation["security"].as_array().unwrap() {
-                    assert!(
-                        requirement.as_object().unwrap().keys().all(|name| schemes.contains_key(name)),
-                        "{at}"
-                    );
-                }
-                let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
-                let of_path = parameters.iter().filter(|one| one["in"] == "path");
-                assert_eq!(of_path.count(), path.matches('{').count(), "{at}");
-            }
-        }
-        let told: usize = groups().iter().map(|group| group.operations.len()).sum();
-        assert_eq!(ids.len(), told);
-    }
-
-    #[test]
-    fn a_difference_is_named_by_its_line() {
-        assert_eq!(first_difference("a\nb\n", "a\nb\n"), None);
-        assert_eq!(first_difference("a\nb\n", "a\nc\n"), Some(2));
-        assert_eq!(first_difference("a\n", "a\nc\n"), Some(2));
-        assert_eq!(first_difference("", "a\n"), Some(1));
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says where"
 )]
 
+mod documented;
 mod lanes;
 mod outage;
 mod reload;

@@ -119,7 +119,8 @@ families! {
     OrdersWithoutRate = "tillstream_orders_without_rate" ["workspace", "currency"] "orders",
     /// Digits after the point of a currency.
     CurrencyDigits = "tillstream_currency_digits" ["currency"] "digits",
-    /// Dead letters of the last 30 days that are neither redriven nor discarded; `reason` is none for a code of a later version.
+    /// Dead letters of the last 30 days that are neither redriven nor discarded; `reason` is none for a code of a later version,
+    /// `workspace` is (none) for letters of no workspace that is configured.
     OpenLetters = "tillstream_dead_letters_open" ["workspace", "reason"] "letters",
     /// Beginning of the day (UTC) on which the oldest open dead letter was set aside.
     OldestOpenLetter = "tillstream_dead_letters_oldest_open_timestamp_seconds" ["workspace"] "seconds since 1970",
