@@ -115,6 +115,8 @@ class Check:
             self.ask_clean(question, parameters)
         if not question.asked:
             self.ask_in_order(question, parameters)
+        if not question.source and question.days <= 92:
+            self.ask_by_hour(question, parameters)
         few = self.reports(question).top_products(question, 3)
         self.compare("top-products", {**parameters, "limit": 3}, few)
 
@@ -137,6 +139,17 @@ class Check:
                 self.seen.add(f"the funnel in order within {window}")
             if expected["steps"][-1]["count"] != "0":
                 self.seen.add("a whole way through the funnel")
+
+    def ask_by_hour(self, question, parameters):
+        """The revenue of each hour, of all orders and of those that nobody has marked."""
+        asked = {**parameters, "granularity": "hour"}
+        expected = self.reports(question).revenue_by_hour(question)
+        self.compare("revenue-timeseries", asked, expected, "date hour revenue orders")
+        if any(hour["orders"] != "0" for hour in expected["series"]):
+            self.seen.add("an hour with orders")
+        clean = self.clean_own if question.asked else self.clean_in_base
+        asked["exclude_flagged"] = "true"
+        self.compare("revenue-timeseries", asked, clean.revenue_by_hour(question), "date hour revenue orders")
 
     @staticmethod
     def keep(expected, full, rows, same, kept):
@@ -187,12 +200,12 @@ class Check:
         nobody = self.service.json("user-journey", {"user_id": "nobody"})
         self.differ("user-journey of nobody", {"events": [], "user_id": "nobody"}, nobody)
 
-    def compare(self, name, parameters, expected):
+    def compare(self, name, parameters, expected, columns=None):
         answer = self.service.json(name, parameters)
         found = {member: value for member, value in answer.items() if member not in HISTORY}
         self.differ(f"{name} {parameters}", expected, found)
-        rows, columns = TABLES[name]
-        columns = columns.split()
+        rows, known = TABLES[name]
+        columns = (columns or known).split()
         lines = expected[rows] if rows else [expected]
         wanted = [columns] + [[cell(line[column]) for column in columns] for line in lines]
         text = self.service.get(name, parameters, "text/csv")
@@ -273,7 +286,7 @@ def main():
             "in other currencies": check.in_base.held(everything),
             "converted": not asked.rates or check.in_base.held(everything) != check.own.held(everything),
             "marked orders": check.books.marked(),
-            **{name: name in check.seen for name in {*TABLES, *steps, "a whole way through the funnel"}},
+            **{name: name in check.seen for name in {*TABLES, *steps, "a whole way through the funnel", "an hour with orders"}},
         }
         nothing = sorted(what for what, found in there.items() if not found)
         if nothing:

@@ -138,6 +138,10 @@ class Books:
         local = (EPOCH + timedelta(microseconds=instant)).astimezone(ZoneInfo(self.zone))
         return local.date().toordinal() - EPOCH.date().toordinal()
 
+    def hour(self, instant):
+        """What the clock on the wall shows then."""
+        return (EPOCH + timedelta(microseconds=instant)).astimezone(ZoneInfo(self.zone)).hour
+
     def now(self, person):
         while person in self.merged:
             person = self.merged[person]

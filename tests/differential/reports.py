@@ -132,7 +132,7 @@ class Question:
 
 class Reports:
     def __init__(self, books, quiet):
-        self.clock, self.quiet = books.clock, quiet
+        self.clock, self.quiet, self.hour = books.clock, quiet, books.hour
         self.db = duckdb.connect()
         with tempfile.TemporaryDirectory() as folder:
             for name, rows in books.rows().items():
@@ -216,6 +216,25 @@ class Reports:
         for day in range(question.first, question.last + 1):
             minor, orders = days.get(day, (0, 0))
             series.append({"date": text_of(day), "revenue": question.amount(minor), "orders": count(orders)})
+        return {"series": series, "days": count(question.days), **self.basis(question)}
+
+    def revenue_by_hour(self, question):
+        """24 hours of each day; an hour that the clock shows twice is one."""
+        hours = {}
+        for day, instant, minor in self.rows(
+            """select day, instant, minor from bought
+            where currency = $currency and day between $first and $last""",
+            question,
+        ):
+            hour = hours.setdefault((day, self.hour(instant)), [0, 0])
+            hour[0] += minor
+            hour[1] += 1
+        series = []
+        for day in range(question.first, question.last + 1):
+            for hour in range(24):
+                minor, orders = hours.get((day, hour), (0, 0))
+                point = {"date": text_of(day), "hour": count(hour)}
+                series.append({**point, "revenue": question.amount(minor), "orders": count(orders)})
         return {"series": series, "days": count(question.days), **self.basis(question)}
 
     def steps(self, question):

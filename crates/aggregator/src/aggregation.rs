@@ -27,6 +27,13 @@ pub(crate) struct Aggregation {
     pub(crate) of: Of,
 }
 
+impl Aggregation {
+    /// True where a cell stands on the first day of its month and is of all of it.
+    pub(crate) fn is_of_months(&self) -> bool {
+        [cohorts::USERS.metric, cohorts::REVENUE.metric].contains(&self.metric)
+    }
+}
+
 /// From what figures are summed.
 #[derive(Debug)]
 pub(crate) enum Of {

@@ -7,7 +7,7 @@ use commerce::time::{Day, Zone};
 use commerce::{Currency, EventTime, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
-use crate::aggregation::FLAGGED;
+use crate::aggregation::{Aggregation, FLAGGED};
 use crate::pending::News;
 use crate::unit::Unit;
 
@@ -16,6 +16,16 @@ pub(crate) const WIDTH: usize = 8;
 
 /// What a cell's figures move by, in the order of its aggregation's names.
 pub(crate) type Sums = [i64; WIDTH];
+
+/// The window of a cell: what moves in it after its end is a correction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Span {
+    /// An hour of a day, 0 to 23.
+    Hour(Day, u8),
+    Day(Day),
+    /// The month that begins with this day.
+    Month(Day),
+}
 
 /// Which cell of a workspace: the metric, its day, and its dimensions in the order of the aggregation's `cut`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -34,7 +44,26 @@ pub(crate) const HOUR: &str = "hour";
 /// Longer texts of a dimension are cut: a key is bounded, and what is cut beyond this is told apart by nobody.
 const LONGEST_TEXT: usize = 200;
 
+impl Span {
+    /// The day that it is in, or begins with.
+    pub(crate) const fn day(self) -> Day {
+        match self {
+            Self::Hour(day, _) | Self::Day(day) | Self::Month(day) => day,
+        }
+    }
+}
+
 impl Place<'_> {
+    /// The window of the cell.
+    pub(crate) fn span(&self, of: &Aggregation) -> Span {
+        let hour = of.cut.iter().position(|name| *name == HOUR);
+        match hour.and_then(|at| self.dimensions.get(at)?.parse().ok()) {
+            Some(hour) => Span::Hour(self.day, hour),
+            None if of.is_of_months() => Span::Month(self.day),
+            None => Span::Day(self.day),
+        }
+    }
+
     /// The key of the cell's state: workspace, metric and day, then one text per dimension.
     pub(crate) fn key(&self, workspace: &WorkspaceId) -> Result<Vec<u8>, postcard::Error> {
         // Room for most keys, so that it isn't moved as it grows.
@@ -83,7 +112,7 @@ pub(crate) struct Deltas {
 struct Delta {
     start: usize,
     end: usize,
-    day: Day,
+    span: Span,
     sums: Sums,
 }
 
@@ -110,13 +139,24 @@ impl Deltas {
         self.flagged = true;
     }
 
-    /// Adds to a cell.
+    /// Adds to a cell of a day.
     pub(crate) fn add<'a, const N: usize>(
         &mut self,
         day: Day,
         dimensions: impl IntoIterator<Item = Cow<'a, str>>,
         figures: [i64; N],
     ) {
+        self.add_in(Span::Day(day), dimensions, figures);
+    }
+
+    /// Adds to a cell.
+    pub(crate) fn add_in<'a, const N: usize>(
+        &mut self,
+        span: Span,
+        dimensions: impl IntoIterator<Item = Cow<'a, str>>,
+        figures: [i64; N],
+    ) {
+        let day = span.day();
         const { assert!(N <= WIDTH, "a cell has at most WIDTH figures") };
         let start = self.keys.len();
         self.keys.extend_from_slice(&self.workspace);
@@ -138,7 +178,7 @@ impl Deltas {
         for (sum, figure) in sums.iter_mut().zip(figures) {
             *sum = figure.saturating_mul(self.sign);
         }
-        self.cells.push(Delta { start, end: self.keys.len(), day, sums });
+        self.cells.push(Delta { start, end: self.keys.len(), span, sums });
     }
 
     fn write<T: Serialize + ?Sized>(&mut self, part: &T) {
@@ -149,7 +189,7 @@ impl Deltas {
     }
 
     /// The cells that move, with their keys; those whose changes cancel out are left out.
-    pub(crate) fn moved(&mut self) -> Result<impl Iterator<Item = (&[u8], Day, Sums)>, postcard::Error> {
+    pub(crate) fn moved(&mut self) -> Result<impl Iterator<Item = (&[u8], Span, Sums)>, postcard::Error> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
@@ -167,7 +207,7 @@ impl Deltas {
             same
         });
         let moving = self.cells.iter().filter(|delta| delta.sums.iter().any(|sum| *sum != 0));
-        Ok(moving.map(move |delta| (key(delta), delta.day, delta.sums)))
+        Ok(moving.map(move |delta| (key(delta), delta.span, delta.sums)))
     }
 }
 
@@ -276,13 +316,14 @@ impl<'a> Ends<'a> {
         Self { zones, utc: Zone::utc(), last: None }
     }
 
-    /// The end of a cell's window, exclusive. `cut` names the dimensions of its place.
-    pub(crate) fn of_cell(&mut self, workspace: &WorkspaceId, place: &Place<'_>, cut: &[&str]) -> EventTime {
-        let hour =
-            cut.iter().position(|name| *name == HOUR).and_then(|at| place.dimensions.get(at)?.parse().ok());
-        match hour {
-            Some(hour) => self.zones.get(workspace).unwrap_or(&self.utc).end_of_hour(place.day, hour),
-            None => self.of(workspace, place.day),
+    /// The end of a window, exclusive.
+    pub(crate) fn of_span(&mut self, workspace: &WorkspaceId, span: Span) -> EventTime {
+        let zone = self.zones.get(workspace).unwrap_or(&self.utc);
+        match span {
+            Span::Hour(day, hour) => zone.end_of_hour(day, hour),
+            Span::Day(day) => self.of(workspace, day),
+            // No month is longer than 31 days, and none shorter than 28.
+            Span::Month(first) => zone.start_of(Day(first.0.saturating_add(31)).first_of_month()),
         }
     }
 

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use commerce::event::Campaign;
 use commerce::members::{Members, Written};
 use commerce::time::Day;
-use commerce::{EventName, Metric, ReceivedTime, WorkspaceId};
+use commerce::{EventName, EventTime, Metric, ReceivedTime, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use stream::Failure;
 
-use crate::cell::{Ends, cut};
+use crate::cell::{Ends, Span, cut};
 use crate::ordered::Window;
 use crate::pending::News;
 use crate::people::{Actor, Kind};
@@ -125,6 +125,17 @@ pub(crate) enum Of {
     Ordered(Window, Step),
 }
 
+impl Of {
+    /// For how many microseconds after the end of its day a set can still move without a correction: what follows an
+    /// entry of that day may be as late as this.
+    const fn moves_after_its_day(&self) -> i64 {
+        match self {
+            Self::Ordered(window, _) => window.micros(),
+            Self::Step(_) | Self::Visitors(_) | Self::Buyers(_) => 0,
+        }
+    }
+}
+
 impl Set {
     fn metric(&self) -> &'static str {
         match self.of {
@@ -182,7 +193,7 @@ pub(crate) struct Presence {
     /// The actor's place in there.
     pub(crate) place: u16,
     pub(crate) inside: bool,
-    /// The day had closed.
+    /// The set's window had closed.
     pub(crate) late: bool,
 }
 
@@ -213,7 +224,7 @@ pub(crate) fn presence(
     let (chunk, place) = Members::place(number(book, actor)?);
     let workspace = book.workspace().to_owned();
     let key = write(&ChunkPlace { workspace, set: set.clone(), day, chunk })?;
-    let late = book.is_closed(day);
+    let late = book.is_closed(day, set.of.moves_after_its_day());
     book.presences.push(Presence { key, place, inside, late });
     Ok(())
 }
@@ -281,8 +292,9 @@ pub(crate) fn metric(key: &[u8], chunk: &Chunk, ends: &mut Ends<'_>) -> Result<M
     let count = Members::read(&chunk.members.0).map_or(0, |members| members.count());
     let mut dimensions = place.set.dimensions();
     dimensions.insert("chunk".to_owned(), place.chunk.to_string());
+    let end = ends.of_span(&workspace, Span::Day(place.day)).0;
     Ok(Metric {
-        window_end_at: Some(ends.of(&workspace, place.day)),
+        window_end_at: Some(EventTime(end.saturating_add(place.set.of.moves_after_its_day()))),
         workspace,
         metric: place.set.metric().to_owned(),
         window: "day".to_owned(),

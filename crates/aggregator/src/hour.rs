@@ -7,7 +7,7 @@ use commerce::EventTime;
 use commerce::time::Zone;
 
 use crate::aggregation::{Aggregation, Of};
-use crate::cell::{Deltas, HOUR};
+use crate::cell::{Deltas, HOUR, Span};
 
 pub(crate) const AGGREGATION: Aggregation = Aggregation {
     metric: "revenue_by_hour",
@@ -27,16 +27,17 @@ pub(crate) const AGGREGATION: Aggregation = Aggregation {
 
 fn add(zone: &Zone, deltas: &mut Deltas, at: EventTime, currency: &str, figures: [i64; 4]) {
     let (day, hour) = zone.hour_of(at);
-    deltas.add(day, [Cow::Borrowed(currency), Cow::Owned(format!("{hour:02}"))], figures);
+    let dimensions = [Cow::Borrowed(currency), Cow::Owned(format!("{hour:02}"))];
+    deltas.add_in(Span::Hour(day, hour), dimensions, figures);
 }
 
 #[cfg(test)]
 mod tests {
     use commerce::order::Figures;
     use commerce::time::{DAY, SECOND};
-    use commerce::{Currency, EventTime, Money};
+    use commerce::{Currency, EventTime, Fact, Money, ReceivedTime};
 
-    use crate::aggregation::samples::{cells_of, paid};
+    use crate::aggregation::samples::{cells_of, fact, paid};
     use crate::processor::samples::Folded;
 
     #[test]
@@ -61,5 +62,23 @@ mod tests {
         assert_eq!(cell.window_end_at, Some(EventTime(2 * DAY)));
         assert_eq!(cell.dimensions.keys().collect::<Vec<_>>(), ["currency"]);
         assert_eq!(cell.values["gross"], 100);
+    }
+
+    #[test]
+    fn an_hour_that_moves_after_its_end_is_corrected_although_its_day_goes_on() {
+        let at = |hour: i64| DAY + hour * 3600 * SECOND;
+        let arrived = |hour: i64| Fact { received_at: ReceivedTime(at(hour)), ..fact() };
+        let corrected = |folded: &Folded, name: &str| {
+            let cell = folded.metrics.values().find(|cell| cell.metric == name).unwrap();
+            (cell.corrected, cell.revision)
+        };
+        let mut folded = Folded::new();
+        let view = Figures { counted_at: Some(EventTime(at(5))), ..paid(100, 1) };
+        folded.order_in(arrived(5), None, Some(&view));
+        assert_eq!(corrected(&folded, "revenue_by_hour"), (false, 0));
+        let more = Figures { total: Some(Money::new(150, Currency::USD)), ..view.clone() };
+        folded.order_in(arrived(6), Some(&view), Some(&more));
+        assert_eq!(corrected(&folded, "revenue_by_hour"), (true, 1));
+        assert_eq!(corrected(&folded, "revenue"), (false, 0), "the day isn't over");
     }
 }

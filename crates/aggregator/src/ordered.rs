@@ -49,7 +49,8 @@ impl Window {
         }
     }
 
-    const fn micros(self) -> i64 {
+    /// How long it is.
+    pub(crate) const fn micros(self) -> i64 {
         match self {
             Self::HalfHour => 1800 * SECOND,
             Self::Day => DAY,

@@ -97,7 +97,7 @@ impl Moved {
             );
         }
         put(ctx, CELL, key, &cell)?;
-        let end = ends.of_cell(&workspace, &place, known.cut);
+        let end = ends.of_span(&workspace, place.span(known));
         Ok(cell.metric(workspace, &place, known.cut, known.figures, end))
     }
 }

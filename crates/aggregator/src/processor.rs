@@ -1,19 +1,21 @@
 //! One fact: which cells move, by how much.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use commerce::letter::WHOLE;
 use commerce::order::Figures;
 use commerce::policy::Policy;
-use commerce::time::{Day, Zone};
+use commerce::time::Zone;
 use commerce::{EventName, Fact, Metric, Outcome, Reason, ReceivedTime, WorkspaceId};
 use service::stage::{Letters, Parts, decode, encode_error};
 use stream::{Context, Failure, Poison, Processor, Record};
 use topics::{Decoder, Encoder, Topic};
 
 use crate::aggregation::add_up;
-use crate::cell::{Deltas, Ends};
+use crate::cell::{Deltas, Ends, Span};
 use crate::kept::{get, put, read, unreadable_key};
 use crate::pending::Pending;
 use crate::rows::Book;
@@ -31,8 +33,9 @@ pub struct Aggregator {
     decoder: Decoder,
     metrics: Encoder,
     letters: Letters,
-    /// False where another version of the figures writes the letters of facts that can't be read.
-    writes_letters: bool,
+    /// False where another version of the figures writes the letters of facts that can't be read. It becomes true when
+    /// this one is switched to, while it works.
+    writes_letters: Arc<AtomicBool>,
     value: Vec<u8>,
 }
 
@@ -46,7 +49,7 @@ impl Aggregator {
             decoder: parts.schemas.decoder(),
             metrics: parts.schemas.encoder(Topic::Metrics)?,
             letters: Letters::new(parts, STAGE, LETTERS)?,
-            writes_letters: true,
+            writes_letters: Arc::new(AtomicBool::new(true)),
             value: Vec::new(),
         })
     }
@@ -71,10 +74,11 @@ impl Aggregator {
         put(ctx, CLOCK, &quiet_key(&fact.workspace), &policy.rules.abandoned_after_s)
     }
 
-    /// Counts facts that can't be read and leaves their letters to another version of the figures.
+    /// Counts facts that can't be read, and leaves their letters to another version of the figures as long as this is
+    /// false.
     #[must_use]
-    pub fn without_letters(mut self) -> Self {
-        self.writes_letters = false;
+    pub fn with_letters(mut self, writes: Arc<AtomicBool>) -> Self {
+        self.writes_letters = writes;
         self
     }
 
@@ -141,21 +145,21 @@ impl Processor for Aggregator {
         let mut book = Book::new(ctx, workspace.as_str(), zone, closed_before);
         people::apply(&mut book, &fact, quiet)?;
         let (moves, presences) = (std::mem::take(&mut book.moves), std::mem::take(&mut book.presences));
-        let mut people: Vec<(Vec<u8>, Day, Vec<i64>)> = Vec::new();
+        let mut people: Vec<(Vec<u8>, Span, Vec<i64>)> = Vec::new();
         for (spot, sums) in moves.settle() {
-            let place = spot.place();
-            people.push((place.key(workspace).map_err(|e| unreadable_key(&e))?, place.day, sums));
+            let (span, place) = (spot.span(), spot.place());
+            people.push((place.key(workspace).map_err(|e| unreadable_key(&e))?, span, sums));
         }
         let sums = deltas.moved().map_err(|e| unreadable_key(&e))?;
         let mut ends = Ends::new(&self.zones);
-        let mut late = |day| ends.of(workspace, day).0 <= closed_before;
+        let mut late = |span| ends.of_span(workspace, span).0 <= closed_before;
         // Nothing of the fact can fail any more.
         let pending: &mut Pending = ctx.scratch();
-        for (key, day, sums) in sums {
-            pending.cell(key, &sums, late(day), fact.received_at);
+        for (key, span, sums) in sums {
+            pending.cell(key, &sums, late(span), fact.received_at);
         }
-        for (key, day, sums) in people {
-            pending.cell(&key, &sums, late(day), fact.received_at);
+        for (key, span, sums) in people {
+            pending.cell(&key, &sums, late(span), fact.received_at);
         }
         for presence in presences {
             pending.set(presence, fact.received_at);
@@ -195,7 +199,7 @@ impl Processor for Aggregator {
         poison: &Poison,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let outcome = if self.writes_letters {
+        let outcome = if self.writes_letters.load(Ordering::Acquire) {
             self.letters.set_aside(record, WHOLE, poison, ctx)?.1
         } else {
             Outcome::DeadLettered(Reason::parse(poison.reason).unwrap_or(Reason::BadValue))

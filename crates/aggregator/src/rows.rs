@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use stream::{Failure, Pages, Table};
 
 use crate::aggregation::Aggregation;
-use crate::cell::{Place, end_of};
+use crate::cell::{Place, Span, end_of};
 use crate::funnel::Presence;
 use crate::people::Actor;
 
@@ -86,12 +86,19 @@ pub(crate) struct Spot {
     pub(crate) day: Day,
     /// In the order of the aggregation's `cut`.
     pub(crate) dimensions: Vec<String>,
+    /// True where the day is the first of the month that the figure is of.
+    is_of_months: bool,
 }
 
 impl Spot {
     /// A spot of an aggregation.
     pub(crate) fn new<const N: usize>(of: &Aggregation, day: Day, dimensions: [String; N]) -> Self {
-        Self { metric: of.metric, day, dimensions: dimensions.into() }
+        Self { metric: of.metric, day, dimensions: dimensions.into(), is_of_months: of.is_of_months() }
+    }
+
+    /// The window of its cell.
+    pub(crate) const fn span(&self) -> Span {
+        if self.is_of_months { Span::Month(self.day) } else { Span::Day(self.day) }
     }
 
     /// The place of its cell.
@@ -134,8 +141,8 @@ pub(crate) struct Book<'a> {
     pub(crate) zone: &'a Zone,
     /// Windows that end before this have closed.
     pub(crate) closed_before: i64,
-    /// Whether a day has that was asked about last: nearly always it is the same one again.
-    closed: Cell<Option<(Day, bool)>>,
+    /// The end of the day that was asked about last: nearly always it is the same one again.
+    end: Cell<Option<(Day, EventTime)>>,
     /// What moved.
     pub(crate) moves: Moves,
     /// Who came into which set, or left it.
@@ -146,18 +153,16 @@ impl<'a> Book<'a> {
     /// The rows of a workspace.
     pub(crate) fn new(rows: &'a mut dyn Rows, workspace: &str, zone: &'a Zone, closed_before: i64) -> Self {
         let prefix = [workspace.as_bytes(), &[0]].concat();
-        let closed = Cell::new(None);
-        Self { rows, prefix, zone, closed_before, closed, moves: Moves::default(), presences: Vec::new() }
+        let end = Cell::new(None);
+        Self { rows, prefix, zone, closed_before, end, moves: Moves::default(), presences: Vec::new() }
     }
 
-    /// True when a correction of the day is one after its end.
-    pub(crate) fn is_closed(&self, day: Day) -> bool {
-        if let Some((_, closed)) = self.closed.get().filter(|(known, _)| *known == day) {
-            return closed;
-        }
-        let closed = end_of(self.zone, day).0 <= self.closed_before;
-        self.closed.set(Some((day, closed)));
-        closed
+    /// True when a change of what is kept for the day, and can move for so many microseconds after it, is a correction.
+    pub(crate) fn is_closed(&self, day: Day, and_after: i64) -> bool {
+        let known = self.end.get().filter(|(known, _)| *known == day);
+        let end = known.map_or_else(|| end_of(self.zone, day), |(_, end)| end);
+        self.end.set(Some((day, end)));
+        end.0.saturating_add(and_after) <= self.closed_before
     }
 
     /// Its name.

@@ -1,19 +1,21 @@
 //! The versions of the figures, each kept by a run of the stage under names of its own.
 //!
-//! The list is followed for as long as the service lives: a version that comes is begun, one that goes is ended, and one
-//! whose part changes (served or not) is ended and begun again with its new part. The service is ready when the served
-//! version is, and ends when that fails; one that is kept beside it and fails is begun again.
+//! The list is followed for as long as the service lives: a version that comes is begun, and one that goes is ended. One
+//! whose part changes (served or not) works on without a pause: only what it is counted as, who writes letters and whose
+//! readiness is the service's change. The service is ready when the served version is, and ends when that fails; one that
+//! is kept beside it and fails is begun again. What a version that is no more has left on disk is removed.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use service::stage::Names;
+use service::stage::{Label, Names};
 use service::{Config, Metrics, Readiness, Shutdown};
-use stream::{Follow, Followed, follow};
+use stream::{Follow, Followed, Storage, follow};
 use topics::{Topic, Version, Versions, version};
 
 use crate::{METRICS, PLAN, processor};
@@ -42,6 +44,7 @@ pub(crate) fn run(
         readiness: readiness.clone(),
         runs: BTreeMap::new(),
         failed: BTreeMap::new(),
+        cleared: None,
     });
     let stop = || shutdown.is_triggered() || fleet.borrow().served_has_ended();
     while !stop() {
@@ -106,11 +109,22 @@ fn parts(versions: &Versions) -> BTreeMap<Version, Part> {
 /// One version at work.
 struct Run {
     part: Part,
+    label: Label,
+    writes_letters: Arc<AtomicBool>,
+    readiness: Readiness,
     shutdown: Shutdown,
     thread: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Run {
+    /// Gives it another part while it works. `service`: whose readiness is that of the served version.
+    fn turn(&mut self, part: Part, service: &Readiness) {
+        self.part = part;
+        self.label.turn(!part.is_served);
+        self.writes_letters.store(part.writes_letters, Ordering::Release);
+        self.readiness.tell(part.is_served.then(|| service.clone()));
+    }
+
     fn end(self) -> anyhow::Result<()> {
         self.shutdown.trigger();
         self.thread.join().unwrap_or_else(|_| Err(anyhow!("it panicked")))
@@ -125,6 +139,8 @@ struct Fleet {
     runs: BTreeMap<Version, Run>,
     /// When one that isn't served failed last.
     failed: BTreeMap<Version, Instant>,
+    /// The list by which it was looked last what is left on disk.
+    cleared: Option<Versions>,
 }
 
 impl Fleet {
@@ -133,21 +149,37 @@ impl Fleet {
         self.runs.values().any(|run| run.part.is_served && run.thread.is_finished())
     }
 
-    /// Ends what isn't wanted as it is, then begins what is wanted.
+    /// Ends what isn't wanted, gives their parts to those that stay, and begins what is wanted.
     fn adjust(&mut self, versions: &Versions) -> anyhow::Result<()> {
         let wanted = parts(versions);
         let ending = |(name, run): (&Version, &Run)| {
             let over = !run.part.is_served && run.thread.is_finished();
-            (over || wanted.get(name) != Some(&run.part)).then(|| name.clone())
+            (over || !wanted.contains_key(name)).then(|| name.clone())
         };
         let ending: Vec<Version> = self.runs.iter().filter_map(ending).collect();
         for name in &ending {
             let Some(run) = self.runs.remove(name) else { continue };
-            tracing::info!(version = name.as_str(), "a version of the figures ends, or gets another part");
+            tracing::info!(version = name.as_str(), "a version of the figures ends");
             if let Err(error) = run.end() {
                 let error = format!("{error:#}");
                 tracing::error!(version = name.as_str(), error, "a version of the figures failed");
                 self.failed.insert(name.clone(), Instant::now());
+            }
+        }
+        self.clear(versions);
+        // Who isn't served any more is silent before the other one speaks.
+        for is_served in [false, true] {
+            let turning =
+                self.runs.iter_mut().filter_map(|(name, run)| Some((name, *wanted.get(name)?, run)));
+            for (name, part, run) in
+                turning.filter(|(_, part, run)| *part != run.part && part.is_served == is_served)
+            {
+                tracing::info!(
+                    version = name.as_str(),
+                    served = is_served,
+                    "a version of the figures gets another part"
+                );
+                run.turn(part, &self.readiness);
             }
         }
         for (name, part) in wanted {
@@ -160,39 +192,51 @@ impl Fleet {
         Ok(())
     }
 
+    /// Removes what versions that aren't listed any more have left on disk, also of those that went while this copy
+    /// was away. What can't be removed stays until the next look.
+    fn clear(&mut self, versions: &Versions) {
+        if self.cleared.as_ref() == Some(versions) {
+            return;
+        }
+        self.cleared = Some(versions.clone());
+        let Ok(Storage::Disk(disk)) = (PLAN.storage)(&self.config) else { return };
+        let instance = service::stage::instance(&self.config);
+        let kept = disk.stages(instance).unwrap_or_else(|error| {
+            tracing::warn!(%error, "it can't be seen what versions of the figures have left on disk");
+            Vec::new()
+        });
+        for stage in gone(kept, versions) {
+            match disk.remove(&stage, instance, &|| self.readiness.is_draining()) {
+                Ok(_) => tracing::info!(stage, "the store of a version that is no more is removed"),
+                Err(error) => {
+                    tracing::warn!(%error, "the store of a version that is no more can't be removed")
+                }
+            }
+        }
+    }
+
     fn begin(&self, name: &Version, part: Part) -> anyhow::Result<Run> {
         tracing::info!(version = name.as_str(), served = part.is_served, "a version of the figures begins");
         let shutdown = Shutdown::new();
         let own = shutdown.clone();
         let names = names(name, part);
+        let label = names.label.clone();
         let (config, metrics) = (Arc::clone(&self.config), self.metrics.clone());
-        // What isn't served keeps nobody waiting.
-        let readiness =
-            if part.is_served { self.readiness.clone() } else { Readiness::new(shutdown.clone()) };
+        // What isn't served keeps nobody waiting: only the served one's is told to the service's.
+        let readiness = Readiness::new(shutdown.clone());
+        readiness.tell(part.is_served.then(|| self.readiness.clone()));
+        let writes_letters = Arc::new(AtomicBool::new(part.writes_letters));
+        let (letters, told) = (Arc::clone(&writes_letters), readiness.clone());
         let thread = Builder::new()
             .name(format!("figures-{name}"))
             .spawn(move || {
                 let settings = config.aggregator.stage();
-                service::stage::run_as(
-                    &PLAN,
-                    &names,
-                    &config,
-                    settings,
-                    &metrics,
-                    &readiness,
-                    &own,
-                    &|made| {
-                        let aggregator = processor(&config, made)?;
-                        Ok(Box::new(if part.writes_letters {
-                            aggregator
-                        } else {
-                            aggregator.without_letters()
-                        }))
-                    },
-                )
+                service::stage::run_as(&PLAN, &names, &config, settings, &metrics, &told, &own, &|made| {
+                    Ok(Box::new(processor(&config, made)?.with_letters(Arc::clone(&letters))))
+                })
             })
             .context("the thread of a version couldn't start")?;
-        Ok(Run { part, shutdown, thread })
+        Ok(Run { part, label, writes_letters, readiness, shutdown, thread })
     }
 
     /// Ends all; the served one's failure is the service's.
@@ -211,6 +255,13 @@ impl Fleet {
     }
 }
 
+/// Of some stages those that kept a version which isn't listed.
+fn gone(stages: Vec<String>, versions: &Versions) -> Vec<String> {
+    let groups: Vec<String> = versions.all.iter().map(|entry| entry.name.group()).collect();
+    let is_gone = |stage: &String| Version::of_group(stage).is_some() && !groups.contains(stage);
+    stages.into_iter().filter(is_gone).collect()
+}
+
 /// The names of a version; `main`'s are those of the plan.
 fn names(name: &Version, part: Part) -> Names {
     let mut names = Names::of(&PLAN);
@@ -219,9 +270,7 @@ fn names(name: &Version, part: Part) -> Names {
     if let Some(metrics) = names.outputs.get_mut(METRICS) {
         *metrics = name.metrics();
     }
-    if !part.is_served {
-        names.label = BESIDE;
-    }
+    names.label = Label::either(PLAN.name, BESIDE, !part.is_served);
     names
 }
 
@@ -243,9 +292,35 @@ mod tests {
         let part = parts(&versions.begun(entry).unwrap())[&v2];
         assert_eq!(part, Part { is_served: false, writes_letters: false });
         let (other, main) = (names(&v2, part), Names::of(&PLAN));
-        assert!(other.label == BESIDE && other.group != main.group && other.changelog != main.changelog);
+        assert!(
+            other.label.get() == BESIDE && other.group != main.group && other.changelog != main.changelog
+        );
         assert_ne!(other.outputs[METRICS], main.outputs[METRICS]);
         assert_eq!(other.outputs[crate::LETTERS], Topic::DeadLetters.name());
+    }
+
+    #[test]
+    fn what_is_left_on_disk_is_removed_of_versions_that_are_no_more_and_of_nothing_else() {
+        let v2 = Version::try_new("v2").unwrap();
+        let entry = Entry { name: v2.clone(), begun_at: None, from: None, was_served: false };
+        let both = Versions::default().begun(entry).unwrap();
+        let kept = || {
+            let stages = [
+                "tillstream-aggregator",
+                "tillstream-figures-v2",
+                "tillstream-figures-old",
+                "tillstream-state",
+            ];
+            stages.map(str::to_owned).to_vec()
+        };
+        assert_eq!(gone(kept(), &both), ["tillstream-figures-old"]);
+        let alone = both.switched(&v2).unwrap().dropped(&Version::main()).unwrap();
+        assert_eq!(gone(kept(), &alone), ["tillstream-aggregator", "tillstream-figures-old"]);
+        assert_eq!(
+            gone(vec!["tillstream-figures-v2-a".to_owned()], &alone),
+            Vec::<String>::new(),
+            "no version's"
+        );
     }
 
     #[test]
@@ -256,5 +331,42 @@ mod tests {
         let parts = parts(&switched);
         assert_eq!(parts[&v2], Part { is_served: true, writes_letters: true });
         assert_eq!(parts[&Version::main()], Part { is_served: false, writes_letters: true });
+    }
+
+    #[test]
+    fn a_version_that_is_switched_to_while_it_works_is_counted_heard_and_writes_letters_from_then_on() {
+        let service = Readiness::new(Shutdown::new());
+        let beside = Part { is_served: false, writes_letters: false };
+        let names = names(&Version::try_new("v2").unwrap(), beside);
+        let (shutdown, readiness) = (Shutdown::new(), Readiness::new(Shutdown::new()));
+        let until = shutdown.clone();
+        let thread = Builder::new().spawn(move || {
+            until.sleep(Duration::MAX);
+            Ok(())
+        });
+        let mut run = Run {
+            part: beside,
+            label: names.label.clone(),
+            writes_letters: Arc::default(),
+            readiness: readiness.clone(),
+            shutdown,
+            thread: thread.unwrap(),
+        };
+        let letters = Arc::clone(&run.writes_letters);
+        let partitions = readiness.part("partitions");
+        partitions.ready("4 partitions");
+        assert!(!service.is_ready());
+        run.turn(Part { is_served: true, writes_letters: true }, &service);
+        assert!(service.is_ready() && letters.load(Ordering::Acquire));
+        assert_eq!(names.label.get(), PLAN.name);
+        assert!(!run.thread.is_finished(), "it wasn't begun anew");
+        run.turn(Part { is_served: false, writes_letters: true }, &service);
+        partitions.not_ready("restoring");
+        assert!(
+            service.is_ready() && letters.load(Ordering::Acquire),
+            "the other one answers for the service"
+        );
+        assert_eq!(names.label.get(), BESIDE);
+        run.end().unwrap();
     }
 }

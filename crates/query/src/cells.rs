@@ -4,6 +4,7 @@
 //! the days of one series), and only when a snapshot still holds the old one.
 
 mod days;
+mod memo;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use hashbrown::{HashMap, HashSet};
 
 pub use crate::cells::days::Cell;
 use crate::cells::days::Days;
+use crate::cells::memo::Memo;
 use crate::range::Range;
 
 /// Names of figures and values, each kept once.
@@ -54,6 +56,8 @@ pub enum Window {
     All,
     /// A calendar day of the workspace's zone.
     Day(Day),
+    /// An hour of such a day, 0 to 23.
+    Hour(Day, u8),
 }
 
 impl<'a> Place<'a> {
@@ -66,6 +70,11 @@ impl<'a> Place<'a> {
         let window = match window {
             "all" => Window::All,
             "day" => Window::Day(Day::parse(start)?),
+            "hour" => {
+                let (day, hour) = start.split_once('T')?;
+                let hour = hour.parse().ok().filter(|hour| *hour < HOURS_OF_A_DAY)?;
+                Window::Hour(Day::parse(day)?, hour)
+            }
             _ => return Some(None),
         };
         Some(Some(Self { workspace, metric, window, dimensions }))
@@ -80,6 +89,16 @@ pub struct Series {
     days: Days,
     /// The cell of [`Window::All`], as that of [`ALL`].
     all: Days,
+    /// The cells of [`Window::Hour`], each in the place of a day: that of [`hour_of`]. Few figures have any.
+    hours: Option<Box<Days>>,
+}
+
+/// Hours that a clock shows.
+const HOURS_OF_A_DAY: u8 = 24;
+
+/// The place of an hour among all hours.
+fn hour_of(day: Day, hour: u8) -> Day {
+    Day(day.0.saturating_mul(HOURS_OF_A_DAY.into()).saturating_add(hour.into()))
 }
 
 /// Where the cell stands that is of no day.
@@ -91,7 +110,23 @@ impl Series {
         match window {
             Window::All => self.all.cell(ALL),
             Window::Day(day) => self.days.cell(day),
+            Window::Hour(day, hour) => self.hours.as_ref()?.cell(hour_of(day, hour)),
         }
+    }
+
+    /// The cells of the hours of a range of days that have one, ascending.
+    pub fn hours(&self, range: Range) -> impl Iterator<Item = (Day, u8, Cell<'_>)> {
+        let hours = self.hours.as_deref().into_iter().flat_map(move |hours| hours.cells(range.in_hours()));
+        hours.map(|(place, cell)| {
+            let of_day = i32::from(HOURS_OF_A_DAY);
+            let hour = u8::try_from(place.0.rem_euclid(of_day)).unwrap_or_default();
+            (Day(place.0.div_euclid(of_day)), hour, cell)
+        })
+    }
+
+    /// True when a cell of an hour of the range changed after that hour had closed.
+    pub fn hours_corrected(&self, range: Range) -> bool {
+        self.hours.as_ref().is_some_and(|hours| hours.corrected(range.in_hours()))
     }
 
     /// The cells of the days of a range that have one, ascending.
@@ -127,6 +162,28 @@ pub struct Figure {
     series: BTreeMap<Arc<str>, Arc<Series>>,
     /// The newest arrival that a cell of it contains.
     pub as_of: Option<ReceivedTime>,
+    /// What was asked of it since it changed last.
+    pub(crate) asked: Asked,
+}
+
+/// What was computed of a figure.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// How many actors are in sets, by what these are cut by.
+    pub(crate) counts: Memo<HashMap<Vec<String>, i128>>,
+    /// The best products.
+    pub(crate) best: Memo<Best>,
+    /// The names of products.
+    pub(crate) names: Memo<HashMap<String, String>>,
+}
+
+/// The rows of a figure with the greatest first values.
+#[derive(Debug, Default)]
+pub(crate) struct Best {
+    /// The product, and its sums.
+    pub(crate) rows: Vec<(String, [i128; 3])>,
+    /// True when a cell of it changed after its day had closed.
+    pub(crate) corrected: bool,
 }
 
 impl Figure {
@@ -152,14 +209,21 @@ impl Cells {
     /// changes nothing.
     pub fn apply(&mut self, names: &mut Names, place: &Place<'_>, metric: Option<&Metric>) {
         let figure = Arc::make_mut(self.figures.entry(names.get(place.metric)).or_default());
+        figure.asked = Asked::default();
         let Some(metric) = metric else {
             if let Some(series) = figure.series.get_mut(place.dimensions) {
                 let series = Arc::make_mut(series);
                 match place.window {
                     Window::All => series.all.remove(ALL),
                     Window::Day(day) => series.days.remove(day),
+                    Window::Hour(day, hour) => {
+                        if let Some(hours) = &mut series.hours {
+                            hours.remove(hour_of(day, hour));
+                        }
+                    }
                 }
-                if series.days.is_empty() && series.all.is_empty() {
+                let no_hour = series.hours.as_ref().is_none_or(|hours| hours.is_empty());
+                if series.days.is_empty() && series.all.is_empty() && no_hour {
                     figure.series.remove(place.dimensions);
                 }
             }
@@ -177,6 +241,7 @@ impl Cells {
         let (days, day) = match place.window {
             Window::All => (&mut series.all, ALL),
             Window::Day(day) => (&mut series.days, day),
+            Window::Hour(day, hour) => (&mut **series.hours.get_or_insert_default(), hour_of(day, hour)),
         };
         days.set(day, &values, metric.corrected, members);
         figure.as_of = figure.as_of.max(Some(metric.as_of));
@@ -187,6 +252,16 @@ impl Cells {
 pub(crate) mod samples {
     use super::*;
     use commerce::WorkspaceId;
+
+    /// A cell of revenue of an hour of a day.
+    pub(crate) fn of_hour(day: &str, hour: u8, currency: &str, values: &[(&str, i64)]) -> Metric {
+        Metric {
+            metric: "revenue_by_hour".to_owned(),
+            window: "hour".to_owned(),
+            window_start: format!("{day}T{hour:02}"),
+            ..revenue(day, currency, values)
+        }
+    }
 
     /// A cell of revenue: `(name, value)`s in one currency on one day.
     pub(crate) fn revenue(day: &str, currency: &str, values: &[(&str, i64)]) -> Metric {
@@ -233,10 +308,18 @@ mod tests {
         let place = Place::parse(key).unwrap().unwrap();
         assert_eq!((place.workspace, place.metric, place.window), ("demo", "outcomes", Window::All));
         assert_eq!(place.dimensions, "detail=a:b,stage=state");
-        assert_eq!(Place::parse("demo:revenue:hour:2026-01-31T15:currency=USD"), Some(None));
-        for key in
-            ["", "demo", "demo:revenue:day", "demo:revenue:day:tomorrow:", "demo:revenue:day:2026-01-01"]
-        {
+        let hour = Place::parse("demo:revenue_by_hour:hour:2026-01-31T15:currency=USD").unwrap().unwrap();
+        assert_eq!(hour.window, Window::Hour(Day::parse("2026-01-31").unwrap(), 15));
+        assert_eq!(Place::parse("demo:revenue:week:2026-W05:currency=USD"), Some(None));
+        for key in [
+            "",
+            "demo",
+            "demo:revenue:day",
+            "demo:revenue:day:tomorrow:",
+            "demo:revenue:day:2026-01-01",
+            "demo:revenue_by_hour:hour:2026-01-31:",
+            "demo:revenue_by_hour:hour:2026-01-31T24:",
+        ] {
             assert_eq!(Place::parse(key), None, "{key}");
         }
     }
@@ -274,6 +357,30 @@ mod tests {
         cells.apply(&mut names, &place, None);
         cells.apply(&mut names, &place, None);
         assert_eq!(cells.figure("revenue").unwrap().series().count(), 0);
+    }
+
+    #[test]
+    fn the_cells_of_hours_are_those_of_their_days_and_of_none_before_1970_either() {
+        let hours = [("1969-12-31", 23), ("2026-02-28", 23), ("2026-03-01", 0), ("2026-03-31", 23)];
+        let records = hours.map(|(day, hour)| samples::of_hour(day, hour, "USD", &[("gross", 1)]));
+        let known = cells(&records);
+        let series = known.figure("revenue_by_hour").unwrap().series().next().unwrap();
+        let of = |range| {
+            let found =
+                series.hours(range).map(|(day, hour, cell)| (day.to_string(), hour, cell.value("gross")));
+            found.collect::<Vec<_>>()
+        };
+        let in_march = [("2026-03-01".to_owned(), 0, 1), ("2026-03-31".to_owned(), 23, 1)];
+        assert_eq!(of(march()), in_march);
+        assert_eq!(of(Range::always()).first().unwrap(), &("1969-12-31".to_owned(), 23, 1));
+        assert_eq!(series.days(Range::always()).count(), 0, "an hour is no day");
+
+        let (mut cells, mut names) = (known.clone(), Names::default());
+        for metric in &records {
+            let key = metric.key();
+            cells.apply(&mut names, &Place::parse(&key).unwrap().unwrap(), None);
+        }
+        assert_eq!(cells.figure("revenue_by_hour").unwrap().series().count(), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
 
-use crate::reports::{attribution, cohorts, funnel, top_products};
+use crate::reports::{attribution, cohorts, funnel, revenue_timeseries, top_products};
 use crate::tenants::Refused;
 use crate::{history, range};
 
@@ -40,6 +40,12 @@ pub enum Error {
     /// §6.0.4
     #[error("Invalid exclude_flagged")]
     InvalidExcludeFlagged,
+    /// `granularity` is neither `day` nor `hour`.
+    #[error("Invalid granularity")]
+    InvalidGranularity,
+    /// More days than are answered hour by hour.
+    #[error("granularity=hour is for at most {0} days")]
+    TooManyHours(i32),
     /// D-ANA-17
     #[error("Invalid ordered")]
     InvalidOrdered,
@@ -93,6 +99,8 @@ impl Error {
             | Self::InvalidWindow
             | Self::InvalidMonths
             | Self::InvalidExcludeFlagged
+            | Self::InvalidGranularity
+            | Self::TooManyHours(_)
             | Self::InvalidOrdered
             | Self::InvalidFunnelWindow
             | Self::UserIdRequired
@@ -157,6 +165,17 @@ impl From<funnel::Invalid> for Error {
         match invalid {
             funnel::Invalid::Ordered => Self::InvalidOrdered,
             funnel::Invalid::Window => Self::InvalidFunnelWindow,
+        }
+    }
+}
+
+impl From<revenue_timeseries::Invalid> for Error {
+    fn from(invalid: revenue_timeseries::Invalid) -> Self {
+        match invalid {
+            revenue_timeseries::Invalid::Granularity => Self::InvalidGranularity,
+            revenue_timeseries::Invalid::TooMany => {
+                Self::TooManyHours(revenue_timeseries::MOST_DAYS_IN_HOURS)
+            }
         }
     }
 }

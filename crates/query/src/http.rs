@@ -27,7 +27,8 @@ use crate::pipeline::Seen;
 use crate::pipeline::services::Services;
 use crate::range::{Asked, Range};
 use crate::reports::{
-    Question, Report, attribution, cohorts, funnel, outcomes, summary, top_products, usage, user_journey,
+    Question, Report, attribution, cohorts, funnel, outcomes, revenue_timeseries, summary, top_products,
+    usage, user_journey,
 };
 use crate::snapshot::{Published, Reading, Workspace};
 use crate::tenants::{Refused, Tenant, Tenants};
@@ -218,6 +219,13 @@ fn report_of(
     if view.exclude_flagged && !report.is_of_orders() {
         return Err(Error::Unsupported("exclude_flagged"));
     }
+    let hourly = match report {
+        Report::RevenueTimeseries => revenue_timeseries::hourly(asked("granularity"), view.range)?,
+        _ => false,
+    };
+    if hourly && view.source.is_some() {
+        return Err(Error::Unsupported("source"));
+    }
     let ordered = match report {
         Report::Funnel => funnel::window(asked("ordered"), asked("window"))?,
         _ => None,
@@ -231,6 +239,7 @@ fn report_of(
         base: tenant.base,
         currency: view.currency,
         source: view.source,
+        hourly,
         limit,
         exclude_flagged: view.exclude_flagged,
         ordered,
@@ -240,7 +249,7 @@ fn report_of(
     let body = report.json(&question)?;
     if wants_csv(headers) {
         let mut response =
-            tagged(headers, report.table().of(&body)?, "text/csv; charset=utf-8; header=present");
+            tagged(headers, report.table(hourly).of(&body)?, "text/csv; charset=utf-8; header=present");
         // What a table has no place for.
         for (name, member) in [
             ("x-currency", "currency"),

@@ -35,6 +35,13 @@ const ORDERED: Parameter = Parameter::query(
 const FUNNEL_WINDOW: Parameter =
     Parameter::query("window", "With `ordered`: `30m`, `24h` or `7d`; `24h` unless given.", "7d");
 const OF_FUNNEL: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, ORDERED, FUNNEL_WINDOW];
+const GRANULARITY: Parameter = Parameter::query(
+    "granularity",
+    "`day` or `hour`; `day` unless given. By hour each entry has `hour` too, 0 to 23 of the workspace's clock, and a range \
+     has at most 92 days.",
+    "hour",
+);
+const OF_TIMESERIES: &[Parameter] = &[DAYS, START, END, CURRENCY, SOURCE, EXCLUDE, GRANULARITY];
 const MODEL: Parameter =
     Parameter::query("model", "`last_click`, `linear` or `time_decay`; `last_click` unless given.", "linear");
 const WINDOW: Parameter = Parameter::query(
@@ -101,6 +108,18 @@ const BAD_ORDERED: Answer =
     Answer::new(400, "`ordered` is neither `true` nor `false`.", r#"{"error":"Invalid ordered"}"#);
 const BAD_FUNNEL_WINDOW: Answer =
     Answer::new(400, "`window` is none of the three.", r#"{"error":"Invalid funnel window"}"#);
+const BAD_GRANULARITY: Answer =
+    Answer::new(400, "`granularity` is neither `day` nor `hour`.", r#"{"error":"Invalid granularity"}"#);
+const TOO_MANY_HOURS: Answer = Answer::new(
+    400,
+    "`granularity` is `hour`, and the range has more than 92 days.",
+    r#"{"error":"granularity=hour is for at most 92 days"}"#,
+);
+const HOURS_OF_A_SOURCE: Answer = Answer::new(
+    400,
+    "`granularity` is `hour` and `source` is given: hours aren't kept apart by source yet.",
+    r#"{"error":"source is not supported yet"}"#,
+);
 const BAD_SOURCE: Answer = Answer::new(400, "`source` is no source key.", r#"{"error":"Invalid source"}"#);
 const BAD_LIMIT: Answer =
     Answer::new(400, "`limit` is no positive whole number.", r#"{"error":"Invalid limit"}"#);
@@ -179,10 +198,16 @@ pub const REPORTS: &[Operation] = &[
     Operation {
         id: "reportRevenueTimeseries",
         path: "/v1/api/analytics/ecommerce/revenue-timeseries",
-        summary: "Revenue and orders of each day of a range",
+        summary: "Revenue and orders of each day, or each hour, of a range",
         description: REPORT,
-        parameters: OF_REPORT,
-        answers: of_range!("reportRevenueTimeseries.json", BAD_SOURCE),
+        parameters: OF_TIMESERIES,
+        answers: of_range!(
+            "reportRevenueTimeseries.json",
+            BAD_SOURCE,
+            BAD_GRANULARITY,
+            TOO_MANY_HOURS,
+            HOURS_OF_A_SOURCE
+        ),
         ..BASE
     },
     Operation {

@@ -78,6 +78,11 @@ impl Range {
         Self { first: Day(day.0.saturating_sub(days.saturating_sub(1))), days }
     }
 
+    /// The hours of these days in the place of days, 24 of each.
+    pub(crate) fn in_hours(self) -> Self {
+        Self { first: Day(self.first.0.saturating_mul(24)), days: self.days.saturating_mul(24) }
+    }
+
     /// How many days.
     pub fn days(self) -> i32 {
         self.days

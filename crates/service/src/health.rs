@@ -18,6 +18,8 @@ pub struct Readiness {
     parts: Arc<Mutex<BTreeMap<String, Status>>>,
     shutdown: Shutdown,
     scope: Option<&'static str>,
+    /// Who is told of every change of a part, too.
+    told: Arc<Mutex<Option<Box<Readiness>>>>,
 }
 
 /// What is known of one part.
@@ -40,7 +42,7 @@ struct Report {
 impl Readiness {
     /// One without parts, which is not ready: a service that hasn't said what it needs can't have it.
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { parts: Arc::default(), shutdown, scope: None }
+        Self { parts: Arc::default(), shutdown, scope: None, told: Arc::default() }
     }
 
     /// The same readiness seen by one of several services that share it: its parts are `scope.name`, and it is ready
@@ -52,6 +54,10 @@ impl Readiness {
 
     /// A named part; not ready until it says so. The same name is the same part.
     pub fn part(&self, name: &'static str) -> Part {
+        self.named(name)
+    }
+
+    fn named(&self, name: &str) -> Part {
         let name = self.scope.map_or_else(|| name.to_owned(), |scope| format!("{scope}.{name}"));
         self.parts()
             .entry(name.clone())
@@ -59,9 +65,26 @@ impl Readiness {
         Part { readiness: self.clone(), name }
     }
 
+    /// Has another one say what the parts of this one say, from now on; `None`: nobody any more. So one of several that
+    /// do the same work can take over from another without beginning anew.
+    pub fn tell(&self, other: Option<Self>) {
+        let mut told = self.told();
+        if let Some(other) = &other {
+            for (name, Status { ready, detail }) in self.parts().clone() {
+                other.named(&name).set(ready, detail);
+            }
+        }
+        *told = other.map(Box::new);
+    }
+
     /// True when there are parts, all are ready, and the end hasn't begun.
     pub fn is_ready(&self) -> bool {
         self.report().ready
+    }
+
+    /// True from the signal on.
+    pub fn is_draining(&self) -> bool {
+        self.shutdown.is_triggered()
     }
 
     /// What isn't ready, each part with what it waits for.
@@ -84,6 +107,10 @@ impl Readiness {
         let draining = self.shutdown.is_triggered();
         let ready = !draining && !parts.is_empty() && parts.values().all(|status| status.ready);
         Report { ready, draining, parts }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Option<Box<Self>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn parts(&self) -> MutexGuard<'_, BTreeMap<String, Status>> {
@@ -110,6 +137,11 @@ impl Part {
     }
 
     fn set(&self, ready: bool, detail: String) {
+        // Held to the end, so that whoever is told hears of changes in their order, and of none twice or never.
+        let told = self.readiness.told();
+        if let Some(other) = told.as_ref() {
+            other.named(&self.name).set(ready, detail.clone());
+        }
         let changed = {
             let mut parts = self.readiness.parts();
             let before = parts.insert(self.name.clone(), Status { ready, detail: detail.clone() });
@@ -183,5 +215,24 @@ mod tests {
         kafka.ready("3 brokers");
         shutdown.trigger();
         assert!(!readiness.is_ready());
+    }
+
+    #[test]
+    fn who_takes_over_is_heard_at_once_and_who_is_followed_no_more() {
+        let of_service = Readiness::new(Shutdown::new());
+        let seen = of_service.scoped("aggregator");
+        let [first, second] = [(); 2].map(|()| Readiness::new(Shutdown::new()));
+        let [before, after] = [&first, &second].map(|one| one.part("partitions"));
+        first.tell(Some(seen.clone()));
+        before.ready("2 partitions");
+        after.not_ready("restoring 1 of 2 partitions");
+        assert!(seen.is_ready() && of_service.is_ready());
+        first.tell(None);
+        second.tell(Some(seen.clone()));
+        assert_eq!(seen.missing(), ["aggregator.partitions: restoring 1 of 2 partitions"]);
+        before.ready("2 partitions, 9 entries");
+        assert!(!seen.is_ready(), "the first one isn't listened to any more");
+        after.ready("2 partitions");
+        assert!(seen.is_ready());
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,11 +47,49 @@ pub struct Plan {
     pub wake: fn(&Config) -> Option<Upstream>,
 }
 
+/// What a stage's counters are labelled with. It can change while the stage works; clones are the same value.
+#[derive(Debug, Clone)]
+pub struct Label {
+    names: [&'static str; 2],
+    is_second: Arc<AtomicBool>,
+}
+
+impl Label {
+    /// One that stays.
+    pub fn new(name: &'static str) -> Self {
+        Self::either(name, name, false)
+    }
+
+    /// One of two.
+    pub fn either(first: &'static str, second: &'static str, is_second: bool) -> Self {
+        Self { names: [first, second], is_second: Arc::new(AtomicBool::new(is_second)) }
+    }
+
+    /// Changes it.
+    pub fn turn(&self, is_second: bool) {
+        self.is_second.store(is_second, Ordering::Release);
+    }
+
+    /// What it is now.
+    pub fn get(&self) -> &'static str {
+        let [first, second] = self.names;
+        if self.is_second.load(Ordering::Acquire) { second } else { first }
+    }
+}
+
+impl PartialEq for Label {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Label {}
+
 /// The names under which a stage works, by which several versions of its work can be kept side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     /// What its counters are labelled with.
-    pub label: &'static str,
+    pub label: Label,
     /// Its consumer group, and the prefix of its transactional ids.
     pub group: String,
     /// Where its state is kept.
@@ -63,7 +102,7 @@ impl Names {
     /// Those of the plan itself.
     pub fn of(plan: &Plan) -> Self {
         Self {
-            label: plan.name,
+            label: Label::new(plan.name),
             group: format!("tillstream-{}", plan.name),
             changelog: plan.changelog.name().to_owned(),
             outputs: plan.outputs.iter().map(|topic| topic.name().to_owned()).collect(),
@@ -156,7 +195,7 @@ pub fn run_as(
     let stage = stream::Stage {
         client,
         name: names.group.clone(),
-        instance: config.instance.clone().unwrap_or_else(|| "local".to_owned()),
+        instance: instance(config).to_owned(),
         workers: settings.workers,
         input: plan.input.name().to_owned(),
         changelog: names.changelog.clone(),
@@ -181,15 +220,21 @@ pub fn run_as(
             has_lane: upstream.has_lane,
         }),
     };
-    let held = Held::new(names.label, readiness.part("breaker"));
+    let held = Held::new(plan.name, readiness.part("breaker"));
+    let label = names.label.clone();
     let observer: Arc<dyn Observer> =
-        Arc::new(Telemetry::new(names.label, metrics, workers_part, settings.workers, held.clone()));
+        Arc::new(Telemetry::new(label, metrics, workers_part, settings.workers, held.clone()));
     let make = || {
         let processor = make(&parts).map_err(|e| stream::Error::Processor(e.to_string()))?;
         Ok(Guarded::around(processor, settings.breaker, &held))
     };
     stream::run(&stage, &make, &observer, &|| shutdown.is_triggered())?;
     Ok(())
+}
+
+/// The name of this copy.
+pub fn instance(config: &Config) -> &str {
+    config.instance.as_deref().unwrap_or("local")
 }
 
 /// A stage's logic without Kafka, with the limits of its topics: for the audit, and for tests.
@@ -223,48 +268,49 @@ pub fn storage(
 
 /// From a worker's commits to Prometheus.
 struct Telemetry {
-    stage: &'static str,
+    label: Label,
     metrics: Metrics,
     part: Part,
-    transaction: Timer,
-    latency: Timer,
-    records: Timer,
-    bytes: Timer,
-    restore: Timer,
     slots: Mutex<Vec<(Vec<TaskStatus>, i64)>>,
     held: Held,
 }
 
 impl Telemetry {
-    fn new(stage: &'static str, metrics: &Metrics, part: Part, workers: usize, held: Held) -> Self {
-        Self {
-            stage,
-            metrics: metrics.clone(),
-            part,
-            transaction: metrics.histogram(Histogram::TransactionDuration, &[stage]),
-            latency: metrics.histogram(Histogram::EndToEndLatency, &[stage]),
-            records: metrics.histogram(Histogram::TransactionRecords, &[stage]),
-            bytes: metrics.histogram(Histogram::TransactionBytes, &[stage]),
-            restore: metrics.histogram(Histogram::RestoreDuration, &[stage]),
-            slots: Mutex::new(vec![(Vec::new(), 0); workers.max(1)]),
-            held,
+    fn new(label: Label, metrics: &Metrics, part: Part, workers: usize, held: Held) -> Self {
+        let slots = Mutex::new(vec![(Vec::new(), 0); workers.max(1)]);
+        let telemetry = Self { label, metrics: metrics.clone(), part, slots, held };
+        // There from the beginning, also before anything has been observed.
+        for histogram in [
+            Histogram::TransactionDuration,
+            Histogram::EndToEndLatency,
+            Histogram::TransactionRecords,
+            Histogram::TransactionBytes,
+            Histogram::RestoreDuration,
+        ] {
+            telemetry.timer(histogram);
         }
+        telemetry
+    }
+
+    fn timer(&self, histogram: Histogram) -> Timer {
+        self.metrics.histogram(histogram, &[self.label.get()])
     }
 }
 
 impl Observer for Telemetry {
     fn committed(&self, committed: &Committed<'_>) {
-        self.metrics.counter(Counter::Transactions, &[self.stage, "committed"]).inc();
-        self.transaction.observe(committed.duration);
-        self.records.observe_size(committed.records);
-        self.bytes.observe_size(committed.bytes);
+        let stage = self.label.get();
+        self.metrics.counter(Counter::Transactions, &[stage, "committed"]).inc();
+        self.timer(Histogram::TransactionDuration).observe(committed.duration);
+        self.timer(Histogram::TransactionRecords).observe_size(committed.records);
+        self.timer(Histogram::TransactionBytes).observe_size(committed.bytes);
         let oldest = clock::now().0.saturating_sub(committed.oldest_millis.saturating_mul(1000));
         if let Ok(micros) = u64::try_from(oldest) {
-            self.latency.observe(Duration::from_micros(micros));
+            self.timer(Histogram::EndToEndLatency).observe(Duration::from_micros(micros));
         }
         for ([outcome, detail, source], n) in committed.counts {
             let source = if source.is_empty() { NO_SOURCE } else { source };
-            self.metrics.counter(Counter::Records, &[self.stage, source, outcome, detail]).inc_by(*n);
+            self.metrics.counter(Counter::Records, &[stage, source, outcome, detail]).inc_by(*n);
             if *outcome == "duplicate" && DuplicateLevel::ALL.iter().any(|level| level.as_str() == *detail) {
                 self.metrics.counter(Counter::Duplicates, &[detail, source]).inc_by(*n);
             }
@@ -272,19 +318,21 @@ impl Observer for Telemetry {
     }
 
     fn aborted(&self, cause: &'static str) {
+        let stage = self.label.get();
         let result = if cause == "unknown" { "unknown" } else { "aborted" };
-        self.metrics.counter(Counter::Transactions, &[self.stage, result]).inc();
-        self.metrics.counter(Counter::TransactionAborts, &[self.stage, cause]).inc();
+        self.metrics.counter(Counter::Transactions, &[stage, result]).inc();
+        self.metrics.counter(Counter::TransactionAborts, &[stage, cause]).inc();
     }
 
     fn recycled(&self, cause: &'static str) {
-        tracing::info!(stage = self.stage, cause, "producer replaced");
-        self.metrics.counter(Counter::ProducerRecycles, &[self.stage, cause]).inc();
+        let stage = self.label.get();
+        tracing::info!(stage, cause, "producer replaced");
+        self.metrics.counter(Counter::ProducerRecycles, &[stage, cause]).inc();
     }
 
     fn restored(&self, _: i32, records: u64, took: Duration) {
-        self.restore.observe(took);
-        self.metrics.counter(Counter::RestoreRecords, &[self.stage]).inc_by(records);
+        self.timer(Histogram::RestoreDuration).observe(took);
+        self.metrics.counter(Counter::RestoreRecords, &[self.label.get()]).inc_by(records);
     }
 
     fn tasks(&self, slot: usize, tasks: &[TaskStatus]) {
@@ -292,17 +340,16 @@ impl Observer for Telemetry {
         if let Some(entry) = slots.get_mut(slot) {
             entry.0 = tasks.to_vec();
         }
+        let stage = self.label.get();
         let all = || slots.iter().flat_map(|(tasks, _)| tasks);
         let entries: usize = all().map(|task| task.entries).sum();
-        self.metrics
-            .gauge(Gauge::StateEntries, &[self.stage])
-            .set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.metrics.gauge(Gauge::StateEntries, &[stage]).set(i64::try_from(entries).unwrap_or(i64::MAX));
         let bytes: u64 = all().map(|task| task.bytes).sum();
-        self.metrics.gauge(Gauge::StateBytes, &[self.stage]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics.gauge(Gauge::StateBytes, &[stage]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let behind = all().map(|task| task.behind).sum();
-        self.metrics.gauge(Gauge::RestoreRemaining, &[self.stage]).set(behind);
+        self.metrics.gauge(Gauge::RestoreRemaining, &[stage]).set(behind);
         let held = self.held.retain(|partition| all().any(|task| task.partition == partition));
-        self.metrics.gauge(Gauge::BreakerHeld, &[self.stage]).set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.metrics.gauge(Gauge::BreakerHeld, &[stage]).set(i64::try_from(held).unwrap_or(i64::MAX));
         let (total, running) = (all().count(), all().filter(|task| task.phase == Phase::Running).count());
         if total == 0 {
             self.part.not_ready("none assigned");
@@ -322,7 +369,9 @@ impl Observer for Telemetry {
         if let Some(entry) = slots.get_mut(slot) {
             entry.1 = records;
         }
-        self.metrics.gauge(Gauge::ConsumerLag, &[self.stage]).set(slots.iter().map(|(_, lag)| lag).sum());
+        self.metrics
+            .gauge(Gauge::ConsumerLag, &[self.label.get()])
+            .set(slots.iter().map(|(_, lag)| lag).sum());
     }
 }
 
@@ -534,7 +583,7 @@ mod tests {
         let metrics = Metrics::new("test").unwrap();
         let readiness = Readiness::new(Shutdown::new());
         let telemetry = Telemetry::new(
-            "state",
+            Label::new("state"),
             &metrics,
             readiness.part("partitions"),
             1,

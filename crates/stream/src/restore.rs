@@ -223,7 +223,7 @@ fn open(
             records: 0,
         }));
     };
-    let path = options.folder.join(format!("{}-{}", stage.name, stage.instance)).join(partition.to_string());
+    let path = options.of_copy(&stage.name, &stage.instance).join(partition.to_string());
     let Some(folder) = Folder::acquire(&path, patience.stop)? else { return Ok(None) };
     if unusable.is_some() {
         folder.wipe()?;

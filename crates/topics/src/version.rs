@@ -13,6 +13,9 @@ use crate::Topic;
 /// The key of the document.
 pub const KEY: &[u8] = b"versions";
 
+/// What the groups of all but the first version begin with.
+const GROUPS: &str = "tillstream-figures-";
+
 /// The name of a version: up to 16 lower-case letters and digits. It is part of names of topics and of transactional ids,
 /// where a hyphen would let two different names meet.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -57,7 +60,16 @@ impl Version {
     /// The consumer group that keeps it, and what its transactional ids begin with. No other stage's name begins like it,
     /// so no copy of one version can fence a copy of another, whatever copies are called.
     pub fn group(&self) -> String {
-        self.of("tillstream-aggregator", |_| format!("tillstream-figures-{self}"))
+        self.of("tillstream-aggregator", |_| format!("{GROUPS}{self}"))
+    }
+
+    /// The version that a group keeps, if it is one that keeps any.
+    pub fn of_group(group: &str) -> Option<Self> {
+        if group == Self::main().group() {
+            return Some(Self::main());
+        }
+        let name = Self::try_new(group.strip_prefix(GROUPS)?).ok()?;
+        (name.group() == group).then_some(name)
     }
 
     fn of(&self, main: &str, other: impl FnOnce(&str) -> String) -> String {
@@ -204,6 +216,14 @@ mod tests {
         assert_eq!(v2.metrics(), format!("{}.v2", Topic::Metrics));
         assert_eq!(v2.changelog(), "tillstream.aggregator.v2.changelog");
         assert_ne!(v2.group(), main.group());
+        for version in [&main, &v2] {
+            assert_eq!(Version::of_group(&version.group()).as_ref(), Some(version));
+        }
+        for other in
+            ["tillstream-state", "tillstream-figures-", "tillstream-figures-v-2", "tillstream-figures-main"]
+        {
+            assert_eq!(Version::of_group(other), None, "{other}");
+        }
         // A copy of main that is called like the version.
         assert!(!format!("{}-v2-a-0", main.group()).starts_with(&v2.group()));
     }

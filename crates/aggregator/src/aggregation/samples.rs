@@ -2,7 +2,7 @@
 
 use commerce::event::Origin;
 use commerce::order::{Figures, Line};
-use commerce::time::{DAY, Day, Zone};
+use commerce::time::{DAY, Zone};
 use commerce::{Currency, EventName, EventTime, Fact, Money, ReceivedTime, Source, WorkspaceId};
 
 use super::{add_up, named};
@@ -67,7 +67,7 @@ pub(crate) struct Moved {
 /// What the step from one view to the next moves.
 pub(crate) fn moved(before: Option<&Figures>, after: Option<&Figures>) -> Vec<Moved> {
     let fact = Fact { before: before.cloned(), after: after.cloned(), ..fact() };
-    let cell = |(key, _, sums): (&[u8], Day, crate::cell::Sums)| {
+    let cell = |(key, _, sums): (&[u8], crate::cell::Span, crate::cell::Sums)| {
         let (_, place) = Place::read(key).unwrap();
         let aggregation = named(&place.metric).unwrap();
         assert_eq!(place.dimensions.len(), aggregation.cut.len(), "{}", place.metric);

@@ -45,8 +45,12 @@ impl Folded {
 
     /// A fact that arrived on a day.
     pub(crate) fn order_on(&mut self, day: i64, before: Option<&Figures>, after: Option<&Figures>) {
-        let received_at = ReceivedTime(day * DAY);
-        self.fact(Fact { received_at, before: before.map(view), after: after.map(view), ..fact() });
+        self.order_in(Fact { received_at: ReceivedTime(day * DAY), ..fact() }, before, after);
+    }
+
+    /// What a fact says of an order.
+    pub(crate) fn order_in(&mut self, fact: Fact<View>, before: Option<&Figures>, after: Option<&Figures>) {
+        self.fact(Fact { before: before.map(view), after: after.map(view), ..fact });
     }
 
     /// Any fact, in a transaction of its own.

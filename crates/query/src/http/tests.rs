@@ -8,7 +8,7 @@ use tower::ServiceExt;
 use sources::operation::Operation;
 
 use super::*;
-use crate::cells::samples::revenue;
+use crate::cells::samples::{of_hour, revenue};
 use crate::letters::samples::letter;
 use crate::operations::{OPERATIONS, REPORTS};
 use crate::reports::breakdown::samples as breakdown;
@@ -257,7 +257,7 @@ async fn without_data_every_report_has_its_shape_with_empty_lists() {
         }
         // Every day and every step of the funnel is there, also with nothing.
         let dense = matches!(report, Report::RevenueTimeseries | Report::Funnel);
-        if let (Some(rows), false) = (report.table().rows, dense) {
+        if let (Some(rows), false) = (report.table(false).rows, dense) {
             assert_eq!(answer[rows], json!([]), "{path}");
         }
     }
@@ -287,13 +287,35 @@ async fn a_report_is_a_table_where_csv_is_asked_for_first() {
     for report in Report::ALL {
         let path = format!("/v1/api/analytics/ecommerce/{}?days=1", report.as_str());
         let (_, body) = service.get(&path, &[SECRET, ("accept", "text/csv")]).await;
-        let columns = report.table().columns;
+        let columns = report.table(false).columns;
         assert_eq!(body.lines().next().unwrap(), columns.join(","), "{path}");
-        if report.table().rows.is_none() {
+        if report.table(false).rows.is_none() {
             let answer = service.json(&path).await;
             assert!(columns.iter().all(|name| answer.get(name).is_some()), "{path}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_revenue_of_a_day_is_answered_by_its_hours_as_json_and_as_a_table() {
+    let mut service = Service::new(OPEN);
+    let metric = of_hour("2026-03-15", 9, "USD", &[("gross", 4_999), ("orders", 1)]);
+    service.working.metric(metric.key().as_bytes(), Some(&metric)).unwrap();
+    service.publish();
+    let path = "/v1/api/analytics/ecommerce/revenue-timeseries?days=1&granularity=hour";
+    let answer = service.json(path).await;
+    let hours = answer["series"].as_array().unwrap();
+    assert_eq!((hours.len(), &answer["days"], &answer["held"]), (24, &json!(1), &json!({})));
+    assert_eq!(hours[9], json!({"date": "2026-03-15", "hour": 9, "revenue": 49.99, "orders": 1}));
+    assert_eq!(hours[10], json!({"date": "2026-03-15", "hour": 10, "revenue": 0.0, "orders": 0}));
+    let (_, table) = service.get(path, &[SECRET, ("accept", "text/csv")]).await;
+    let mut lines = table.lines();
+    assert_eq!(
+        (lines.next(), lines.nth(9)),
+        (Some("date,hour,revenue,orders"), Some("2026-03-15,9,49.99,1"))
+    );
+    let (status, body) = service.get(&format!("{path}&source=shopify"), &[SECRET]).await;
+    assert_eq!((status, body), (400, error("source is not supported yet")));
 }
 
 #[tokio::test]
@@ -552,6 +574,9 @@ async fn every_path_is_documented_with_its_refusals() {
             service.get(&format!("{path}?ordered=x"), &[SECRET]).await,
             service.get(&format!("{path}?ordered=true&window=x"), &[SECRET]).await,
             service.get(&format!("{path}?limit=0"), &[SECRET]).await,
+            service.get(&format!("{path}?granularity=week"), &[SECRET]).await,
+            service.get(&format!("{path}?granularity=hour&days=93"), &[SECRET]).await,
+            service.get(&format!("{path}?granularity=hour&source=shopify"), &[SECRET]).await,
             loading.get(&path, &[SECRET]).await,
         ];
         for (status, body) in refusals.into_iter().filter(|(status, _)| *status != 200) {

@@ -19,6 +19,7 @@ function ranked(a, label, heads, rows, cells, nothing) {
     return [[first, bar(row.revenue, most)], ...rest];
   }));
 }
+const hourOf = (hour) => `${String(hour).padStart(2, "0")}:00`;
 const channel = (row) => [row.campaign, row.source, row.medium].every((text) => text === "(none)") ? "no campaign" : [row.campaign, row.source, row.medium].map((text) => (text === "(none)" ? "–" : text)).join(" / ");
 
 const PANELS = [
@@ -35,6 +36,11 @@ const PANELS = [
       if (most === 0) return none("Nobody took a step in these days.");
       return table("Funnel", [["Step"], ["People", "n"], ["Of the step before", "n"]], a.steps.map((step, i) => [[STEPS[step.name] || words(step.name), bar(step.count, most)], count(step.count), i === 0 ? "–" : percent(step.percentage)]));
     },
+  },
+  {
+    id: "hours", report: "revenue-timeseries", title: "Today by hour", bones: 6, unranged: true, parameters: () => ({ days: 1, granularity: "hour" }),
+    counted: "Gross revenue of orders that count, in the hour of their payment by the workspace’s clock. Hours without an order are left out. The days chosen above have no effect here.",
+    show: (a) => ranked(a, "Today by hour", [["Hour"], ["Orders", "n"], ["Revenue", "n"]], a.series.filter((row) => row.orders !== 0 || row.revenue !== 0), (row) => [hourOf(row.hour), count(row.orders), amount(a, row.revenue)], "No purchase yet today."),
   },
   {
     id: "carts", report: "cart-abandonment", title: "Abandoned carts", bones: 4,

@@ -1,26 +1,65 @@
 //! Distinct actors over a range: the union of the sets of its days, so that who came on three days is one. Sets are kept
 //! in chunks of numbers: the chunks of the days are united place by place.
 
-use hashbrown::HashMap;
+use std::sync::Arc;
+
+use hashbrown::{Equivalent, HashMap};
 
 use commerce::Source;
 use commerce::members::Members;
 
 use super::Question;
 
+/// Numbers of actors, by the texts of some dimensions.
+#[derive(Debug, Default)]
+pub(super) struct Counts(Option<Arc<HashMap<Vec<String>, i128>>>);
+
+/// Texts that are looked for among those that are kept.
+#[derive(Hash)]
+struct Texts<'a>(&'a [&'a str]);
+
+impl Equivalent<Vec<String>> for Texts<'_> {
+    fn equivalent(&self, known: &Vec<String>) -> bool {
+        self.0 == known.as_slice()
+    }
+}
+
+impl Counts {
+    /// The number of a combination, 0 where there are none.
+    pub(super) fn of(&self, texts: &[&str]) -> i128 {
+        self.0.as_ref().and_then(|counts| counts.get(&Texts(texts))).copied().unwrap_or(0)
+    }
+}
+
 /// How many actors each combination of dimensions has over the range.
-pub(super) fn distinct<'a, const D: usize>(
-    question: &Question<'a>,
+pub(super) fn distinct<const D: usize>(
+    question: &Question<'_>,
     figure: &str,
     dimensions: [&str; D],
-) -> HashMap<[&'a str; D], i128> {
-    let source = question.source.map(Source::as_str);
-    let united = unions(question, figure, dimensions, |known| source.is_none_or(|source| known == source));
-    let mut counts = HashMap::new();
-    for ((combination, _), members) in united {
-        *counts.entry(combination).or_default() += i128::from(members.count());
-    }
-    counts
+) -> Counts {
+    remembered(question, figure, &dimensions.join(","), || {
+        let source = question.source.map(Source::as_str);
+        let takes = |known: &str| source.is_none_or(|source| known == source);
+        let mut counts = HashMap::new();
+        for ((combination, _), members) in unions(question, figure, dimensions, takes) {
+            *counts.entry(combination.map(str::to_owned).into()).or_default() += i128::from(members.count());
+        }
+        counts
+    })
+}
+
+/// Counts of the sets of a figure over the range and of the source that is asked for: those that were computed last, as
+/// long as the figure hasn't changed. `what` tells them from others of the figure.
+pub(super) fn remembered(
+    question: &Question<'_>,
+    figure: &str,
+    what: &str,
+    compute: impl FnOnce() -> HashMap<Vec<String>, i128>,
+) -> Counts {
+    let (range, source) = (question.range, question.source.map_or("", Source::as_str));
+    let asked = format!("{what} {source} {} {}", range.first(), range.days());
+    let figure = question.cells.and_then(|cells| cells.figure(figure));
+    Counts(figure.map(|figure| figure.asked.counts.answer(&asked, compute)))
 }
 
 /// The sets of a figure over the range, by dimensions and chunk, of the sources of which `takes` is true; what isn't of

@@ -1,6 +1,6 @@
 //! What all reports that cut the revenue share: the rows of a figure over a range, in their order.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -96,14 +96,15 @@ pub(super) fn by_one<'a>(
     (rows.collect(), found.basis)
 }
 
-/// The name of each of some products.
-pub(super) fn names<'a>(question: &Question<'a>, products: &HashSet<&str>) -> HashMap<&'a str, &'a str> {
-    let figure = question.cells.and_then(|cells| cells.figure("product_name"));
-    let pair = |series: &'a crate::cells::Series| {
-        let id = series.dimensions.get("item_id")?.as_str();
-        products.contains(id).then_some((id, series.dimensions.get("title")?.as_str()))
+/// The names of all products.
+pub(super) fn names(question: &Question<'_>) -> Arc<HashMap<String, String>> {
+    let Some(figure) = question.cells.and_then(|cells| cells.figure("product_name")) else {
+        return Arc::default();
     };
-    figure.iter().flat_map(|figure| figure.series()).filter_map(pair).collect()
+    let pair = |series: &crate::cells::Series| {
+        Some((series.dimensions.get("item_id")?.clone(), series.dimensions.get("title")?.clone()))
+    };
+    figure.asked.names.answer("", || figure.series().filter_map(pair).collect())
 }
 
 #[cfg(test)]

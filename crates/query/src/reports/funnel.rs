@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use commerce::members::Members;
 use commerce::{ReceivedTime, Source};
+use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::{Question, actors};
@@ -71,10 +72,16 @@ pub struct Step {
 
 /// Computes the answer.
 pub fn of(question: &Question<'_>) -> Funnel {
-    let counts = question.ordered.map_or_else(|| alone(question), |window| in_order(question, window));
+    let alone = actors::distinct(question, "funnel", ["step"]);
+    let in_order = question.ordered.map(|window| in_order(question, window));
+    let counts = |step: &str| match &in_order {
+        // Whoever entered is in the set of the first step by itself.
+        Some(in_order) if step != STEPS[0] => in_order.of(&[step]),
+        _ => alone.of(&[step]),
+    };
     let mut before = None;
     let steps = STEPS.map(|name| {
-        let count = counts.get(name).copied().unwrap_or(0);
+        let count = counts(name);
         let percentage = before.map_or(Percent::of(1, 1), |before| Percent::of(count, before));
         before = Some(count);
         Step { name, count, percentage }
@@ -88,18 +95,16 @@ pub fn of(question: &Question<'_>) -> Funnel {
     }
 }
 
-/// Each step by itself.
-fn alone<'a>(question: &Question<'a>) -> BTreeMap<&'a str, i128> {
-    let counts = actors::distinct(question, "funnel", ["step"]);
-    counts.into_iter().map(|([step], count)| (step, count)).collect()
-}
-
 /// Each step after the one before it. A set is of those who got to a step and no farther from an entry of a day: whoever
 /// is in that of a later step was at the earlier ones too.
-fn in_order<'a>(question: &Question<'a>, window: &str) -> BTreeMap<&'a str, i128> {
+fn in_order(question: &Question<'_>, window: &str) -> actors::Counts {
+    actors::remembered(question, "funnel_ordered", window, || reached(question, window))
+}
+
+fn reached(question: &Question<'_>, window: &str) -> HashMap<Vec<String>, i128> {
     let source = question.source.map_or("", Source::as_str);
     let deepest = actors::unions(question, "funnel_ordered", ["window", "step"], |known| known == source);
-    let mut counts = alone(question);
+    let mut counts = HashMap::new();
     let mut reached: BTreeMap<&str, Members> = BTreeMap::new();
     for name in STEPS[1..].iter().rev() {
         for ((_, chunk), members) in
@@ -107,7 +112,10 @@ fn in_order<'a>(question: &Question<'a>, window: &str) -> BTreeMap<&'a str, i128
         {
             reached.entry(*chunk).or_default().unite(members);
         }
-        counts.insert(name, reached.values().map(|members| i128::from(members.count())).sum());
+        counts.insert(
+            vec![(*name).to_owned()],
+            reached.values().map(|members| i128::from(members.count())).sum(),
+        );
     }
     counts
 }

@@ -109,6 +109,9 @@ impl Report {
     pub fn json(self, question: &Question<'_>) -> Result<Vec<u8>, serde_json::Error> {
         match self {
             Self::Overview => serde_json::to_vec(&overview::of(question)),
+            Self::RevenueTimeseries if question.hourly => {
+                serde_json::to_vec(&revenue_timeseries::by_hour(question))
+            }
             Self::RevenueTimeseries => serde_json::to_vec(&revenue_timeseries::of(question)),
             Self::TopProducts => serde_json::to_vec(&top_products::of(question)),
             Self::RevenueByChannel => serde_json::to_vec(&revenue_by_channel::of(question)),
@@ -123,10 +126,11 @@ impl Report {
         }
     }
 
-    /// The part of the answer that is its table.
-    pub const fn table(self) -> Table {
+    /// The part of the answer that is its table, of one by hour or not.
+    pub const fn table(self, hourly: bool) -> Table {
         let (rows, columns): (_, &'static [&'static str]) = match self {
             Self::Overview => (None, &overview::COLUMNS),
+            Self::RevenueTimeseries if hourly => (Some("series"), &["date", "hour", "revenue", "orders"]),
             Self::RevenueTimeseries => (Some("series"), &["date", "revenue", "orders"]),
             Self::TopProducts => {
                 (Some("products"), &["item_id", "item_name", "revenue", "quantity", "orders"])
@@ -162,6 +166,8 @@ pub struct Question<'a> {
     pub currency: Option<Currency>,
     /// Asks for the purchases of one source: those of which its word counts (beyond the contract).
     pub source: Option<Source>,
+    /// Asks for hours in the place of days (beyond the contract).
+    pub hourly: bool,
     /// How many rows a list of products may have.
     pub limit: usize,
     /// Asks for the figures without the orders that a fraud rule has marked (beyond the contract).
@@ -183,6 +189,7 @@ impl<'a> Question<'a> {
             base,
             currency: None,
             source: None,
+            hourly: false,
             limit: 0,
             exclude_flagged: false,
             ordered: None,
@@ -197,6 +204,8 @@ mod value {
     pub(super) const FIGURE: &str = "revenue";
     /// The same values, cut by the source too.
     pub(super) const BY_SOURCE: &str = "revenue_by_source";
+    /// Gross, orders and refunds of each hour.
+    pub(super) const BY_HOUR: &str = "revenue_by_hour";
     pub(super) const GROSS: &str = "gross";
     pub(super) const ORDERS: &str = "orders";
     pub(super) const REFUND_AMOUNT: &str = "refund_amount";
@@ -262,7 +271,11 @@ fn parts<'a>(question: &Question<'a>, name: &str) -> impl Iterator<Item = (&'a F
 
 impl<'a> Revenue<'a> {
     fn of(question: &Question<'a>) -> Self {
-        let name = if question.source.is_some() { value::BY_SOURCE } else { value::FIGURE };
+        Self::named(question, if question.source.is_some() { value::BY_SOURCE } else { value::FIGURE })
+    }
+
+    /// The same cells of another figure.
+    fn named(question: &Question<'a>, name: &str) -> Self {
         let figure = |sign| parts(question, name).find(|(_, known)| *known == sign).map(|(figure, _)| figure);
         Self {
             currency: question.currency.unwrap_or(question.base),
@@ -418,6 +431,7 @@ pub(crate) mod samples {
             base: Currency::USD,
             currency: None,
             source: None,
+            hourly: false,
             limit: top_products::DEFAULT_LIMIT,
             exclude_flagged: false,
             ordered: None,

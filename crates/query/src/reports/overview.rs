@@ -50,7 +50,7 @@ pub(super) const COLUMNS: [&str; 10] = [
 /// Computes the answer.
 pub fn of(question: &Question<'_>) -> Overview {
     let steps = actors::distinct(question, "funnel", ["step"]);
-    let did = |step| steps.get(&[step]).copied().unwrap_or(0);
+    let did = |step| steps.of(&[step]);
     let revenue = Revenue::of(question);
     let sums = revenue.sums(revenue.currency, question.range);
     Overview {

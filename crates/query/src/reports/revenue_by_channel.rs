@@ -1,7 +1,5 @@
 //! `revenue-by-channel` (§6.5).
 
-use hashbrown::HashMap;
-
 use serde::Serialize;
 
 use super::actors::distinct;
@@ -44,7 +42,6 @@ pub fn of<'a>(question: &Question<'a>) -> RevenueByChannel<'a> {
     let found = Breakdown::of(question, "revenue_by_channel", dimensions, ["revenue", "orders"]);
     let [buyers, visitors] = ["buyers", "visitors"].map(|set| distinct(question, set, dimensions));
     let channel = |(channel, [revenue, orders]): &([&'a str; 3], [i128; 2])| {
-        let actors = |of: &HashMap<[&str; 3], i128>| of.get(channel).copied().unwrap_or(0);
         let [campaign, source, medium] = *channel;
         Channel {
             campaign,
@@ -52,7 +49,7 @@ pub fn of<'a>(question: &Question<'a>) -> RevenueByChannel<'a> {
             medium,
             revenue: found.amount(*revenue),
             orders: *orders,
-            conversion_rate: Percent::of(actors(&buyers), actors(&visitors)),
+            conversion_rate: Percent::of(buyers.of(channel), visitors.of(channel)),
         }
     };
     let channels = found.rows.iter().map(channel).collect();

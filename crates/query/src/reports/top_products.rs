@@ -1,12 +1,17 @@
 //! `top-products` (§6.4).
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
+use commerce::Source;
 use serde::Serialize;
 
 use super::breakdown::{Breakdown, names};
-use super::{Basis, Question};
+use super::{Basis, Question, Revenue};
 use crate::amount::Amount;
+use crate::cells::Best;
+
+/// What is summed.
+const FIGURE: &str = "revenue_by_product";
 
 /// How many products are listed when nobody says.
 pub const DEFAULT_LIMIT: usize = 20;
@@ -15,9 +20,9 @@ pub const GREATEST_LIMIT: usize = 100;
 
 /// The answer.
 #[derive(Debug, Serialize)]
-pub struct TopProducts<'a> {
+pub struct TopProducts {
     /// By revenue descending.
-    pub products: Vec<Product<'a>>,
+    pub products: Vec<Product>,
     /// Days of the range.
     pub days: i32,
     /// What the figures rest on.
@@ -27,11 +32,11 @@ pub struct TopProducts<'a> {
 
 /// One product.
 #[derive(Debug, Serialize)]
-pub struct Product<'a> {
+pub struct Product {
     /// Its id.
-    pub item_id: &'a str,
+    pub item_id: String,
     /// The title under which it was bought last; empty where it never had one.
-    pub item_name: &'a str,
+    pub item_name: String,
     /// Price x quantity - discount over the lines of purchases.
     pub revenue: Amount,
     /// Sum of quantities.
@@ -59,20 +64,40 @@ pub fn limit(text: Option<&str>) -> Result<usize, InvalidLimit> {
 }
 
 /// Computes the answer.
-pub fn of<'a>(question: &Question<'a>) -> TopProducts<'a> {
-    let values = ["revenue", "quantity", "orders"];
-    let mut found = Breakdown::of(question, "revenue_by_product", ["item_id"], values);
-    found.rows.truncate(question.limit);
-    let ids: HashSet<&str> = found.rows.iter().map(|([id], _)| *id).collect();
-    let names = names(question, &ids);
-    let products = found.rows.iter().map(|([id], [revenue, quantity, orders])| Product {
-        item_id: id,
-        item_name: names.get(id).copied().unwrap_or_default(),
-        revenue: found.amount(*revenue),
+pub fn of(question: &Question<'_>) -> TopProducts {
+    let revenue = Revenue::of(question);
+    let mut basis = revenue.basis(question);
+    let (best, names) = (best(question, &revenue), names(question));
+    basis.corrected = basis.corrected || best.corrected;
+    let exponent = revenue.currency.exponent();
+    let products = best.rows.iter().take(question.limit).map(|(id, [revenue, quantity, orders])| Product {
+        item_id: id.clone(),
+        item_name: names.get(id).cloned().unwrap_or_default(),
+        revenue: Amount { minor: *revenue, exponent },
         quantity: *quantity,
         orders: *orders,
     });
-    TopProducts { products: products.collect(), days: question.range.days(), basis: found.basis }
+    TopProducts { products: products.collect(), days: question.range.days(), basis }
+}
+
+/// As many of the best products as are ever listed.
+fn best(question: &Question<'_>, revenue: &Revenue<'_>) -> Arc<Best> {
+    let compute = || {
+        let values = ["revenue", "quantity", "orders"];
+        let found = Breakdown::of(question, FIGURE, ["item_id"], values);
+        let rows = found.rows.iter().take(GREATEST_LIMIT).map(|([id], sums)| ((*id).to_owned(), *sums));
+        Best { rows: rows.collect(), corrected: found.basis.corrected }
+    };
+    match question.cells.and_then(|cells| cells.figure(FIGURE)) {
+        // Those that are marked are another figure.
+        Some(figure) if !question.exclude_flagged => {
+            let (range, source) = (question.range, question.source.map_or("", Source::as_str));
+            let base = if question.currency.is_none() { question.base.as_str() } else { "" };
+            let asked = format!("{} {base} {source} {} {}", revenue.currency, range.first(), range.days());
+            figure.asked.best.answer(&asked, compute)
+        }
+        _ => Arc::new(compute()),
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +141,7 @@ mod tests {
         let mut asked = question(Some(&known), "2026-03-01", "2026-03-30");
         asked.limit = limit(Some("500")).unwrap();
         let answer = of(&asked);
-        assert_eq!((answer.products.len(), answer.products[99].item_id), (100, "099"));
+        assert_eq!((answer.products.len(), answer.products[99].item_id.as_str()), (100, "099"));
         asked.limit = limit(None).unwrap();
         assert_eq!(of(&asked).products.len(), 20);
     }

@@ -10,6 +10,8 @@ mod memory;
 mod usable;
 
 use std::borrow::Cow;
+use std::fs;
+use std::io;
 use std::ops::Bound;
 use std::path::PathBuf;
 
@@ -44,6 +46,41 @@ pub struct OnDisk {
     pub write_buffer_bytes: u64,
     /// Milliseconds since 1970: a store that is older than the changelog keeps tombstones is of no use.
     pub clock: fn() -> i64,
+}
+
+impl OnDisk {
+    /// The folder of a copy of a stage, which has one for each partition.
+    pub(crate) fn of_copy(&self, stage: &str, instance: &str) -> PathBuf {
+        self.folder.join(format!("{stage}-{instance}"))
+    }
+
+    /// The names of the stages of which a copy has kept something.
+    pub fn stages(&self, instance: &str) -> Result<Vec<String>, StoreError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| folder::io_error(&self.folder, "look into", &error))?,
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let stage = |name: String| name.strip_suffix(instance)?.strip_suffix('-').map(str::to_owned);
+        Ok(names.filter_map(stage).collect())
+    }
+
+    /// Removes what a copy of a stage has kept; the stage is no more. False: stopped while somebody still had it.
+    pub fn remove(&self, stage: &str, instance: &str, stop: &dyn Fn() -> bool) -> Result<bool, StoreError> {
+        let path = self.of_copy(stage, instance);
+        let failed = |error: io::Error| folder::io_error(&path, "remove", &error);
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
+            let of_partition = entry.map_err(failed)?.path();
+            let Some(folder) = Folder::acquire(&of_partition, stop)? else { return Ok(false) };
+            folder.wipe()?;
+        }
+        fs::remove_dir_all(&path).map_err(failed)?;
+        Ok(true)
+    }
 }
 
 /// A local store that failed. It holds nothing that the changelog doesn't have.

@@ -567,3 +567,28 @@ fn marks_are_in_the_batch_that_they_speak_of() {
     let marks = Marks::decode(&stored).unwrap();
     assert_eq!((marks.input, marks.batch, marks.identity), (Some(3), 3, identity()));
 }
+
+#[test]
+fn what_a_copy_of_a_stage_that_is_no_more_has_kept_is_removed_and_no_neighbour() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = OnDisk { folder: dir.path().to_owned(), ..on_disk(clock) };
+    for (stage, instance) in [("figures-old", "a"), ("figures-v2", "a"), ("figures-old", "b")] {
+        let path = options.of_copy(stage, instance).join("0");
+        put(&mut open(&path), 1, &[(0, b"k", Some(b"v"))]);
+    }
+    let mut kept = options.stages("a").unwrap();
+    kept.sort();
+    assert_eq!(kept, ["figures-old", "figures-v2"]);
+    for _ in 0..2 {
+        assert!(options.remove("figures-old", "a", &|| false).unwrap());
+        assert_eq!(options.stages("a").unwrap(), ["figures-v2"]);
+    }
+    assert_eq!(options.stages("b").unwrap(), ["figures-old"]);
+    // What somebody still has is left to them.
+    let held = Folder::acquire(&options.of_copy("figures-v2", "a").join("0"), &|| false).unwrap();
+    assert!(!options.remove("figures-v2", "a", &|| true).unwrap());
+    drop(held);
+    assert_eq!(options.stages("a").unwrap(), ["figures-v2"]);
+    let nowhere = OnDisk { folder: dir.path().join("nowhere"), ..on_disk(clock) };
+    assert_eq!(nowhere.stages("a").unwrap(), Vec::<String>::new());
+}

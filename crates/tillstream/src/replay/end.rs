@@ -1,5 +1,6 @@
 //! `replay switch` and `replay drop`: which version is served, and which are no more.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use anyhow::anyhow;
 use commerce::metric::is_of_the_state;
 use serde_json::json;
 use service::Config;
-use stream::{Followed, Outgoing, read_decided};
+use stream::{Followed, Outgoing, WriteError, extents, read_decided};
 use topics::{Admin, Topic, Version, Versions};
 
 use super::list::Hand;
@@ -176,7 +177,8 @@ fn empty(config: &Config, hand: &Hand<'_>) -> Result<(), Stop> {
     delete(config, hand, Topic::AggregatorChangelog, &|_| true)
 }
 
-/// Deletes the records of a compacted topic whose keys are gone for good.
+/// Deletes the records of a compacted topic whose keys are gone for good, as they are met: however many there are, one
+/// transaction's keys are in memory. It can be repeated.
 fn delete(
     config: &Config,
     hand: &Hand<'_>,
@@ -184,38 +186,68 @@ fn delete(
     is_gone: &dyn Fn(&[u8]) -> bool,
 ) -> Result<(), Stop> {
     let client = service::kafka::client_config(config);
-    // Each partition of a changelog has keys of the same name.
-    let mut there: BTreeSet<(i32, Vec<u8>)> = BTreeSet::new();
-    read_decided(&client, topic.name(), &|| false, &mut |met| {
+    let there: i64 =
+        extents(&client, topic.name(), &|| false)?.values().map(|extent| extent.high - extent.low).sum();
+    let mut progress = Progress::new("deleted", u64::try_from(there).unwrap_or(0));
+    let mut seen = 0;
+    let mut tombstones = Tombstones::default();
+    let failed: RefCell<Option<WriteError>> = RefCell::new(None);
+    let write = |keys: &BTreeSet<Place>| {
+        if let Err(error) = hand.writer().write(&outgoing(topic, keys)) {
+            failed.replace(Some(error));
+        }
+    };
+    read_decided(&client, topic.name(), &|| failed.borrow().is_some(), &mut |met| {
         if let Followed::Record { key, value, partition, .. } = met
             && is_gone(key)
         {
-            let place = (partition, key.to_vec());
-            match value {
-                Some(_) => there.insert(place),
-                None => there.remove(&place),
-            };
+            if let Some(full) = tombstones.meet((partition, key.to_vec()), value.is_some()) {
+                write(&full);
+            }
+            seen += 1;
+            progress.reach(seen, topic.name());
         }
         Ok(())
     })?;
-    let mut progress = Progress::new("deleted", there.len() as u64);
-    let gone: Vec<Outgoing<'_>> = there
-        .iter()
-        .map(|(partition, key)| Outgoing {
-            topic: topic.name(),
-            partition: Some(*partition),
-            key,
-            value: None,
-            timestamp_millis: 0,
-            headers: &[],
-        })
-        .collect();
-    for (done, some) in (0_u64..).step_by(DELETIONS).zip(gone.chunks(DELETIONS)) {
-        progress.reach(done, topic.name());
-        hand.writer().write(some)?;
+    if failed.borrow().is_none() {
+        write(&tombstones.waiting);
     }
     progress.end();
-    Ok(())
+    failed.into_inner().map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// A partition and a key: each partition of a changelog has keys of the same name.
+type Place = (i32, Vec<u8>);
+
+/// The keys that are to be deleted with the next transaction.
+#[derive(Default)]
+struct Tombstones {
+    waiting: BTreeSet<Place>,
+}
+
+impl Tombstones {
+    /// A record is met; gives the keys of a transaction as soon as there are enough for one.
+    fn meet(&mut self, place: Place, has_value: bool) -> Option<BTreeSet<Place>> {
+        if has_value {
+            self.waiting.insert(place);
+        } else {
+            self.waiting.remove(&place);
+        }
+        (self.waiting.len() >= DELETIONS).then(|| std::mem::take(&mut self.waiting))
+    }
+}
+
+/// The deletions as records.
+fn outgoing(topic: Topic, keys: &BTreeSet<Place>) -> Vec<Outgoing<'_>> {
+    let tombstone = |(partition, key)| Outgoing {
+        topic: topic.name(),
+        partition: Some(partition),
+        key,
+        value: None,
+        timestamp_millis: 0,
+        headers: &[],
+    };
+    keys.iter().map(|(partition, key)| tombstone((*partition, key.as_slice()))).collect()
 }
 
 #[cfg(test)]
@@ -235,5 +267,28 @@ mod tests {
         assert_eq!(doubt(&with(None), &v2, NEAR), None);
         assert!(doubt(&with(None), &v2, NEAR + 1).unwrap().contains("10001 facts behind"));
         assert!(doubt(&with(Some("2026-01-01T00:00:00Z")), &v2, 0).unwrap().contains("since 2026"));
+    }
+
+    #[test]
+    fn any_number_of_keys_is_deleted_in_transactions_of_a_few_thousand() {
+        let (mut tombstones, mut written, mut transactions) = (Tombstones::default(), BTreeSet::new(), 0);
+        let count = i32::try_from(DELETIONS).unwrap() * 3;
+        for number in 0..count {
+            // Each key in two partitions, and each of them twice.
+            for partition in [0, 1, 0, 1] {
+                if let Some(full) = tombstones.meet((partition, number.to_be_bytes().to_vec()), true) {
+                    assert!(full.len() == DELETIONS && tombstones.waiting.is_empty());
+                    transactions += 1;
+                    written.extend(full);
+                }
+            }
+        }
+        // What was deleted before it was written needs no second deletion.
+        assert_eq!(tombstones.meet((0, b"gone".to_vec()), true), None);
+        assert_eq!(tombstones.meet((0, b"gone".to_vec()), false), None);
+        let records = outgoing(Topic::AggregatorChangelog, &tombstones.waiting).len();
+        written.extend(tombstones.waiting);
+        assert_eq!((transactions, records), (6, 0));
+        assert_eq!(written.len(), DELETIONS * 6);
     }
 }

@@ -160,6 +160,17 @@ fn watched(bases: &[&str], expected: &str, change: impl FnOnce()) -> Vec<String>
     })
 }
 
+/// How often the state of a version of the figures was read back so far.
+fn restores(up: &Up) -> u64 {
+    let text = get(&up.endpoints.metrics, "/metrics").unwrap();
+    let of_versions = |line: &&str| {
+        line.starts_with("tillstream_restore_duration_seconds_count")
+            && (line.contains("stage=\"aggregator\"") || line.contains("stage=\"replay\""))
+    };
+    let count = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+    text.lines().filter(of_versions).map(count).sum()
+}
+
 /// True when a copy of the query service answers from the topic.
 fn serves(base: &str, topic: &str) -> bool {
     get(base, "/readyz").is_some_and(|text| text.contains(&format!("all figures of {topic} are loaded")))
@@ -227,8 +238,10 @@ fn a_replay_is_killed_goes_on_agrees_and_is_switched_to_without_a_wrong_report()
     up.ok(&["replay", "status", "--wait"]);
     assert_eq!(document(&up, &["replay", "compare"]).0, Some(0));
 
-    // The switch: no report is another one before, in between or after.
+    // The switch: no report is another one before, in between or after, and neither version begins anew.
     let shown = reports(&first);
+    let before = restores(&up);
+    assert!(before > 0);
     let wrong = watched(&both, &shown[0], || {
         up.ok(&["replay", "switch", "v2"]);
         let topic = "commerce.metrics.v1.v2";
@@ -242,6 +255,7 @@ fn a_replay_is_killed_goes_on_agrees_and_is_switched_to_without_a_wrong_report()
     // What comes afterwards counts once, in both versions, and after another kill too.
     trigger(&up, "3");
     wait("orders after the switch", || both.iter().all(|base| orders(base) == sold + 12));
+    assert_eq!(restores(&up), before, "a version was begun anew by the switch");
     assert_eq!(document(&up, &["replay", "compare"]).0, Some(0));
     let (code, audit) = document(&up, &["audit"]);
     assert_eq!((code, &audit["equal"]), (Some(0), &json!(true)), "{audit}");
