@@ -68,6 +68,8 @@ reasons! {
     PlanLimit = "plan_limit",
     /// Requests come faster than the workspace's plan allows. Nothing is stored; the sender comes again later.
     RateLimited = "rate_limited",
+    /// Another request with the same idempotency key is on its way. Nothing is stored; the sender comes again later.
+    InProgress = "in_progress",
     /// The body is larger than the source's limit. Nothing is stored; the sender must send smaller batches.
     PayloadTooLarge = "payload_too_large",
     /// The body didn't arrive in time or couldn't be decompressed. Nothing is stored; the sender may try again.

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use commerce::{Outcome, Reason, ReceivedTime, Source};
+use commerce::{DuplicateLevel, Mark, Outcome, Reason, ReceivedTime, Source};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use prometheus::IntCounter;
@@ -20,6 +20,7 @@ use sources::{Accepted, Decision, Reply, Route, Workspaces};
 use topics::{Lane, Topic};
 
 use crate::body::{self, Bounds, Fault, Whole};
+use crate::claims::Claims;
 use crate::letter::{self, Letters, STAGE};
 use crate::producer::{Producer, Record};
 use crate::reports::{self, Reports};
@@ -35,7 +36,8 @@ const BROWSERS: [&str; 2] = ["/v1/api/analytics/ecommerce/track", "/v1/api/analy
 /// What all requests share.
 pub(crate) struct Intake {
     pub(crate) workspaces: ArcSwap<Workspaces>,
-    pub(crate) producer: Producer,
+    pub(crate) claims: Claims,
+    pub(crate) producer: Arc<Producer>,
     pub(crate) letters: Letters,
     pub(crate) reports: Option<Reports>,
     pub(crate) room: Room,
@@ -63,6 +65,11 @@ impl Counts {
         Self { sources: Source::ALL.into_iter().map(of).collect(), metrics }
     }
 
+    /// Counts further items of a request whose outcome is counted once.
+    pub(crate) fn more_duplicates(&self, source: Source, level: DuplicateLevel, items: u64) {
+        self.metrics.counter(Counter::Duplicates, &[level.as_str(), source.as_str()]).inc_by(items);
+    }
+
     fn outcome(&self, source: Option<Source>, outcome: Outcome) {
         match (outcome, self.of(source)) {
             (Outcome::Published, Some((_, published, _))) => published.inc(),
@@ -84,17 +91,78 @@ impl Counts {
     }
 }
 
+/// A request whose body is complete.
+pub(crate) struct Delivered<'a> {
+    pub(crate) parts: &'a Parts,
+    pub(crate) bytes: Bytes,
+    pub(crate) hold: Hold,
+    pub(crate) received_at: ReceivedTime,
+    pub(crate) correlation: &'a Correlation,
+    pub(crate) deadline: tokio::time::Instant,
+}
+
+/// What the gateway adds to what is stored.
+pub(crate) struct Stamp<'a> {
+    received_at: String,
+    traceparent: String,
+    content_type: Option<&'a str>,
+}
+
+impl<'a> Stamp<'a> {
+    pub(crate) fn of(delivered: &Delivered<'a>) -> Self {
+        let headers = &delivered.parts.headers;
+        Self {
+            received_at: delivered.received_at.to_rfc3339(),
+            traceparent: delivered.correlation.traceparent(headers),
+            content_type: headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+        }
+    }
+
+    /// The headers of the raw record, and how it travels.
+    pub(crate) fn headers<'b>(&'b self, accepted: &'b Accepted) -> (Vec<(&'b str, &'b str)>, Lane) {
+        let mut headers = Vec::with_capacity(6 + accepted.headers.len());
+        headers.extend([
+            ("source", accepted.source.as_str()),
+            ("workspace", accepted.workspace.as_str()),
+            ("received_at", self.received_at.as_str()),
+            ("verdict", accepted.verdict),
+            ("traceparent", self.traceparent.as_str()),
+        ]);
+        headers.extend(self.content_type.map(|value| ("content-type", value)));
+        headers.extend(accepted.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        let has = |is_label: fn(&str) -> bool| headers.iter().any(|(name, _)| is_label(name));
+        // A load of tests is a load.
+        let lane = match (has(sources::is_load_label), has(sources::is_test_label)) {
+            (true, _) => Lane::Slow,
+            (false, true) => Lane::First,
+            (false, false) => Lane::Live,
+        };
+        (headers, lane)
+    }
+}
+
 /// How a request ended, but for its answer.
-struct Ended {
+pub(crate) struct Ended {
     reply: Reply,
     outcome: Outcome,
     /// When its body was complete; `None` when it wasn't read to its end.
     complete: Option<Instant>,
+    /// The name of another request, whose answer this is.
+    of: Option<Correlation>,
 }
 
 impl Ended {
+    pub(crate) fn new(reply: Reply, outcome: Outcome) -> Self {
+        Self { reply, outcome, complete: None, of: None }
+    }
+
+    /// The answer to an earlier request, under its name.
+    pub(crate) fn replayed(reply: Reply, outcome: Outcome, of: Option<Correlation>) -> Self {
+        Self { reply, outcome, complete: None, of }
+    }
+
     fn rejected(reason: Reason, reply: Reply) -> Self {
-        Self { reply, outcome: Outcome::Rejected(reason), complete: None }
+        Self::new(reply, Outcome::Rejected(reason))
     }
 }
 
@@ -163,36 +231,55 @@ impl Intake {
         let peer = peer(&parts);
         let arrival = Arrival { received_at, correlation: correlation.clone(), peer };
         let (decision, parts) = self.decide(route, parts, bytes.clone(), arrival).await;
-        let (reply, outcome) = match decision {
-            Some(Decision::Accept(accepted)) => {
-                let body = accepted.body.as_deref().unwrap_or(&bytes);
-                let committed =
-                    self.publish(&accepted, &parts, body, hold, received_at, correlation, deadline).await;
-                match committed {
-                    Ok(()) => (accepted.reply, Outcome::Published),
-                    Err(error) => self.unavailable(route.source, &error, correlation),
-                }
-            }
-            Some(Decision::Refuse(refused)) => match refused.letter {
-                None => (refused.reply, Outcome::Rejected(refused.reason)),
-                Some(letter) => {
-                    let outcome = Outcome::DeadLettered(letter.failure.reason);
-                    let kept = self.keep(route.source, letter, &bytes, hold, received_at, deadline);
-                    // The registry is asked within the same time.
-                    match tokio::time::timeout_at(deadline, kept).await {
-                        Ok(Ok(())) => (refused.reply, outcome),
-                        Ok(Err(error)) => self.unavailable(route.source, &*error, correlation),
-                        Err(late) => self.unavailable(route.source, &late, correlation),
-                    }
-                }
-            },
-            Some(Decision::Answer(reply)) => (reply, Outcome::Filtered(Reason::Question)),
+        let delivered = Delivered { parts: &parts, bytes, hold, received_at, correlation, deadline };
+        let ended = match decision {
+            Some(decision) => self.settle(route.source, decision, delivered).await,
             None => {
                 let error = std::io::Error::other("the check of a body ended early");
                 self.unavailable(route.source, &error, correlation)
             }
         };
-        Ended { reply, outcome, complete: Some(complete) }
+        Ended { complete: Some(complete), ..ended }
+    }
+
+    /// What is asked of a key comes first.
+    async fn settle(&self, source: Source, mut decision: Decision, delivered: Delivered<'_>) -> Ended {
+        let keyed = match &mut decision {
+            Decision::Accept(accepted) => accepted.keyed.take(),
+            Decision::Refuse(refused) => refused.keyed.take(),
+            Decision::Answer(_) => None,
+        };
+        match keyed {
+            Some(keyed) => self.by_key(source, &keyed, decision, delivered).await,
+            None => self.carry_out(source, decision, delivered).await,
+        }
+    }
+
+    /// From a decision to its end.
+    pub(crate) async fn carry_out(
+        &self,
+        source: Source,
+        decision: Decision,
+        delivered: Delivered<'_>,
+    ) -> Ended {
+        let correlation = delivered.correlation;
+        match decision {
+            Decision::Accept(accepted) => match self.publish(&accepted, delivered).await {
+                Ok(()) => Ended::new(accepted.reply, Outcome::Published),
+                Err(error) => self.unavailable(source, &error, correlation),
+            },
+            Decision::Refuse(refused) => match refused.letter {
+                None => Ended::new(refused.reply, Outcome::Rejected(refused.reason)),
+                Some(letter) => {
+                    let outcome = Outcome::DeadLettered(letter.failure.reason);
+                    match self.keep(source, letter, None, delivered).await {
+                        Ok(()) => Ended::new(refused.reply, outcome),
+                        Err(error) => self.unavailable(source, &*error, correlation),
+                    }
+                }
+            },
+            Decision::Answer(reply) => Ended::new(reply, Outcome::Filtered(Reason::Question)),
+        }
     }
 
     async fn decide(
@@ -216,55 +303,35 @@ impl Intake {
         (decision, parts)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of it goes into the one record")]
     async fn publish(
         &self,
         accepted: &Accepted,
-        parts: &Parts,
-        body: &[u8],
-        hold: Hold,
-        received_at: ReceivedTime,
-        correlation: &Correlation,
-        deadline: tokio::time::Instant,
+        delivered: Delivered<'_>,
     ) -> Result<(), crate::producer::Error> {
-        let stamp = received_at.to_rfc3339();
-        let traceparent = correlation.traceparent(&parts.headers);
-        let content_type =
-            parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let mut headers = Vec::with_capacity(6 + accepted.headers.len());
-        headers.extend([
-            ("source", accepted.source.as_str()),
-            ("workspace", accepted.workspace.as_str()),
-            ("received_at", stamp.as_str()),
-            ("verdict", accepted.verdict),
-            ("traceparent", traceparent.as_str()),
-        ]);
-        headers.extend(content_type.map(|value| ("content-type", value)));
-        headers.extend(accepted.headers.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        let stamp = Stamp::of(&delivered);
+        let (headers, lane) = stamp.headers(accepted);
         let key = accepted.delivery.to_hex();
-        let has = |is_label: fn(&str) -> bool| headers.iter().any(|(name, _)| is_label(name));
-        // A load of tests is a load.
-        let lane = match (has(sources::is_load_label), has(sources::is_test_label)) {
-            (true, _) => Lane::Slow,
-            (false, true) => Lane::First,
-            (false, false) => Lane::Live,
-        };
-        let record =
-            Record { topic: Topic::Raw, key: &key, value: body, headers: &headers, received_at, lane };
-        self.producer.commit(&record, hold, deadline).await
+        let Delivered { bytes, hold, received_at, deadline, .. } = delivered;
+        let value = accepted.body.as_deref().unwrap_or(&bytes);
+        let record = Record { topic: Topic::Raw, key: &key, value, headers: &headers, received_at, lane };
+        self.producer.commit(&record, Some(hold), deadline).await
     }
 
-    async fn keep(
+    /// Writes a dead letter, under a name of its own unless it has one.
+    pub(crate) async fn keep(
         &self,
         source: Source,
         letter: Letter,
-        body: &[u8],
-        hold: Hold,
-        received_at: ReceivedTime,
-        deadline: tokio::time::Instant,
+        name: Option<Mark>,
+        delivered: Delivered<'_>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let letter = letter::of(source, letter, body, received_at);
-        let value = self.letters.encode(&letter).await?;
+        let Delivered { bytes, hold, received_at, deadline, .. } = delivered;
+        let mut letter = letter::of(source, letter, &bytes, received_at);
+        if let Some(name) = name {
+            letter.id = name.to_uuid();
+        }
+        // The registry is asked within the same time.
+        let value = tokio::time::timeout_at(deadline, self.letters.encode(&letter)).await??;
         let record = Record {
             topic: Topic::DeadLetters,
             key: &letter.id,
@@ -273,17 +340,18 @@ impl Intake {
             received_at,
             lane: Lane::Live,
         };
-        Ok(self.producer.commit(&record, hold, deadline).await?)
+        Ok(self.producer.commit(&record, Some(hold), deadline).await?)
     }
 
-    fn unavailable(
+    pub(crate) fn unavailable(
         &self,
         source: Source,
         error: &dyn std::error::Error,
         correlation: &Correlation,
-    ) -> (Reply, Outcome) {
+    ) -> Ended {
         self.trouble.tell(source, error, correlation);
-        (sources::unavailable(source, correlation.as_str()), Outcome::Rejected(Reason::Unavailable))
+        let reply = sources::unavailable(source, correlation.as_str());
+        Ended::new(reply, Outcome::Rejected(Reason::Unavailable))
     }
 
     fn finish(
@@ -293,12 +361,12 @@ impl Intake {
         correlation: &Correlation,
         began: Instant,
     ) -> Response {
-        let Ended { reply, outcome, complete } = ended;
-        let mut response = answer::of(reply, correlation);
+        let Ended { reply, outcome, complete, of } = ended;
+        let mut response = answer::of(reply, of.as_ref().unwrap_or(correlation));
         if complete.is_none() {
             answer::close(&mut response);
         }
-        if !matches!(outcome, Outcome::Published) {
+        if !matches!(outcome, Outcome::Published | Outcome::Duplicate(_)) {
             tracing::debug!(
                 source = source.map_or(NO_SOURCE, Source::as_str),
                 outcome = outcome.as_str(),

@@ -3,6 +3,7 @@
 //! | in | out |
 //! |---|---|
 //! | `POST`, `PUT`, … on a source's paths (see [`sources::route`]) | one record of [`topics::Topic::Raw`]; the source's answer |
+//! | the same with a key of the records API (`claims`) | that, and the answer in [`topics::Topic::Claims`], in one transaction; or the stored answer; or a 409 |
 //! | a request whose sender is known and whose content its contract refuses | one record of [`topics::Topic::DeadLetters`]; a 4xx |
 //! | a report's path, when `gateway.reports_url` is set | whatever the query service answers |
 //! | `/livez`, `/readyz`, `/metrics` | see [`service::health`] |
@@ -10,6 +11,11 @@
 //! **A 2xx promises** that the record is committed: acknowledged by all in-sync replicas to an idempotent producer
 //! (R8.1). Whatever stands in the way of that is a 503 with `Retry-After`, at most 4 s after the last byte of the
 //! body; the sender comes again, and what was stored nevertheless is found to be a duplicate downstream.
+//!
+//! **Requests with an `Idempotency-Key`** of the records API are answered for 24 hours as the first one was, by every copy:
+//! the answer is kept in one transaction with the raw record. What a copy that was killed had begun, another one ends. It
+//! costs them some 20 ms, and needs memory for each key of a day, about 200 bytes. All other requests go their way as
+//! before.
 //!
 //! **The record**: key = the delivery's mark, so that a delivery sent twice meets itself on one partition; value = the
 //! body; headers `source`, `workspace`, `received_at`, `content-type`, `verdict`, `traceparent`, and those the source
@@ -27,7 +33,9 @@
 
 mod answer;
 mod body;
+mod claims;
 mod intake;
+mod keyed;
 mod letter;
 mod meter;
 pub mod operations;

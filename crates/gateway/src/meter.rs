@@ -19,10 +19,6 @@ use sources::meter::Velocity;
 
 /// Actors that are remembered at once; beyond it the one that was longest away is forgotten.
 const MOST_ACTORS: u64 = 200_000;
-/// Idempotency keys that are remembered at once.
-const MOST_KEYS: u64 = 200_000;
-/// As long as an answer may be repeated (records.md §6).
-const KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
 const HOUR: i64 = 3_600 * time::SECOND;
 const MINUTE: i64 = 60 * time::SECOND;
 
@@ -30,7 +26,6 @@ const MINUTE: i64 = 60 * time::SECOND;
 pub(crate) struct Counts {
     limiters: RwLock<HashMap<NonZeroU32, Arc<DefaultKeyedRateLimiter<Mark>>>>,
     actors: Cache<Mark, Arc<Mutex<Actor>>>,
-    keys: Cache<Mark, ()>,
     pub(crate) quotas: Quotas,
     clock: DefaultClock,
 }
@@ -43,7 +38,6 @@ impl Counts {
                 .max_capacity(MOST_ACTORS)
                 .time_to_idle(Duration::from_secs(3_600))
                 .build(),
-            keys: Cache::builder().max_capacity(MOST_KEYS).time_to_live(KEY_KEPT).build(),
             quotas: Quotas::default(),
             clock: DefaultClock::default(),
         }
@@ -89,10 +83,6 @@ impl Meter for Counts {
             events_per_minute: actor.events.add(now, MINUTE, events),
             purchases_per_hour: actor.purchases.add(now, HOUR, purchases),
         }
-    }
-
-    fn replayed(&self, key: Mark) -> bool {
-        !self.keys.entry(key).or_insert(()).is_fresh()
     }
 }
 
@@ -271,12 +261,5 @@ mod tests {
         assert_eq!(counts.pace(one, 10), Err(1));
         assert_eq!(counts.pace(other, 10), Ok(()));
         assert!(counts.pace(other, 0).is_err());
-    }
-
-    #[test]
-    fn a_key_is_known_when_it_comes_again() {
-        let counts = Counts::new();
-        assert!(!counts.replayed(Mark(1)));
-        assert!(counts.replayed(Mark(1)) && !counts.replayed(Mark(2)));
     }
 }

@@ -24,7 +24,7 @@ use crate::room::Hold;
 /// than the answer: a 503 doesn't take the record back.
 struct Ticket {
     done: oneshot::Sender<Result<(), KafkaError>>,
-    _hold: Hold,
+    _hold: Option<Hold>,
 }
 
 struct Context;
@@ -123,7 +123,7 @@ impl Producer {
     pub(crate) async fn commit(
         &self,
         record: &Record<'_>,
-        hold: Hold,
+        hold: Option<Hold>,
         deadline: Instant,
     ) -> Result<(), Error> {
         let (report, sent_by) = self.send(record, hold)?;
@@ -141,8 +141,15 @@ impl Producer {
         }
     }
 
+    /// Sends a record whose loss does no harm.
+    pub(crate) fn tell(&self, record: &Record<'_>) {
+        if let Err(error) = self.send(record, None) {
+            tracing::debug!(%error, topic = record.topic.name(), "a record wasn't sent");
+        }
+    }
+
     /// The report to come, and who will give it.
-    fn send(&self, record: &Record<'_>, hold: Hold) -> Result<(Report, Weak<Client>), Error> {
+    fn send(&self, record: &Record<'_>, hold: Option<Hold>) -> Result<(Report, Weak<Client>), Error> {
         let (done, report) = oneshot::channel();
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         // A name with a NUL would be a panic in rdkafka; no source makes one.
@@ -168,7 +175,7 @@ impl Producer {
 
     /// Where a record goes. `None`: by the hash of its key over all partitions; so it is with a delivery until the
     /// number of partitions is known, and some then wait in the slow lane.
-    fn partition(&self, record: &Record<'_>) -> Option<i32> {
+    pub(crate) fn partition(&self, record: &Record<'_>) -> Option<i32> {
         let partitions = self.partitions.load(Ordering::Relaxed);
         (record.topic == Topic::Raw && partitions > 0)
             .then(|| topics::raw_partition(record.key.as_bytes(), partitions, record.lane))

@@ -18,6 +18,7 @@ use service::{Config, Readiness, Shutdown};
 use sources::Workspaces;
 use tokio::net::TcpListener;
 
+use crate::claims::Claims;
 use crate::intake::{self, Counts, Intake};
 use crate::letter::Letters;
 use crate::meter;
@@ -100,9 +101,11 @@ impl Gateway {
         let address = listener.local_addr().unwrap_or(settings.listen);
         let kafka = readiness.part("kafka");
         let gauge = metrics.gauge(Gauge::InFlightBytes, &[]);
+        let producer = Arc::new(Producer::new(config, &metrics).map_err(Error::Producer)?);
         let intake = Intake {
             workspaces: ArcSwap::from_pointee(workspaces),
-            producer: Producer::new(config, &metrics).map_err(Error::Producer)?,
+            claims: Claims::new(config, Arc::clone(&producer)),
+            producer,
             letters: Letters::new(&config.registry.url),
             reports: settings.reports_url.as_deref().map(Reports::new).transpose().map_err(Error::Reports)?,
             room: Room::new(settings.max_in_flight_bytes.bytes(), gauge),
@@ -139,6 +142,10 @@ impl Gateway {
             let (intake, end) = (Arc::clone(&intake), watching.0.clone());
             tokio::task::spawn_blocking(move || watch(&intake.producer, &intake.meter, &kafka, &end))
         };
+        if let Err(error) = intake.claims.start(&readiness, &watching.0) {
+            // Requests with a key are told to come again, and `/readyz` says that something is missing.
+            tracing::error!(%error, "the threads for requests with a key can't be started");
+        }
         let warming = {
             let intake = Arc::clone(&intake);
             // Only so that the first dead letter needn't wait; if it fails, that one tries again.

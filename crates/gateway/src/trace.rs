@@ -24,6 +24,12 @@ impl Correlation {
         Self { id, value }
     }
 
+    /// The name of an earlier request, `None` if it is none.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let id = Uuid::try_parse(name).ok()?;
+        Some(Self { id, value: HeaderValue::from_str(name).ok()? })
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         self.value.to_str().unwrap_or_default()
     }

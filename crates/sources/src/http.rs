@@ -61,7 +61,7 @@ pub struct Reply {
     pub retry_after: Option<u32>,
     /// `Allow`, of a 405.
     pub allow: Option<&'static str>,
-    /// `Idempotency-Replayed: true`: this copy has answered the same key before (records.md §6.2).
+    /// `Idempotency-Replayed: true`: it was the answer to an earlier request of the same key (records.md §6.2).
     pub replayed: bool,
 }
 
@@ -102,6 +102,32 @@ pub struct Accepted {
     pub body: Option<Vec<u8>>,
     /// The answer, once the record is committed.
     pub reply: Reply,
+    /// Present when the sender named its request: then what was answered before decides.
+    pub keyed: Option<Keyed>,
+}
+
+/// A request that its sender gave a key (R9). It is asked first what the key was used for before.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Keyed {
+    /// The key with all that it is scoped by.
+    pub key: Mark,
+    /// What the request says: the same key with another content is another request.
+    pub content: Mark,
+    /// What that other request is.
+    pub other: OtherContent,
+    /// How many records were taken, each of which is a duplicate when the request comes again.
+    pub records: u32,
+    /// What is kept of a request whose key stands for another content.
+    pub letter: Letter,
+}
+
+/// What becomes of a request whose key came before with another content (D-REC-1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OtherContent {
+    /// The first one stands and is answered; the other one is a dead letter.
+    IsLetter,
+    /// It is applied: the last one counts.
+    IsApplied,
 }
 
 /// A request that is not stored in the raw topic.
@@ -113,12 +139,14 @@ pub struct Refused {
     pub reply: Reply,
     /// Present when the sender is known and the contract keeps what it sent: written as a dead letter.
     pub letter: Option<Letter>,
+    /// Present when the request's key may have been answered before, and then that is the answer.
+    pub keyed: Option<Keyed>,
 }
 
 impl Refused {
     /// A refusal that leaves nothing behind.
     pub(crate) fn plain(reason: Reason, reply: Reply) -> Decision {
-        Decision::Refuse(Self { reason, reply, letter: None })
+        Decision::Refuse(Self { reason, reply, letter: None, keyed: None })
     }
 }
 

@@ -43,7 +43,7 @@ use commerce::event::Fraud;
 use commerce::reason::Failure;
 use commerce::{Event, Reason, ReceivedTime, Source};
 
-pub use crate::http::{Accepted, Decision, Letter, Refused, Reply, Request, Route};
+pub use crate::http::{Accepted, Decision, Keyed, Letter, OtherContent, Refused, Reply, Request, Route};
 pub use crate::label::{is_load_label, is_test_label};
 pub use crate::meter::Meter;
 pub use crate::workspace::{TestAccounts, Workspace, WorkspaceConfig, Workspaces};
@@ -123,6 +123,12 @@ pub fn unavailable(source: Source, correlation: &str) -> Reply {
     Reply { retry_after: Some(RETRY_AFTER), ..error(source, 503, "unavailable", correlation) }
 }
 
+/// The answer while another request of the same key is on its way: the sender comes again.
+pub fn in_progress(source: Source, correlation: &str) -> Reply {
+    let message = "a request with this key is being processed";
+    Reply { retry_after: Some(1), ..error(source, 409, message, correlation) }
+}
+
 /// The answer to a body that broke off or can't be decompressed.
 pub fn unreadable_body(source: Source, correlation: &str) -> Reply {
     error(source, 400, "unreadable body", correlation)
@@ -175,6 +181,9 @@ impl<'a> Raw<'a> {
         rejected.split(',').any(|of| of.parse() == Ok(item))
     }
 }
+
+/// The header that tells apart uses of one key of a sender's: present when the key was used before and that is over.
+pub const KEY_ROUND: &str = "key_round";
 
 /// The header with the verdicts of the fraud rules.
 pub(crate) const FRAUD: &str = "fraud";

@@ -16,10 +16,6 @@ pub trait Meter: Sync {
 
     /// Counts events of an actor, and says how many it has sent lately, these included.
     fn velocity(&self, workspace: &WorkspaceId, actor: Mark, events: u32, purchases: u32) -> Velocity;
-
-    /// Remembers an idempotency key and says whether it was known here. A hint for the answer alone: what a key means
-    /// is settled by the state stage.
-    fn replayed(&self, key: Mark) -> bool;
 }
 
 /// How often somebody came lately.
@@ -46,9 +42,5 @@ impl Meter for Unmetered {
 
     fn velocity(&self, _: &WorkspaceId, _: Mark, _: u32, _: u32) -> Velocity {
         Velocity::default()
-    }
-
-    fn replayed(&self, _: Mark) -> bool {
-        false
     }
 }

@@ -65,6 +65,8 @@ topics! {
     StateChangelog = "tillstream.state.main.changelog.yaml",
     /// State of the aggregator.
     AggregatorChangelog = "tillstream.aggregator.main.changelog.yaml",
+    /// What each idempotency key stands for.
+    Claims = "tillstream.gateway.claims.yaml",
     /// Which versions of the figures there are.
     Versions = "tillstream.aggregator.versions.yaml",
 }
@@ -114,6 +116,8 @@ impl Serialize for Topic {
 pub enum Partitioning {
     /// By the hash of the key, which is a delivery's.
     Delivery,
+    /// By the hash of the key, for good: the order of a key's records decides.
+    Key,
     /// By the hash of the workspace; the key stays what it is.
     Workspace,
     /// The partition is the task's own.
@@ -445,7 +449,9 @@ mod tests {
         for topic in Topic::ALL {
             let leader = match topic {
                 Topic::Raw | Topic::NormalizerChangelog => Topic::Raw,
-                Topic::DeadLetters | Topic::FxRates | Topic::Policies | Topic::Versions => *topic,
+                Topic::DeadLetters | Topic::FxRates | Topic::Policies | Topic::Claims | Topic::Versions => {
+                    *topic
+                }
                 _ => Topic::Events,
             };
             assert_eq!(topic.leader(), leader, "{topic}");

@@ -8,6 +8,8 @@
 )]
 
 mod documented;
+mod ended;
+mod keys;
 mod lanes;
 mod outage;
 mod reload;

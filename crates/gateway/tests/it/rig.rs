@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use commerce::DeadLetter;
+use commerce::{DeadLetter, ReceivedTime};
 use gateway::{Door, Gateway};
 use hmac::{Hmac, Mac};
 use rdkafka::ClientConfig;
@@ -17,6 +17,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use service::{Config, Metrics, Readiness, Shutdown};
 use sha2::Sha256;
+use sources::meter::Unmetered;
+use sources::{Decision, Keyed, Workspaces};
 use tokio::task::{JoinHandle, spawn_blocking};
 use topics::{SchemaRegistry, Schemas, Topic};
 
@@ -29,13 +31,14 @@ pub struct Rig {
     pub shutdown: Shutdown,
     pub server: JoinHandle<()>,
     pub door: Door,
-    bootstrap: String,
+    workspaces: Workspaces,
+    pub bootstrap: String,
 }
 
 /// The settings of a workspace with these secrets of its shop.
 pub fn tenant(workspace: &str, secrets: &[String]) -> String {
     format!(
-        "[{{id = '{workspace}', shopify = [{{shop = '{workspace}.example', secrets = ['{}']}}], lifesight = {{keys = ['key-{workspace}']}}}}]",
+        "[{{id = '{workspace}', shopify = [{{shop = '{workspace}.example', secrets = ['{}']}}], lifesight = {{keys = ['key-{workspace}']}}, records = {{keys = ['records-{workspace}']}}}}]",
         secrets.join("', '")
     )
 }
@@ -77,6 +80,43 @@ impl Rig {
         rig
     }
 
+    /// Another copy of the gateway, for the same workspace.
+    pub async fn copy(&self, instance: &str) -> Self {
+        let registry = localkafka::shared().registry_url();
+        let rig = Self::on(&self.bootstrap, registry, &self.workspace, |env| {
+            env.push(("TILLSTREAM_INSTANCE", instance.to_owned()));
+        })
+        .await;
+        rig.until_ready().await;
+        rig
+    }
+
+    /// What the door says of a request of the records API.
+    pub fn keyed(&self, path: &str, key: &str, body: &str) -> Keyed {
+        let request = self.row(path, key, body).build().unwrap();
+        let route = sources::route(request.method(), request.url().path()).unwrap();
+        let request = sources::Request {
+            method: request.method(),
+            path: request.url().path(),
+            query: None,
+            headers: request.headers(),
+            body: body.as_bytes(),
+            received_at: ReceivedTime(0),
+            correlation: "",
+            peer: None,
+        };
+        match sources::accept(&route, &request, &self.workspaces, &Unmetered) {
+            Decision::Accept(accepted) => accepted.keyed.unwrap(),
+            other => panic!("not accepted: {other:?}"),
+        }
+    }
+
+    /// Ends it as SIGTERM does.
+    pub async fn stop(self) {
+        self.shutdown.trigger();
+        self.server.await.unwrap();
+    }
+
     pub async fn on(
         bootstrap: &str,
         registry: &str,
@@ -85,6 +125,7 @@ impl Rig {
     ) -> Self {
         listen_to_logs();
         let mut environment = vec![
+            ("TILLSTREAM_INSTANCE", workspace.to_owned()),
             ("TILLSTREAM_KAFKA__BOOTSTRAP", bootstrap.to_owned()),
             ("TILLSTREAM_REGISTRY__URL", registry.to_owned()),
             ("TILLSTREAM_GATEWAY__LISTEN", "127.0.0.1:0".to_owned()),
@@ -104,6 +145,7 @@ impl Rig {
             workspace: workspace.to_owned(),
             shutdown,
             door: gateway.door(),
+            workspaces: config.workspaces().unwrap(),
             server: tokio::spawn(gateway.run()),
             bootstrap: bootstrap.to_owned(),
         }
@@ -149,6 +191,14 @@ impl Rig {
             self.workspace
         );
         self.post(&path).body(body.to_vec())
+    }
+
+    /// A request of the records API; `path` is `orders/append`.
+    pub fn row(&self, path: &str, key: &str, body: impl Into<String>) -> RequestBuilder {
+        self.post(&format!("/public/v1/records/{path}"))
+            .header("authorization", format!("Bearer records-{}", self.workspace))
+            .header("idempotency-key", key)
+            .body(body.into())
     }
 
     pub async fn get(&self, path: &str) -> (StatusCode, String) {
@@ -228,7 +278,7 @@ fn read(bootstrap: &str, topic: Topic) -> Vec<Record> {
 pub fn create_topics(bootstrap: &str) {
     let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
     let configs: Vec<_> =
-        [Topic::Raw, Topic::DeadLetters].map(|topic| (topic, topic.spec().config(1))).into();
+        [Topic::Raw, Topic::DeadLetters, Topic::Claims].map(|topic| (topic, topic.spec().config(1))).into();
     let wanted = configs.iter().map(|(topic, config)| {
         let new = NewTopic::new(topic.name(), topic.spec().partitions, TopicReplication::Fixed(1));
         config.iter().fold(new, |new, (key, value)| new.set(key, value))

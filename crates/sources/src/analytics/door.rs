@@ -51,6 +51,7 @@ fn erase(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter, user
     let workspace = &caller.workspace.id;
     match user_of_path(user) {
         Some(user) => Decision::Accept(Accepted {
+            keyed: None,
             source: Source::Analytics,
             workspace: workspace.clone(),
             verdict: "key",
@@ -117,6 +118,7 @@ fn ingest(
     };
     let delivery = transport(caller.workspace.id.as_str(), request, &body, stripped.as_deref());
     Decision::Accept(Accepted {
+        keyed: None,
         source: Source::Analytics,
         workspace: caller.workspace.id.clone(),
         verdict: "key",

@@ -134,6 +134,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> 
         headers.push((REJECTED_ITEMS.to_owned(), places.join(",")));
     }
     Decision::Accept(Accepted {
+        keyed: None,
         source: Source::Customerio,
         workspace: workspace.id.clone(),
         verdict: "key",

@@ -88,6 +88,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> 
     let (workspace, verdict) = (workspace.id.clone(), "key");
     match validate::body(kind, request.body) {
         Ok(id) => Decision::Accept(Accepted {
+            keyed: None,
             source: Source::Lifesight,
             delivery: transport(workspace.as_str(), space, kind, request.body),
             workspace,
@@ -108,6 +109,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> 
                 reason: failure.reason,
                 reply: faulty(&faults),
                 letter: Some(Letter { workspace, verdict, headers, failure }),
+                keyed: None,
             })
         }
     }

@@ -62,6 +62,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> 
     }
     let parts = [b"operator", workspace.id.as_str().as_bytes(), request.path.as_bytes(), request.body];
     Decision::Accept(Accepted {
+        keyed: None,
         source: Source::Operator,
         workspace: workspace.id.clone(),
         verdict: "key",

@@ -6,10 +6,22 @@ use std::collections::BTreeMap;
 
 use commerce::Mark;
 
+use super::address::Address;
+use super::validate;
 use crate::json::Scalar;
 
 /// Beyond this depth a value counts as it was written: nothing may recurse as deep as a sender likes.
 const DEEPEST: u32 = 32;
+
+/// Digests what a request says: all of its records. What can't be taken apart is what its bytes are.
+pub(super) fn body(address: Address<'_>, body: &[u8]) -> Mark {
+    let Ok(parts) = validate::body(address, body) else { return Mark::of(&[b"bytes", body]) };
+    let mut marks = Vec::with_capacity(16 * parts.records.len());
+    for record in &parts.records {
+        marks.extend_from_slice(&content(*record, parts.match_key.as_deref()).0.to_be_bytes());
+    }
+    Mark::of(&[b"records", &marks])
+}
 
 /// Digests a record; `match_key` is a part of what an upsert asks for.
 pub(super) fn content(record: Scalar<'_>, match_key: Option<&str>) -> Mark {

@@ -1,9 +1,10 @@
 //! The records API (`contracts/records.md`): rows that are appended, profiles that are upserted, one at a time or in batches.
 //!
 //! The door reads every record as the normalizer does, and tells the sender what is wrong; nothing that it refuses is
-//! kept. The bad records of a batch are listed beside the good ones, in the answer and in what is stored. An
-//! `Idempotency-Key` is a part of the transport key, and each keyed record carries the digest of its content, so that
-//! the state stage sees the same key with another body (D-REC-1). Without a key every delivery is one of its own.
+//! kept. The bad records of a batch are listed beside the good ones, in the answer and in what is stored. A
+//! request with an `Idempotency-Key` goes with what its key stands for ([`Keyed`]): whoever answers asks first whether the
+//! key was answered before. The key is a part of the transport key, too, and each keyed record carries the digest of its
+//! content, so that the state stage finds what came past that question. Without a key every delivery is one of its own.
 
 mod address;
 mod answer;
@@ -15,7 +16,10 @@ mod operations;
 mod row;
 mod validate;
 
-use crate::http::{Accepted, BACKFILL, Decision, IMPORT, Refused, Reply, Request, stored_headers};
+use crate::http::{
+    Accepted, BACKFILL, Decision, IMPORT, Keyed, Letter, OtherContent, Refused, Reply, Request,
+    stored_headers,
+};
 use crate::json::Scalar;
 use crate::meter::Meter;
 use crate::read::Reader;
@@ -25,7 +29,7 @@ use address::{Address, Object, Operation};
 use answer::{Code, Fault, Rejected};
 use authenticate::Bearer;
 use commerce::reason::Failure;
-use commerce::{Mark, Reason, Source};
+use commerce::{Mark, Reason, Source, WorkspaceId};
 use row::Context;
 use validate::Body;
 
@@ -40,6 +44,9 @@ pub(crate) const FAMILY: Family = Family {
 
 /// 10 MiB (R8.6).
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
+
+/// How a request is authenticated.
+const VERDICT: &str = "key";
 
 /// The header under which the digest of the credential is stored.
 const CREDENTIAL: &str = "credential";
@@ -62,39 +69,83 @@ fn decide(
     let workspace = bearer.workspace;
     let key =
         validate::idempotency_key(request).map_err(|failure| refuse(request, Code::Invalid, &failure))?;
-    let body =
-        validate::body(address, request.body).map_err(|failure| refuse(request, Code::Invalid, &failure))?;
+    let credential = bearer.credential.to_hex();
+    let mut headers = stored_headers(request, None);
+    headers.push((CREDENTIAL.to_owned(), credential.clone()));
+    headers.extend(key.map(|key| (format!("http.{KEY}"), key.to_owned())));
+    let keyed = key.map(|key| {
+        let key = keyed(workspace.id.as_str(), &credential, address, key);
+        claim(key, workspace.id.clone(), address, request.body, &headers)
+    });
+    let body = match validate::body(address, request.body) {
+        Ok(body) => body,
+        Err(failure) => return Err(first_stands(keyed, refuse(request, Code::Invalid, &failure))),
+    };
     let labelled = [IMPORT, BACKFILL].iter().any(|name| request.header(name).is_some());
     let context = Context { workspace, labelled, address, object, match_key: body.match_key.as_deref() };
-    let rejected = rejected(request, context, &body)?;
-
-    let credential = bearer.credential.to_hex();
-    let delivery = match key {
-        Some(key) => keyed(workspace.id.as_str(), &credential, address, key),
-        None => {
+    let rejected = match rejected(request, context, &body) {
+        Ok(rejected) => rejected,
+        Err(refused) => return Err(first_stands(keyed, refused)),
+    };
+    let delivery = keyed.as_ref().map_or_else(
+        || {
             let (workspace, object) = (workspace.id.as_str().as_bytes(), address.object.as_bytes());
             let operation = address.operation.as_str().as_bytes();
             Mark::of(&[b"records", workspace, object, operation, b"body", request.body])
-        }
-    };
-    let mut headers = stored_headers(request, None);
-    headers.push((CREDENTIAL.to_owned(), credential));
-    headers.extend(key.map(|key| (format!("http.{KEY}"), key.to_owned())));
+        },
+        |keyed| keyed.key,
+    );
     if !rejected.is_empty() {
         let places: Vec<_> = rejected.iter().map(|rejected| rejected.index.to_string()).collect();
         headers.push((REJECTED_ITEMS.to_owned(), places.join(",")));
     }
-    let reply = answer::success(address, &body, &rejected, request.received_at, request.correlation);
-    let replayed = key.is_some() && replayed(meter, address, delivery, request.body);
+    let records = u32::try_from(body.records.len().saturating_sub(rejected.len())).unwrap_or(u32::MAX);
     Ok(Decision::Accept(Accepted {
         source: Source::Records,
         workspace: workspace.id.clone(),
-        verdict: "key",
+        verdict: VERDICT,
         headers,
         delivery,
         body: None,
-        reply: Reply { replayed, ..reply },
+        reply: answer::success(address, &body, &rejected, request.received_at, request.correlation),
+        keyed: keyed.map(|keyed| Keyed { records, ..keyed }),
     }))
+}
+
+/// What is asked about a key before its request is taken or refused.
+fn claim(
+    key: Mark,
+    workspace: WorkspaceId,
+    address: Address<'_>,
+    body: &[u8],
+    headers: &[(String, String)],
+) -> Keyed {
+    let failure = Failure::at(
+        Reason::IdempotencyBodyMismatch,
+        "headers.idempotency-key",
+        "the key came before with another body, which stands",
+    );
+    Keyed {
+        key,
+        content: canonical::body(address, body),
+        other: match address.operation {
+            Operation::Append => OtherContent::IsLetter,
+            Operation::Upsert => OtherContent::IsApplied,
+        },
+        records: 0,
+        letter: Letter { workspace, verdict: VERDICT, headers: headers.to_vec(), failure },
+    }
+}
+
+/// Of an append whose key was answered before that answer stands, whatever the new body is worth (D-REC-1). An upsert
+/// that can't be applied changes nothing, so its sender is told.
+fn first_stands(keyed: Option<Keyed>, decision: Box<Decision>) -> Box<Decision> {
+    match (*decision, keyed) {
+        (Decision::Refuse(refused), Some(keyed)) if keyed.other == OtherContent::IsLetter => {
+            Box::new(Decision::Refuse(Refused { keyed: Some(keyed), ..refused }))
+        }
+        (decision, _) => Box::new(decision),
+    }
 }
 
 /// Says who sends, to which object, and that they may.
@@ -152,14 +203,6 @@ fn keyed(workspace: &str, credential: &str, address: Address<'_>, key: &str) -> 
     ])
 }
 
-/// An append is answered as the first time whatever its body; an upsert with another body is a new one (D-REC-1).
-fn replayed(meter: &dyn Meter, address: Address<'_>, delivery: Mark, body: &[u8]) -> bool {
-    meter.replayed(match address.operation {
-        Operation::Append => delivery,
-        Operation::Upsert => Mark::of(&[&delivery.0.to_be_bytes(), body]),
-    })
-}
-
 /// Reads all records and lists those that can't be taken. `Err`: there is nothing to take.
 fn rejected(
     request: &Request<'_>,
@@ -206,11 +249,17 @@ fn read(request: &Request<'_>, context: Context<'_>, record: Scalar<'_>) -> Resu
     }
 }
 
+/// The longest path that is sent back, in bytes: a sender may name a field as it likes, and the answer to 10,000 records
+/// is kept.
+const LONGEST_PATH: usize = 300;
+
 /// The path of a field in the body. The match key stands beside the records.
 fn path_of(record: &str, field: &str) -> String {
-    match field {
+    let mut path = match field {
         "" => record.to_owned(),
         "matchKey" => field.to_owned(),
         _ => format!("{record}.{field}"),
-    }
+    };
+    path.truncate(path.floor_char_boundary(LONGEST_PATH));
+    path
 }

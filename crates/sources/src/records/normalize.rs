@@ -13,7 +13,7 @@ use crate::http::{BACKFILL, IMPORT};
 use crate::json::Scalar;
 use crate::order::content;
 use crate::read::Reader;
-use crate::{Fault, Item, REJECTED_ITEMS, Raw};
+use crate::{Fault, Item, KEY_ROUND, REJECTED_ITEMS, Raw};
 
 /// Rows have no space of their own: a workspace has one set of objects.
 const SPACE: &str = "";
@@ -81,7 +81,11 @@ fn event(
 fn transport(raw: &Raw<'_>, address: Address<'_>, key: Option<&str>, item: i32) -> Mark {
     let workspace = raw.workspace.id.as_str();
     let Some(key) = key else { return place(raw, b"delivery", item) };
-    let request = keyed(workspace, raw.header(CREDENTIAL).unwrap_or_default(), address, key);
+    let mut request = keyed(workspace, raw.header(CREDENTIAL).unwrap_or_default(), address, key);
+    // A key whose time was over is a new one. Stages downstream count its time in hours, and would take it for the old one.
+    if let Some(round) = raw.header(KEY_ROUND) {
+        request = Mark::of(&[b"records round", &request.0.to_be_bytes(), round.as_bytes()]);
+    }
     if address.batch {
         Mark::of(&[b"records item", &request.0.to_be_bytes(), &item.to_be_bytes()])
     } else {

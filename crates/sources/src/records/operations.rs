@@ -16,7 +16,10 @@ const FACTS: Parameter = Parameter::path(
 const PROFILES: Parameter = Parameter::path("object", "`profiles`.", "profiles");
 const KEY: Parameter = Parameter::header(
     "Idempotency-Key",
-    "1 to 255 visible ASCII characters: the same key again is the same request. Without one every request counts.",
+    "1 to 255 visible ASCII characters. For 24 hours the same key again, of the same token, object and operation, is the \
+     same request: it is answered with the answer that is stored, and changes nothing. With another body, of whatever \
+     worth: an append is answered likewise, the first body stands, and the other one becomes a dead letter \
+     `idempotency_body_mismatch`; an upsert is applied. Errors aren't remembered. Without a key every request counts.",
     "nightly-2026-03-14",
 );
 const IMPORT: Parameter =
@@ -33,7 +36,8 @@ const RECORDS: Field = Field::new("records", Kind::Objects, "1 to 10,000 records
 
 const TAKEN: Answer = Answer::new(
     200,
-    "The records are committed. `Idempotency-Replayed: true` says that this key was answered before.",
+    "The records are committed. `Idempotency-Replayed: true` says that this is the stored answer to an earlier request \
+     of the same key, with its `correlationId` and `acceptedAt`.",
     "",
 );
 const TAKEN_BATCH: Answer = Answer::new(
@@ -61,6 +65,11 @@ const UNKNOWN: Answer = Answer::new(
     "The workspace has no such object.",
     r#"{"success":false,"correlationId":"0af7651916cd43dd8448eb211c80319c","error":{"code":"CDP_ETL.NOT_FOUND","message":"there is no such object","details":{"path":"object"},"remediation":"Use an object of the workspace, or add it to records.objects."}}"#,
 );
+const IN_PROGRESS: Answer = Answer::again(
+    409,
+    "Another request with the same key is being processed, here or by another copy.",
+    r#"{"success":false,"correlationId":"0af7651916cd43dd8448eb211c80319c","error":{"code":"CDP_ETL.CONFLICT.IN_PROGRESS","message":"a request with this key is being processed","remediation":"Send the same request with the same Idempotency-Key again after Retry-After."}}"#,
+);
 const SCHEMA: Answer = Answer::new(
     422,
     "The workspace is strict, and the object's schema has no such field.",
@@ -71,8 +80,8 @@ const LIMITED: Answer = Answer::again(
     "The token has used up its requests per second.",
     r#"{"success":false,"correlationId":"0af7651916cd43dd8448eb211c80319c","error":{"code":"CDP_ETL.RATE.LIMITED","message":"too many requests","remediation":"Send the same request with the same Idempotency-Key again after Retry-After."}}"#,
 );
-const ANSWERS: &[Answer] = &[TAKEN, INVALID, DENIED, FORBIDDEN, UNKNOWN, SCHEMA, LIMITED];
-const OF_BATCH: &[Answer] = &[TAKEN_BATCH, INVALID, DENIED, FORBIDDEN, UNKNOWN, LIMITED];
+const ANSWERS: &[Answer] = &[TAKEN, INVALID, DENIED, FORBIDDEN, UNKNOWN, IN_PROGRESS, SCHEMA, LIMITED];
+const OF_BATCH: &[Answer] = &[TAKEN_BATCH, INVALID, DENIED, FORBIDDEN, UNKNOWN, IN_PROGRESS, LIMITED];
 
 const ROWS: &str = "`orders` need an id and `total`; `payments` an id and `amount_paid`; `product_events` `event_type` and \
                     `product_id`. Times need an offset. `_backfill` labels a row as a load, `_as_of` says when its totals \

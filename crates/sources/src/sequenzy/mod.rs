@@ -102,6 +102,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, meter: &dyn Meter) -> 
         }
     };
     Decision::Accept(Accepted {
+        keyed: None,
         source: Source::Sequenzy,
         delivery: transport(workspace.id.as_str(), kind, request.body),
         workspace: workspace.id.clone(),

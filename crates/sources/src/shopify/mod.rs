@@ -49,6 +49,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Deci
     let mut headers = stored_headers(request, Some("x-shopify-"));
     headers.push(("space".to_owned(), shop.to_owned()));
     Decision::Accept(Accepted {
+        keyed: None,
         source: Source::Shopify,
         workspace: workspace.id.clone(),
         verdict: "hmac",

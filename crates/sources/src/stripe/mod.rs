@@ -48,6 +48,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Deci
     let (workspace, verdict, headers) = (workspace.id.clone(), "hmac", stored_headers(request, None));
     match validate::event(request.body) {
         Ok(event) => Decision::Accept(Accepted {
+            keyed: None,
             source: Source::Stripe,
             delivery: transport(workspace.as_str(), &event.id),
             workspace,
@@ -60,6 +61,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Deci
             reason: failure.reason,
             reply: error(400, "invalid payload", request.correlation),
             letter: Some(Letter { workspace, verdict, headers, failure }),
+            keyed: None,
         }),
     }
 }

@@ -137,10 +137,6 @@ impl Meter for Counting {
             purchases_per_hour: self.before.purchases_per_hour + purchases,
         }
     }
-
-    fn replayed(&self, _: Mark) -> bool {
-        false
-    }
 }
 
 impl Counting {

@@ -51,10 +51,6 @@ impl Meter for Told {
     fn velocity(&self, _: &WorkspaceId, _: Mark, _: u32, _: u32) -> Velocity {
         Velocity::default()
     }
-
-    fn replayed(&self, _: Mark) -> bool {
-        false
-    }
 }
 
 fn metered(workspaces: &Workspaces, meter: &dyn Meter, path: &str, body: &Value) -> Decision {

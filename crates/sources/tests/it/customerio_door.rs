@@ -438,7 +438,4 @@ impl Meter for Full {
     fn velocity(&self, _: &WorkspaceId, _: Mark, _: u32, _: u32) -> Velocity {
         Velocity::default()
     }
-    fn replayed(&self, _: Mark) -> bool {
-        false
-    }
 }

@@ -332,7 +332,6 @@ fn the_token_is_in_no_stored_record() {
 
 /// A meter that knows some keys and is out of breath after some requests.
 pub(crate) struct Stub {
-    pub(crate) known: std::sync::Mutex<Vec<Mark>>,
     pub(crate) wait: Option<u32>,
 }
 
@@ -348,13 +347,6 @@ impl Meter for Stub {
 
     fn velocity(&self, _: &WorkspaceId, _: Mark, _: u32, _: u32) -> Velocity {
         Velocity::default()
-    }
-
-    fn replayed(&self, key: Mark) -> bool {
-        let mut known = self.known.lock().unwrap();
-        let found = known.contains(&key);
-        known.push(key);
-        found
     }
 }
 
@@ -373,7 +365,7 @@ fn too_many_requests_are_429_with_the_seconds_to_wait() {
     let limited = configured(|config| config.plan.requests_per_second = Some(5));
     let body = json!({"record": row()}).to_string();
     let call = |wait| {
-        let meter = Stub { known: std::sync::Mutex::default(), wait };
+        let meter = Stub { wait };
         sources_call(&limited, &meter, APPEND, &[("authorization", TOKEN)], body.as_bytes())
     };
     assert_eq!(accepted(call(None)).reply.status, 200);

@@ -1,9 +1,9 @@
 //! records.md §6 and D-REC-1: what makes a request, and a row, the same one again.
 
-use commerce::Mark;
+use commerce::{Mark, Reason};
 use serde_json::{Value, json};
-use sources::Accepted;
 use sources::workspace::Secret;
+use sources::{Decision, Keyed, OtherContent};
 
 use crate::fixture::*;
 use crate::records_door::*;
@@ -68,28 +68,76 @@ fn a_key_belongs_to_its_credential() {
     assert_ne!(one.delivery, two.delivery);
 }
 
-#[test]
-fn a_repetition_that_this_copy_knows_is_marked_as_one() {
-    let meter = Stub { known: std::sync::Mutex::default(), wait: None };
-    let call = |path: &str, key: Option<&str>, body: Value| -> Accepted {
-        let mut headers = vec![("authorization", TOKEN)];
-        headers.extend(key.map(|key| ("idempotency-key", key)));
-        let body = body.to_string();
-        accepted(sources_call(&workspaces(), &meter, path, &headers, body.as_bytes()))
-    };
-    let other = json!({"record": with(row(), json!({"total": 1}))});
-    assert!(!call(APPEND, Some("k"), json!({"record": row()})).reply.replayed);
-    assert!(call(APPEND, Some("k"), json!({"record": row()})).reply.replayed);
-    assert!(call(APPEND, Some("k"), other).reply.replayed, "of an append the first answer is returned");
-    assert!(!call(UPSERT, Some("k"), json!({"record": {"email": "a@b.c", "ltv": 1}})).reply.replayed);
-    assert!(call(UPSERT, Some("k"), json!({"record": {"email": "a@b.c", "ltv": 1}})).reply.replayed);
-    assert!(!call(UPSERT, Some("k"), json!({"record": {"email": "a@b.c", "ltv": 2}})).reply.replayed);
-    for _ in 0..2 {
-        assert!(
-            !call(APPEND, None, json!({"record": row()})).reply.replayed,
-            "without a key nothing is known"
-        );
+fn claimed(path: &str, key: Option<&str>, body: &str) -> Option<Keyed> {
+    let mut headers = vec![("authorization", TOKEN)];
+    headers.extend(key.map(|key| ("idempotency-key", key)));
+    match sources_call(&workspaces(), &sources::meter::Unmetered, path, &headers, body.as_bytes()) {
+        Decision::Accept(accepted) => accepted.keyed,
+        Decision::Refuse(refused) => refused.keyed,
+        other @ Decision::Answer(_) => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_key_goes_with_what_its_request_says_and_what_another_content_means() {
+    let row_of = |total: u32| json!({"record": with(row(), json!({"total": total}))}).to_string();
+    let first = claimed(APPEND, Some("k"), &row_of(1)).unwrap();
+    let spaced = claimed(APPEND, Some("k"), &row_of(1).replace("\":", "\" : ")).unwrap();
+    let other = claimed(APPEND, Some("k"), &row_of(2)).unwrap();
+    assert_eq!((first.key, first.content, first.records), (spaced.key, spaced.content, 1));
+    assert!(first.key == other.key && first.content != other.content);
+    assert_eq!(first.other, OtherContent::IsLetter);
+    assert_eq!(first.letter.failure.reason, Reason::IdempotencyBodyMismatch);
+    assert!(!format!("{:?}", first.letter).contains(TOKEN));
+    let profile = |ltv: u32| json!({"record": {"email": "a@b.c", "ltv": ltv}}).to_string();
+    let [one, two] = [1, 2].map(|ltv| claimed(UPSERT, Some("k"), &profile(ltv)).unwrap());
+    assert!(one.key == two.key && one.content != two.content && one.other == OtherContent::IsApplied);
+    let by = |key: &str| json!({"record": {"email": "a@b.c", "phone": "+12025550100"}, "matchKey": key});
+    let [one, two] = ["email", "phone"].map(|key| claimed(UPSERT, Some("k"), &by(key).to_string()).unwrap());
+    assert_ne!(one.content, two.content, "the match key is a part of what is asked");
+    assert_eq!(claimed(APPEND, None, &row_of(1)), None, "without a key nothing is known");
+}
+
+#[test]
+fn the_key_of_an_append_is_asked_about_even_if_its_body_is_worth_nothing() {
+    let first = claimed(APPEND, Some("k"), &json!({"record": row()}).to_string()).unwrap();
+    for body in ["", "not json", "[]", r#"{"record":{}}"#, r#"{"record":{"order_id":1,"total":"much"}}"#] {
+        let keyed = claimed(APPEND, Some("k"), body).unwrap();
+        assert!(keyed.key == first.key && keyed.content != first.content, "{body}");
+        assert_eq!(
+            claimed(UPSERT, Some("k"), body),
+            None,
+            "an upsert that can't be applied is refused: {body}"
+        );
+        assert_eq!(claimed(APPEND, None, body), None);
+    }
+}
+
+#[test]
+fn a_batch_says_what_its_records_say_in_their_order() {
+    let path = "/public/v1/records/orders/append-batch";
+    let of = |totals: &[u32]| {
+        let rows: Vec<_> = totals.iter().map(|total| with(row(), json!({"total": total}))).collect();
+        claimed(path, Some("k"), &json!({"records": rows}).to_string()).unwrap()
+    };
+    let first = of(&[1, 2]);
+    assert_eq!((first.records, first.content), (2, of(&[1, 2]).content));
+    for other in [&[2, 1][..], &[1], &[1, 2, 3]] {
+        assert!(first.key == of(other).key && first.content != of(other).content, "{other:?}");
+    }
+}
+
+#[test]
+fn a_key_whose_time_was_over_is_a_new_one_downstream() {
+    let of = |round: Option<&str>| {
+        let mut stored = orders().key("k");
+        if let Some(round) = round {
+            stored = stored.with(sources::KEY_ROUND, round);
+        }
+        stored.event(&row()).keys.transport
+    };
+    assert_eq!(of(None), of(None));
+    assert!(of(Some("a")) == of(Some("a")) && of(Some("a")) != of(Some("b")) && of(Some("a")) != of(None));
 }
 
 #[test]

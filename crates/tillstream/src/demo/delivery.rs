@@ -15,7 +15,7 @@ use super::credentials::sign_at;
 pub enum Purpose {
     /// A version of an order that no other delivery tells: accepted, never a duplicate.
     Tells,
-    /// The same delivery once more: a duplicate at the transport level.
+    /// The same delivery once more: a duplicate at the transport level, unless [`Delivery::is_answered_again`].
     Repeats,
     /// The same fact from another subscription, under another delivery id: a duplicate at the semantic level.
     Resubscribes,
@@ -106,6 +106,14 @@ impl std::fmt::Debug for Delivery {
 }
 
 impl Delivery {
+    /// A request whose key was used before by another one: the gateway answers it as it answered that one, and nothing of
+    /// it comes into the raw topic.
+    pub fn is_answered_again(&self) -> bool {
+        let keyed = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+        let again = matches!(self.purpose, Purpose::Repeats | Purpose::Contradicts);
+        keyed && again && self.path().starts_with("/public/v1/records/")
+    }
+
     /// The path without the query, which has the key in it: fit for logs.
     pub fn path(&self) -> &str {
         self.path_and_query.split('?').next().unwrap_or_default()

@@ -111,7 +111,7 @@ pub struct Expected {
     pub duplicates: BTreeMap<DuplicateLevel, i64>,
     /// Dead letters by reason.
     pub dead_letters: BTreeMap<Reason, i64>,
-    /// Deliveries answered 200.
+    /// Deliveries that were stored and answered 200.
     pub accepted: i64,
     /// Deliveries refused, by status.
     pub rejected: BTreeMap<u16, i64>,
@@ -294,14 +294,14 @@ impl Expected {
             Purpose::Contradicts => Some(Reason::IdempotencyBodyMismatch),
             _ => None,
         };
-        if let Some(level) = level {
+        if let Some(level) = level.filter(|_| !delivery.is_answered_again()) {
             *self.duplicates.entry(level).or_default() += delivery.items;
         }
         if let Some(reason) = reason {
             *self.dead_letters.entry(reason).or_default() += 1;
         }
         match delivery.expect_status {
-            200..=299 => self.accepted += 1,
+            200..=299 => self.accepted += i64::from(!delivery.is_answered_again()),
             status => *self.rejected.entry(status).or_default() += 1,
         }
     }

@@ -356,10 +356,11 @@ async fn attempt(client: &reqwest::Client, options: &Options, delivery: &Deliver
     };
     let status = response.status();
     let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let again = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+    let again =
+        status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::CONFLICT].contains(&status);
     if again && status.as_u16() != delivery.expect_status {
-        // What was answered 429 wasn't looked at. A 5xx may come after the record was written.
-        let certainly = status == StatusCode::TOO_MANY_REQUESTS;
+        // What was answered 429 wasn't looked at, 409 not taken. A 5xx may come after the record was written.
+        let certainly = !status.is_server_error();
         let after = after.map_or(Duration::ZERO, Duration::from_secs);
         return Attempt::Refused { certainly, what: status.to_string(), after };
     }

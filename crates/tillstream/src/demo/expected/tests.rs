@@ -62,10 +62,17 @@ fn delivery(purpose: Purpose, status: u16) -> Delivery {
     Delivery { purpose, expect_status: status, ..delivery }
 }
 
+fn answered_again(purpose: Purpose) -> Delivery {
+    let delivery = Credentials::default().record("orders/append", "k", vec![]);
+    Delivery { purpose, expect_status: 200, ..delivery }
+}
+
 fn expected() -> Expected {
     let deliveries = [
         delivery(Purpose::Tells, 200),
         delivery(Purpose::Repeats, 200),
+        answered_again(Purpose::Repeats),
+        answered_again(Purpose::Contradicts),
         delivery(Purpose::Resubscribes, 200),
         delivery(Purpose::Forges, 401),
         delivery(Purpose::Garbles, 200),
@@ -139,7 +146,7 @@ fn a_tiny_shop_adds_up() {
     assert_eq!(expected.duplicates.values().sum::<i64>(), 2);
     assert_eq!(
         expected.dead_letters.keys().map(|r| r.code()).collect::<Vec<_>>(),
-        ["malformed_json", "missing_field"]
+        ["malformed_json", "missing_field", "idempotency_body_mismatch"]
     );
 }
 
