@@ -198,7 +198,7 @@ pub fn announcement(base: Currency, hour: Hour, rates: &Rates, now: ReceivedTime
                 .collect(),
             ..Payload::default()
         },
-        keys: Keys { transport: key.clone(), semantic: key, content: None },
+        keys: Keys { transport: key.clone(), semantic: key, content: None, stated: None },
         flags: vec![],
         origin: Origin::live(),
         trigger_eligible: false,

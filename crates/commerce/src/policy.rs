@@ -36,6 +36,9 @@ pub const DEFAULT_NEIGHBOURS: i32 = 100;
 pub const ABANDONED_AFTER: RangeInclusive<i64> = 1..=30 * 86_400;
 /// How long it rests where nothing is set (R12.1).
 pub const DEFAULT_ABANDONED_AFTER: i64 = 3_600;
+/// After how long an id of the analytics API may be allowed to name another order, in seconds: a day, within which it is
+/// the same call, up to ten years (D-ANA-1).
+pub const REUSED_AFTER: RangeInclusive<i64> = 86_400..=3_650 * 86_400;
 /// More handles can't be blocked: every version carries the list.
 pub const MOST_BLOCKED: usize = 500;
 
@@ -57,6 +60,13 @@ pub struct Rules {
     pub shared_handle_neighbours: i32,
     /// A cart or checkout without activity for so many seconds counts as abandoned (R12.1).
     pub abandoned_after_s: i64,
+    /// Payments that name no order enter the lifetime value (D-R-3). Else they are figures of their own alone.
+    #[serde(default)]
+    pub include_unlinked_payments: bool,
+    /// A purchase of the analytics API that comes so many seconds after the last one with its `transaction_id` is another
+    /// order (D-ANA-1); 0: an id names one order for ever.
+    #[serde(default)]
+    pub reuse_transaction_id_after_s: i64,
 }
 
 /// Keys are read as texts: not every format has others.
@@ -118,7 +128,7 @@ impl Rules {
     }
 
     /// Every rule by its key in the configuration, as text.
-    pub fn written(&self) -> [(&'static str, String); 7] {
+    pub fn written(&self) -> [(&'static str, String); 9] {
         let owners: Vec<String> =
             self.ownership.iter().map(|(event, source)| format!("{event} = {source}")).collect();
         let precedence: Vec<&str> = self.source_precedence.iter().map(|source| source.as_str()).collect();
@@ -131,6 +141,14 @@ impl Rules {
             ("blocked_handles", listed(&self.blocked_handles)),
             ("shared_handle_neighbours", self.shared_handle_neighbours.to_string()),
             ("abandoned_after_s", self.abandoned_after_s.to_string()),
+            ("include_unlinked_payments", self.include_unlinked_payments.to_string()),
+            (
+                "reuse_transaction_id_after_s",
+                match self.reuse_transaction_id_after_s {
+                    0 => "never".to_owned(),
+                    seconds => seconds.to_string(),
+                },
+            ),
         ]
     }
 
@@ -235,7 +253,7 @@ impl Policy {
                 properties: BTreeMap::from([(PROPERTY.to_owned(), text)]),
                 ..Payload::default()
             },
-            keys: Keys { transport: key.clone(), semantic: key, content: None },
+            keys: Keys { transport: key.clone(), semantic: key, content: None, stated: None },
             flags: vec![],
             origin: Origin::live(),
             trigger_eligible: false,
@@ -285,6 +303,8 @@ mod tests {
             blocked_handles: vec!["email:test@example.com".to_owned(), "nonsense".to_owned()],
             shared_handle_neighbours: DEFAULT_NEIGHBOURS,
             abandoned_after_s: DEFAULT_ABANDONED_AFTER,
+            include_unlinked_payments: false,
+            reuse_transaction_id_after_s: 0,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Profiles: one record per person with the rollups of their orders (`commerce.profiles.v1`).
 
 mod later;
+mod payments;
+mod reported;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +14,8 @@ use crate::person::Identifier;
 use crate::{Currency, EventTime, Money, PersonId, ReceivedTime, WorkspaceId};
 
 pub use later::{Later, Since};
+pub use payments::{Paid, Payments};
+use reported::{orders_in_base, with_reported};
 
 /// What one order adds to the rollups of its person. Sums move by `of(after) - of(before)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -215,7 +219,8 @@ pub struct Profile {
     pub total_spent: Money,
     /// The same by currency, minor units.
     pub total_spent_by_currency: BTreeMap<Currency, i64>,
-    /// What the merchant kept: counted, not cancelled orders less their refunds, in the base currency.
+    /// What the merchant kept: counted, not cancelled orders less their refunds, in the base currency. With payments that
+    /// name no order, where the policy includes them.
     pub lifetime_value: Money,
     /// The same by currency, minor units.
     pub lifetime_value_by_currency: BTreeMap<Currency, i64>,
@@ -232,6 +237,16 @@ pub struct Profile {
     /// The newest totals that a source maintains itself: the base to which later orders are added (R11.1).
     #[serde(default)]
     pub reported: Reported,
+    /// What was collected from the person by payments, whatever they paid for, in the base currency; absent without such
+    /// payments. Payments aren't converted: those in other currencies are by currency alone.
+    #[serde(default)]
+    pub payments_total: Option<Money>,
+    /// The same by currency, minor units.
+    #[serde(default)]
+    pub payments_total_by_currency: BTreeMap<Currency, i64>,
+    /// What of the lifetime value is of payments that name no order, less what went back of such, by currency.
+    #[serde(default)]
+    pub payments_in_lifetime_value_by_currency: BTreeMap<Currency, i64>,
     /// `current` or `past_due`, as the newest payment event says.
     pub payment_status: Option<String>,
     /// When a payment succeeded last.
@@ -339,6 +354,8 @@ pub struct Known {
     pub reported: Reported,
     /// What the counted orders add to that.
     pub later: Later,
+    /// Payments.
+    pub payments: Payments,
     /// As in the profile.
     pub payment_status: Option<String>,
     /// As in the profile.
@@ -378,6 +395,7 @@ impl Profile {
         let rollup = with_reported(&known, base, &mut flags);
         let in_base = rollup.all_in_base(base);
         let priced = orders_in_base(&known, &rollup, base).unwrap_or(in_base.orders);
+        let payments = &known.payments;
         let first = known.span.map(|span| span.0);
         Self {
             workspace,
@@ -387,14 +405,17 @@ impl Profile {
             orders_count: rollup.orders_count(),
             total_spent: Money::new(in_base.spent, base),
             total_spent_by_currency: rollup.by(|s| s.spent),
-            lifetime_value: Money::new(in_base.lifetime, base),
-            lifetime_value_by_currency: rollup.by(|s| s.lifetime),
+            lifetime_value: Money::new(payments.kept_with(in_base.lifetime, base), base),
+            lifetime_value_by_currency: payments.kept_with_all(rollup.by(|s| s.lifetime)),
             refunded_total: Money::new(in_base.refunded, base),
             refunded_total_by_currency: rollup.by(|s| s.refunded),
             aov: mean(in_base.spent, priced).map(|minor| Money::new(minor, base)),
             first_order_at: first,
             last_order_at: known.span.map(|span| span.1).max(known.reported.last_order_at),
             reported: known.reported,
+            payments_total: payments.total_in(base).map(|minor| Money::new(minor, base)),
+            payments_total_by_currency: payments.totals(),
+            payments_in_lifetime_value_by_currency: payments.kept(),
             payment_status: known.payment_status,
             last_payment_at: known.last_payment_at,
             payment_failed_at: known.payment_failed_at,
@@ -420,58 +441,6 @@ impl Profile {
         let nothing = Self::new(workspace, person_id, Known::default(), base, as_of);
         Self { merged_into: Some(merged_into), ..nothing }
     }
-}
-
-/// Our own sums, or where a source reports totals, these with what came later (R11.1). A zero while we have counted
-/// orders ourselves is not believed (R11.2).
-fn with_reported(known: &Known, base: Currency, flags: &mut Vec<String>) -> Rollup {
-    let (reported, own) = (&known.reported, known.rollup.orders_count());
-    let mut rollup = known.rollup.clone();
-    let mut suspect = false;
-    if let (Some(count), Some(_)) = (reported.orders_count, reported.orders_count_at) {
-        if count == 0 && own > 0 {
-            suspect = true;
-        } else {
-            let all = count.saturating_add(known.later.orders);
-            let others = own.saturating_sub(rollup.by_currency.get(&base).map_or(0, |sums| sums.orders));
-            rollup.by_currency.entry(base).or_default().orders = all.saturating_sub(others);
-        }
-    }
-    if let (Some(total), Some(_)) = (reported.total_spent, reported.total_spent_at) {
-        if total.minor == 0 && own > 0 {
-            suspect = true;
-        } else {
-            let spent = total.minor.saturating_add(known.later.spent);
-            let lifetime = total.minor.saturating_add(known.later.lifetime);
-            let sums = rollup.by_currency.entry(total.currency).or_default();
-            (sums.spent, sums.lifetime) = (spent, lifetime);
-            if total.currency == base {
-                // What the source has said in base has the orders up to then in it, whatever they were paid in; what of
-                // them went back later lowers the net.
-                let (spent, lifetime) = (known.later.base_spent, known.later.base_lifetime);
-                let mut foreign = rollup.converted.iter_mut().filter(|((to, _), _)| *to == base);
-                if let Some((_, first)) = foreign.next() {
-                    (first.spent, first.lifetime) = (spent, lifetime);
-                }
-                foreign.for_each(|(_, rest)| (rest.spent, rest.lifetime) = (0, 0));
-            }
-        }
-    }
-    if suspect {
-        flags.push("reported_total_suspect".to_owned());
-    }
-    rollup
-}
-
-/// How many orders the amount in base is of, where a source reports that amount: all but those that came later and have
-/// no rate yet.
-fn orders_in_base(known: &Known, rollup: &Rollup, base: Currency) -> Option<i64> {
-    let (total, _) = known.reported.total_spent.zip(known.reported.total_spent_at)?;
-    let is_suspect = total.minor == 0 && known.rollup.orders_count() > 0;
-    if total.currency != base || is_suspect {
-        return None;
-    }
-    Some(rollup.orders_count().saturating_sub(known.later.unpriced))
 }
 
 /// `sum / n`, rounded half away from zero; `None` for no elements.

@@ -28,7 +28,7 @@ pub fn tick(workspace: &WorkspaceId, environment: &str, now: ReceivedTime) -> Ev
         entity: Entity { r#type: "tick".to_owned(), id: workspace.to_string(), aliases: vec![] },
         person: None,
         payload: Payload::default(),
-        keys: Keys { transport: key.clone(), semantic: key, content: None },
+        keys: Keys { transport: key.clone(), semantic: key, content: None, stated: None },
         flags: vec![],
         origin: Origin::live(),
         trigger_eligible: false,

@@ -112,6 +112,7 @@ pub(crate) fn seal(raw: &Raw<'_>, draft: Draft<'_>, reader: Reader) -> Event {
             transport: draft.transport.to_hex(),
             semantic: draft.semantic.to_hex(),
             content: draft.content,
+            stated: None,
         },
         flags: reader.flags,
         trigger_eligible: young && origin.kind == "live",

@@ -77,6 +77,8 @@ impl Workspace {
         let blocked_handles = policy::blocked(&config.blocked_handles, &mut wrong);
         let shared_handle_neighbours = policy::neighbours(config.shared_handle_neighbours, &mut wrong);
         let abandoned_after_s = policy::abandoned_after(config.abandoned_after_s, &mut wrong);
+        let reuse_transaction_id_after_s =
+            policy::reused_after(config.reuse_transaction_id_after_s, &mut wrong);
         let id = WorkspaceId::try_new(config.id.as_str()).map_err(|message| wrong("id", message)).ok();
         if config.id == commerce::fx::WORKSPACE {
             wrong("id", format!("'{}' stands for rates of exchange", config.id));
@@ -133,6 +135,8 @@ impl Workspace {
                     blocked_handles,
                     shared_handle_neighbours,
                     abandoned_after_s,
+                    include_unlinked_payments: config.include_unlinked_payments,
+                    reuse_transaction_id_after_s,
                 },
                 zone,
                 phone_region,

@@ -1,22 +1,14 @@
 //! Events that no join takes in: each is a fact of its own, once, and some have a guard that outlives every mark.
 
-use std::collections::BTreeSet;
-
 use commerce::event::Activity;
 use commerce::{DuplicateLevel, Event, EventName, Fact, Outcome};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure};
 
+use crate::payments;
 use crate::people::People;
 use crate::processor::{StateStage, Tenant};
-use crate::tables::{BASKET, PAYMENT, get, put};
-
-/// What guards a payment: it succeeds once for ever, and each refund of it happens once (R9).
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Payment {
-    paid: bool,
-    refunds: BTreeSet<String>,
-}
+use crate::tables::{BASKET, get, put};
 
 /// What is known of a cart or checkout: it begins once.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -37,7 +29,7 @@ impl StateStage {
             EventName::CustomerSuppressed | EventName::CustomerUnsuppressed => return self.bar(event, ctx),
             _ => {}
         }
-        if !self.guard_payment(event, ctx)? {
+        if !payments::guard(event, ctx, &mut self.stored)? {
             return Ok(Outcome::Duplicate(DuplicateLevel::Entity));
         }
         let owned = tenant.versions.at(event.received_at).orders.owns(event.source, event.event);
@@ -46,6 +38,10 @@ impl StateStage {
         if let Some(who) = &who {
             let mut people = People::default();
             learned = people.learn(ctx, event, (&who.handle, who.id))?;
+            let includes = tenant.versions.at(event.received_at).includes_unlinked_payments();
+            if let Some(paid) = payments::added(event, includes).filter(|_| owned && !event.qa) {
+                people.pay(ctx, event, who.id, &paid)?;
+            }
             people.store(ctx, &mut self.stored)?;
         }
         let person = who.as_ref().map(|who| who.person);
@@ -79,22 +75,6 @@ impl StateStage {
             _ => self.shop(event, who.as_ref(), starts, ctx)?,
         }
         Ok(if owned { Outcome::Published } else { Outcome::Shadow })
-    }
-
-    /// False for what a payment has been through before.
-    fn guard_payment(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<bool, Failure> {
-        let Some(said) = &event.payload.payment else { return Ok(true) };
-        let key = [event.workspace.as_str(), &event.entity.id].join("\0").into_bytes();
-        let mut payment: Payment = get(ctx, PAYMENT, &key)?.unwrap_or_default();
-        let new = match (event.event, &said.refund_id) {
-            (EventName::PaymentSucceeded, _) => !std::mem::replace(&mut payment.paid, true),
-            (EventName::PaymentRefunded, Some(id)) => payment.refunds.insert(id.clone()),
-            _ => return Ok(true),
-        };
-        if new {
-            put(ctx, PAYMENT, &key, &payment, &mut self.stored)?;
-        }
-        Ok(new)
     }
 
     /// The name of a fact about a cart or checkout, which begins once: a second beginning is a change, a change of one

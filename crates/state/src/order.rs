@@ -92,6 +92,9 @@ impl Listed {
     }
 }
 
+/// The flag of what corrects a version that was told of before (lifesight.md §6.4).
+pub(crate) const CORRECTED: &str = "same_version_new_content";
+
 /// A purchase of the analytics API that comes again within this time of the one that counted is the same call.
 const SAME_PURCHASE: i64 = time::DAY;
 
@@ -168,6 +171,9 @@ impl StateStage {
             let mut fact = Fact::of_step(event, step, after, (last.as_ref().map(datum), datum(&range)));
             if stale {
                 fact.flags.push("stale".to_owned());
+            }
+            if observed.corrects {
+                fact.flags.push(CORRECTED.to_owned());
             }
             if matters(step.name) {
                 said.push(Said { name: step.name, at: fact.occurred_at, event_id: fact.event_id.clone() });

@@ -10,7 +10,9 @@ use commerce::event::{Channel, Consent};
 use commerce::identity::Group;
 use commerce::order::View;
 use commerce::person::{Identifier, Kind};
-use commerce::profile::{Contact, Contribution, Dated, Known, Reported, Rollup, Share};
+use commerce::profile::{
+    Contact, Contribution, Dated, Known, Overflow, Paid, Payments, Reported, Rollup, Share,
+};
 use commerce::{Event, EventTime, Money, PersonId, ReceivedTime, WorkspaceId, time};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure, Poison};
@@ -27,6 +29,7 @@ const MOST_ATTRIBUTES: usize = 300;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Person {
     rollup: Rollup,
+    payments: Payments,
     /// The handle itself.
     handle: Option<Identifier>,
     /// False while nothing but updates of somebody who must be known already was said of it: they wait here, so that it
@@ -250,10 +253,7 @@ impl People {
         for (entry, sign) in [(old, -1), (new, 1)] {
             let Some((contribution, share)) = entry else { continue };
             let touched = self.load(ctx, &event.workspace, contribution.person)?;
-            touched.person.rollup.apply(&contribution, sign).map_err(|e| {
-                let reason = commerce::Reason::AmountOverflow.code();
-                Failure::Poison(Poison { reason, field: None, message: e.to_string() })
-            })?;
+            touched.person.rollup.apply(&contribution, sign).map_err(overflow)?;
             if touched.person.handle.is_none() {
                 touched.person.handle = buyer.cloned();
             }
@@ -262,6 +262,20 @@ impl People {
             let orders = touched.person.rollup.orders_count();
             wide::list(ctx, (&touched.key, order), (&share, sign), orders, &mut buffer)?;
         }
+        Ok(())
+    }
+
+    /// Adds what an event of a payment moves.
+    pub(crate) fn pay(
+        &mut self,
+        ctx: &Context<'_>,
+        event: &Event,
+        handle: PersonId,
+        paid: &Paid,
+    ) -> Result<(), Failure> {
+        let touched = self.load(ctx, &event.workspace, handle)?;
+        touched.person.payments.add(paid).map_err(overflow)?;
+        touched.change(event.received_at);
         Ok(())
     }
 
@@ -278,6 +292,12 @@ impl People {
         }
         Ok(())
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is how `map_err` hands it over")]
+fn overflow(error: Overflow) -> Failure {
+    let reason = commerce::Reason::AmountOverflow.code();
+    Failure::Poison(Poison { reason, field: None, message: error.to_string() })
 }
 
 impl Touched {
@@ -362,6 +382,7 @@ pub(crate) fn known(
         identifiers: group.handles.clone(),
     };
     known.rollup = all.rollup;
+    known.payments = all.payments;
     known.reported = Reported {
         orders_count: all.reported_count.map(|(_, count)| count),
         orders_count_at: all.reported_count.map(|(at, _)| at),
@@ -401,6 +422,7 @@ impl Person {
     /// Takes in what is known of another handle of the same person: commutative, so that their order doesn't matter.
     fn join(&mut self, other: Self) {
         self.rollup.join(other.rollup);
+        self.payments.join(other.payments);
         for (ours, theirs) in [
             (&mut self.email, other.email),
             (&mut self.phone, other.phone),

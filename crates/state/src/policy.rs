@@ -48,6 +48,17 @@ impl Settled {
         self.kept.rules.abandoned_after_s.saturating_mul(commerce::time::SECOND)
     }
 
+    /// True where payments that name no order enter the lifetime value.
+    pub(crate) const fn includes_unlinked_payments(&self) -> bool {
+        self.kept.rules.include_unlinked_payments
+    }
+
+    /// After how long a purchase is another order, in microseconds; `None`: never.
+    pub(crate) fn reused_after(&self) -> Option<i64> {
+        let seconds = self.kept.rules.reuse_transaction_id_after_s;
+        (seconds > 0).then(|| seconds.saturating_mul(commerce::time::SECOND))
+    }
+
     /// The event without the handles that are nobody's; `None` where it names none. What somebody asks for a handle on
     /// purpose is left to them.
     pub(crate) fn without_blocked(&self, event: &Event) -> Option<Event> {
@@ -90,6 +101,11 @@ impl Versions {
     pub(crate) fn of_order(&self, order: &State) -> &order::Policy {
         let first = order.first_stamp().map_or(ReceivedTime(i64::MIN), |stamp| stamp.received_at);
         &self.at(first).orders
+    }
+
+    /// True where an id may name several orders, or could before.
+    pub(crate) fn reuse_ids(&self) -> bool {
+        self.0.iter().any(|settled| settled.reused_after().is_some())
     }
 
     fn newest(&self) -> &Settled {

@@ -135,8 +135,8 @@ impl StateStage {
             let message = format!("{} has no payload that is known here", event.event);
             return Err(poison(Reason::UnsupportedEvent, message));
         }
-        let without;
-        let event = match self.leave(event, &tenant, ctx)? {
+        let (without, corrected);
+        let mut event = match self.leave(event, &tenant, ctx)? {
             Leave::Whole => event,
             Leave::Without(handles) => {
                 let mut person = event.person.clone();
@@ -158,6 +158,10 @@ impl StateStage {
         if !joined || event.keys.content.is_some() {
             match seen::look(ctx, event, &mut self.stored)? {
                 Seen::New => {}
+                Seen::Corrected => {
+                    corrected = seen::corrected(event);
+                    event = &corrected;
+                }
                 Seen::Again(level) if joined && level != DuplicateLevel::Transport => {}
                 Seen::Again(level) => return Ok(Outcome::Duplicate(level)),
                 Seen::OtherBody => {
@@ -169,8 +173,12 @@ impl StateStage {
                 }
             }
         }
-        let outcome =
-            if joined { self.order(event, &tenant, ctx)? } else { self.moment(event, &tenant, ctx)? };
+        let outcome = if joined {
+            let meant = self.reused(event, &tenant.versions, ctx)?;
+            self.order(meant.as_ref().unwrap_or(event), &tenant, ctx)?
+        } else {
+            self.moment(event, &tenant, ctx)?
+        };
         self.tell_flagged(event, outcome, ctx)?;
         Ok(outcome)
     }

@@ -3,22 +3,25 @@
 //! A mark and what the event brings about are in one transaction, so "seen" can't outrun "stored". A mark counts until
 //! the hour in which it ends, whether or not it has been swept away by then; a repetition doesn't prolong it.
 
-use commerce::{DuplicateLevel, Event, Mark, Source, time};
+use commerce::{DuplicateLevel, Event, EventTime, Mark, Source, time};
 use stream::{Context, Failure};
 
+use crate::order::CORRECTED;
 use crate::tables::{SEEN, SEEN_END};
 
 const HOUR: i64 = 3_600 * time::SECOND;
 /// A mark is swept away this many hours after its end: partitions of the raw topic may be read so far apart.
 const SLACK: u32 = 6;
 /// As many marks are swept away per event at most: twice as many as an event makes, so that they can't pile up.
-const SWEPT: usize = 4;
+const SWEPT: usize = 6;
 
 /// What is known of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Seen {
     /// Nothing: its marks are set now.
     New,
+    /// It says something else of a version that was told of before.
+    Corrected,
     /// The same came before.
     Again(DuplicateLevel),
     /// Its sender used the key before, for another body.
@@ -57,9 +60,33 @@ pub(crate) fn look(ctx: &mut Context<'_>, event: &Event, buffer: &mut Vec<u8>) -
         set(ctx, &transport, content, event, buffer)?;
         return Ok(Seen::Again(DuplicateLevel::Semantic));
     }
+    let stated = event.keys.stated.as_deref().map(|mark| key(event, b'v', mark, &[]));
+    let told_before = stated.as_ref().is_some_and(|stated| valid(ctx, stated, now).is_some());
     set(ctx, &transport, content, event, buffer)?;
+    if told_before && !event.source.corrects_versions() {
+        return Ok(Seen::Again(DuplicateLevel::Semantic));
+    }
     set(ctx, &semantic, &[], event, buffer)?;
+    match stated {
+        Some(_) if told_before => return Ok(Seen::Corrected),
+        Some(stated) => set(ctx, &stated, &[], event, buffer)?,
+        None => {}
+    }
     Ok(Seen::New)
+}
+
+/// A correction as it is taken in: marked, and later than what it corrects. Versions have whole seconds, so that between
+/// two of them there is room for when a correction came.
+pub(crate) fn corrected(event: &Event) -> Event {
+    let mut event = event.clone();
+    event.flags.push(CORRECTED.to_owned());
+    let delay = event.received_at.0.saturating_sub(event.occurred_at.0) / time::SECOND;
+    let later = |at: EventTime| EventTime(at.0.saturating_add(delay.clamp(1, time::SECOND - 1)));
+    if let Some(person) = &mut event.person {
+        person.attributes_at = Some(later(person.attributes_at.unwrap_or(event.occurred_at)));
+        person.reported_at = Some(later(person.reported_at.unwrap_or(event.occurred_at)));
+    }
+    event
 }
 
 fn hour(micros: i64) -> u32 {

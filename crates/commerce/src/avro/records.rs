@@ -134,7 +134,7 @@ fields! {
     Refund { id amount at }
     Campaign { campaign source medium referrer }
     Link { kind id }
-    Keys { transport semantic content }
+    Keys { transport semantic content stated }
     Origin { kind label }
     Fraud { severity rules }
     Money { minor currency }
@@ -151,12 +151,13 @@ fields! {
     Policy { workspace version effective_at published_at published_by note rules }
     Rules {
         base_currency time_zone source_precedence ownership blocked_handles shared_handle_neighbours abandoned_after_s
+        include_unlinked_payments reuse_transaction_id_after_s
     }
     RefundFact { id amount refunded_total full }
     Profile {
         workspace person_id merged_into contact orders_count total_spent total_spent_by_currency lifetime_value
         lifetime_value_by_currency refunded_total refunded_total_by_currency aov first_order_at last_order_at reported
-        payment_status last_payment_at payment_failed_at created_at attributes consent tags audiences audiences_since flags as_of
+        payments_total payments_total_by_currency payments_in_lifetime_value_by_currency payment_status last_payment_at payment_failed_at created_at attributes consent tags audiences audiences_since flags as_of
     }
     Reported { orders_count orders_count_at total_spent total_spent_at last_order_at }
     Contact { identifiers email phone first_name last_name }

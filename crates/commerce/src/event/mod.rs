@@ -146,6 +146,10 @@ pub struct Keys {
     pub semantic: String,
     /// The content behind a transport key that the sender chose and may use again with another body (D-REC-1).
     pub content: Option<String>,
+    /// What the delivery states, as its source names it and whatever its content: of Shopify the event behind several
+    /// deliveries, of the custom backend the version of an order. `None` where a source names neither.
+    #[serde(default)]
+    pub stated: Option<String>,
 }
 
 /// Where an event comes from in time.

@@ -4,17 +4,25 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::EventTime;
+use crate::{EventTime, ReceivedTime};
 
-/// Which of two statements of one source is the later one: its time, then the lifecycle rank, then the content.
+/// Which of two statements of one source is the later one: its time, then the lifecycle rank, then the arrival where the
+/// source corrects versions, then the content.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Version {
     /// The source's `updated_at`.
     pub at: EventTime,
     /// Lifecycle rank of the payment state, 0 where the delivery has none.
     pub rank: u8,
+    /// When it arrived; [`Version::NO_TURN`] of a source that corrects no version, where the arrival decides nothing.
+    pub turn: ReceivedTime,
     /// Content hash: decides what whole seconds can't.
     pub hash: u64,
+}
+
+impl Version {
+    /// Stands where the arrival decides nothing.
+    pub const NO_TURN: ReceivedTime = ReceivedTime(0);
 }
 
 /// A value and the version that set it; `None` until some delivery had it.

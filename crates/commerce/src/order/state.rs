@@ -15,9 +15,12 @@ use crate::id::Stamp;
 use crate::person::Identifier;
 use crate::{DuplicateLevel, EventName, EventTime, Mark, Money, Outcome, PersonId, ReceivedTime, Source};
 
-/// How many deliveries an order remembers, to say at which level a repetition was caught. Repetitions older than
+/// How many marks of deliveries an order remembers, to say at which level a repetition was caught. Repetitions older than
 /// that are still without effect: the join itself has nothing to learn from them.
-pub(super) const REMEMBERED: usize = 16;
+pub(super) const REMEMBERED: usize = 32;
+
+/// Stands in the place of a semantic mark beside what a delivery has stated.
+const STATED: u64 = 0;
 
 /// More identifiers of the buyer aren't kept by source: the newest ones are. Nobody's address is corrected so often.
 const MOST_IDENTIFIERS: usize = 32;
@@ -235,6 +238,11 @@ impl SourceOrder {
         self.versions.greatest()
     }
 
+    /// When the first of its deliveries arrived.
+    pub fn first_arrival(&self) -> Option<ReceivedTime> {
+        self.first.as_ref().map(|(stamp, _)| stamp.received_at)
+    }
+
     /// When the last purchase of the analytics API arrived that was taken in. Those that came within a day of it are
     /// the same call (analytics.md §5.1).
     pub const fn purchased_at(&self) -> Option<ReceivedTime> {
@@ -316,7 +324,10 @@ pub struct State {
     /// The id under which it is published where another order has come by the id of its first delivery before it: two
     /// shops of one source may use the same ids.
     pub(super) apart: Option<String>,
-    /// Transport and semantic marks of the last deliveries. History, outside the claim.
+    /// Transport and semantic marks of the last deliveries, and what they have stated ([`Keys::stated`]), with [`STATED`].
+    /// History, outside the claim.
+    ///
+    /// [`Keys::stated`]: crate::event::Keys::stated
     pub(super) remembered: Vec<(u64, u64)>,
     /// The handle under which the order counts among its buyer's.
     pub attached: Option<PersonId>,
@@ -338,6 +349,8 @@ pub struct Observed {
     pub outcome: Outcome,
     /// True when it is a version of the order that wasn't known, be it old or new.
     pub new_version: bool,
+    /// True when it says something else of a version that the same kind of delivery has told of before.
+    pub corrects: bool,
     /// True when the state has changed in any way, if only in what it remembers of deliveries.
     pub changed: bool,
     /// The level at which the delivery is known, whatever its arrival has added.
@@ -361,7 +374,7 @@ impl Observed {
 
 impl State {
     /// What the source of an event has said.
-    pub(super) fn source(&self, event: &Event) -> Option<&SourceOrder> {
+    pub fn source(&self, event: &Event) -> Option<&SourceOrder> {
         self.sources.get(&Space::of(event))
     }
 
@@ -385,19 +398,30 @@ impl State {
     pub fn observe(&mut self, event: &Event) -> Observed {
         let Some(order) = &event.payload.order else {
             let outcome = Outcome::Duplicate(DuplicateLevel::Entity);
-            return Observed { outcome, new_version: false, changed: false, repeats: None };
+            return Observed { outcome, new_version: false, corrects: false, changed: false, repeats: None };
         };
         let marks = (mark(&event.keys.transport), mark(&event.keys.semantic));
         let version = Version {
             at: order.version,
             rank: order.financial_status.map_or(0, FinancialStatus::rank),
+            turn: if event.source.corrects_versions() { event.received_at } else { Version::NO_TURN },
             hash: content(order),
         };
+        let stated = event.keys.stated.as_deref().map(|stated| (mark(stated), STATED));
+        let told_before = stated.is_some_and(|stated| self.remembered.contains(&stated));
         let space = Space::of(event);
         let said = SourceOrder::from_event(event, order, version);
 
         let seen_transport = self.remembered.iter().any(|(transport, _)| *transport == marks.0);
-        let seen_semantic = self.remembered.iter().any(|(_, semantic)| *semantic == marks.1);
+        // Of one fact that is told twice: what the second says is joined in, whatever an unsigned header says of it.
+        let seen_semantic = self.remembered.iter().any(|(_, semantic)| *semantic == marks.1)
+            || (told_before && !event.source.corrects_versions());
+        // What was corrected since is no news when it comes again, but when the order was heard of first may be.
+        let said = if event.source.corrects_versions() && seen_semantic {
+            SourceOrder { first: said.first, ..SourceOrder::default() }
+        } else {
+            said
+        };
         let known = self.sources.get(&space);
         let newest = known.and_then(SourceOrder::version);
         let merged = match known {
@@ -417,12 +441,12 @@ impl State {
         if let Some(merged) = merged {
             self.sources.insert(space, merged);
         }
-        let remembered = seen_transport && seen_semantic;
+        let remembered = seen_transport && seen_semantic && (told_before || stated.is_none());
         if !remembered {
-            if self.remembered.len() == REMEMBERED {
-                self.remembered.remove(0);
-            }
             self.remembered.push(marks);
+            self.remembered.extend(stated.filter(|_| !told_before));
+            let excess = self.remembered.len().saturating_sub(REMEMBERED);
+            self.remembered.drain(..excess);
         }
 
         let stale = newest.is_some_and(|newest| version < newest);
@@ -442,7 +466,8 @@ impl State {
             (true, true) => Some(DuplicateLevel::Transport),
             (false, true) => Some(DuplicateLevel::Semantic),
         };
-        Observed { outcome, new_version, changed: learned || earlier || !remembered, repeats }
+        let corrects = told_before && new_version && event.source.corrects_versions();
+        Observed { outcome, new_version, corrects, changed: learned || earlier || !remembered, repeats }
     }
 
     /// Joins two states of one order: commutative, associative, idempotent.

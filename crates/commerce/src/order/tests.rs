@@ -52,7 +52,7 @@ pub(super) fn delivery(t: i64, status: FinancialStatus, refunds: &[(&str, i64)])
             ..Person::default()
         }),
         payload: Payload { order: Some(order), ..Payload::default() },
-        keys: Keys { transport: content.to_hex(), semantic: content.to_hex(), content: None },
+        keys: Keys { transport: content.to_hex(), semantic: content.to_hex(), content: None, stated: None },
         flags: vec![],
         origin: Origin::live(),
         trigger_eligible: true,
@@ -160,7 +160,7 @@ fn a_repetition_is_a_duplicate_at_the_level_that_caught_it() {
     let mut again = first.clone();
     again.keys.transport = "other".into();
     let mut third = again.clone();
-    third.keys = Keys { transport: "new".into(), semantic: "new".into(), content: None };
+    third.keys = Keys { transport: "new".into(), semantic: "new".into(), content: None, stated: None };
     let mut state = join(std::slice::from_ref(&first));
     assert_eq!(state.observe(&first).outcome, Outcome::Duplicate(DuplicateLevel::Transport));
     assert_eq!(state.observe(&again).outcome, Outcome::Duplicate(DuplicateLevel::Semantic));
@@ -199,7 +199,7 @@ fn a_call_that_is_repeated_without_a_time_of_its_own_is_no_update() {
     assert_eq!((view.total, view.updated_at), (Some(usd(9_000)), Some(EventTime(BASE + 7 * SECOND))));
     // Nor is a later version that is another fact.
     let mut later = at(8);
-    later.keys = Keys { transport: "new".into(), semantic: "new".into(), content: None };
+    later.keys = Keys { transport: "new".into(), semantic: "new".into(), content: None, stated: None };
     assert_eq!(repeat(&mut state, &later).0, Outcome::Published);
 }
 
@@ -275,6 +275,10 @@ fn deliveries() -> impl Strategy<Value = Vec<Event>> {
             .collect();
         for (i, event) in events.iter_mut().enumerate() {
             event.raw_offset = i64::try_from(i).unwrap();
+            // A semantic key has everything in it that is said.
+            let said = postcard::to_allocvec(&(&event.payload.order, &event.entity, event.source)).unwrap();
+            let content = Mark::of(&[&said]).to_hex();
+            event.keys = Keys { transport: content.clone(), semantic: content, content: None, stated: None };
         }
         events
     })

@@ -47,7 +47,7 @@ fn event(event: EventName, entity: (&str, &str), source: Source, seconds: i64) -
         entity: Entity { r#type: entity.0.to_owned(), id: entity.1.to_owned(), aliases: vec![] },
         person: Some(Person { identifiers, ..Person::default() }),
         payload: Payload::default(),
-        keys: Keys { transport: String::new(), semantic: String::new(), content: None },
+        keys: Keys { transport: String::new(), semantic: String::new(), content: None, stated: None },
         flags: vec![],
         origin: Origin::live(),
         trigger_eligible: true,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use commerce::event::OrderObservation;
 use commerce::reason::Failure;
-use commerce::{Event, EventName, EventTime, Reason};
+use commerce::{Event, EventName, EventTime, Mark, Reason};
 
 use super::validate::Subject;
 use super::{transport, validate};
@@ -62,7 +62,7 @@ pub(super) fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
     }
     let named = |event| Delivery { event, source_event: &topic, space, transport };
     let one = |event| vec![Ok(event)];
-    match subject {
+    let items = match subject {
         Subject::Order(event) => {
             order::events(raw, named(event), &json::parse::<Order<'_>>(raw.body)?, reader)
         }
@@ -81,7 +81,27 @@ pub(super) fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
         }
         Subject::Redaction => redacted(raw, named(EventName::CustomerDeleted), reader).map(one),
         Subject::Operator => Ok(Vec::new()),
+    };
+    let mut items = items?;
+    if let Some(id) = raw.http_header("x-shopify-event-id").map(str::trim).filter(|id| !id.is_empty()) {
+        items.iter_mut().flatten().for_each(|event| event.keys.stated = Some(stated(event, id).to_hex()));
     }
+    Ok(items)
+}
+
+/// The event behind the delivery (shopify.md §6.3). One action of a merchant has one id in several topics and may touch
+/// several resources, so the id says something only together with shop, topic and resource.
+fn stated(event: &Event, id: &str) -> Mark {
+    Mark::of(&[
+        b"shopify",
+        event.workspace.as_str().as_bytes(),
+        event.source_space.as_bytes(),
+        b"event",
+        event.source_event.as_bytes(),
+        event.entity.r#type.as_bytes(),
+        event.entity.id.as_bytes(),
+        id.as_bytes(),
+    ])
 }
 
 /// The failure of a body that has no event; what is no JSON at all is the sender's fault whatever its topic.

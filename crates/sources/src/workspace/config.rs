@@ -91,6 +91,14 @@ pub struct WorkspaceConfig {
     /// A cart or checkout without activity for so many seconds counts as abandoned. Absent: 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abandoned_after_s: Option<u32>,
+    /// Payments that name no order enter the lifetime value (D-R-3). Off: an order that was paid through Stripe would
+    /// count twice.
+    #[serde(default)]
+    pub include_unlinked_payments: bool,
+    /// A purchase of the analytics API that comes so many seconds after the last one with its `transaction_id` is another
+    /// order (D-ANA-1). Absent: an id names one order for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse_transaction_id_after_s: Option<u32>,
     /// Thresholds of the fraud rules; absent: the defaults of analytics.md §7.1.
     #[serde(default, skip_serializing_if = "FraudConfig::is_default")]
     pub fraud: FraudConfig,
@@ -310,6 +318,8 @@ impl WorkspaceConfig {
             blocked_handles: Vec::new(),
             shared_handle_neighbours: None,
             abandoned_after_s: None,
+            include_unlinked_payments: false,
+            reuse_transaction_id_after_s: None,
             fraud: FraudConfig::default(),
             replenishment: Vec::new(),
             audiences: Vec::new(),

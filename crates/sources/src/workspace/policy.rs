@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use commerce::person::Identifier;
 use commerce::policy::{
-    ABANDONED_AFTER, DEFAULT_ABANDONED_AFTER, DEFAULT_NEIGHBOURS, MOST_BLOCKED, NEIGHBOURS,
+    ABANDONED_AFTER, DEFAULT_ABANDONED_AFTER, DEFAULT_NEIGHBOURS, MOST_BLOCKED, NEIGHBOURS, REUSED_AFTER,
 };
 use commerce::{EventName, Source};
 
@@ -71,6 +71,11 @@ pub(super) fn abandoned_after(said: Option<u32>, wrong: &mut impl FnMut(&str, St
     within("abandoned_after_s", said, (DEFAULT_ABANDONED_AFTER, &ABANDONED_AFTER), wrong)
 }
 
+/// 0 where ids are never used again.
+pub(super) fn reused_after(said: Option<u32>, wrong: &mut impl FnMut(&str, String)) -> i64 {
+    within("reuse_transaction_id_after_s", said, (0, &REUSED_AFTER), wrong)
+}
+
 fn within<T>(
     key: &str,
     said: Option<u32>,
@@ -99,6 +104,7 @@ mod tests {
         let rules = Workspace::try_new(WorkspaceConfig::new("acme")).unwrap().rules;
         assert_eq!((rules.shared_handle_neighbours, rules.abandoned_after_s), (100, 3_600));
         assert!(rules.blocked_handles.is_empty() && rules.ownership.is_empty());
+        assert_eq!((rules.include_unlinked_payments, rules.reuse_transaction_id_after_s), (false, 0));
     }
 
     #[test]
@@ -117,6 +123,7 @@ mod tests {
             blocked_handles: vec!["user:1".into(), "test@acme.example".into()],
             shared_handle_neighbours: Some(1),
             abandoned_after_s: Some(0),
+            reuse_transaction_id_after_s: Some(86_399),
             ..WorkspaceConfig::new("acme")
         };
         let mistakes = Workspace::try_new(config).unwrap_err();
@@ -126,7 +133,8 @@ mod tests {
             [
                 "workspaces.acme.blocked_handles[1]",
                 "workspaces.acme.shared_handle_neighbours",
-                "workspaces.acme.abandoned_after_s"
+                "workspaces.acme.abandoned_after_s",
+                "workspaces.acme.reuse_transaction_id_after_s"
             ]
         );
     }

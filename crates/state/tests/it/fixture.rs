@@ -440,7 +440,7 @@ impl Story {
     }
 }
 
-fn sign(secret: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn sign(secret: &str, body: &[u8]) -> Vec<u8> {
     Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes())
         .unwrap()
         .chain_update(body)

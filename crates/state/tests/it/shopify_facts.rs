@@ -76,6 +76,22 @@ fn shop_c14_a_cancellation_is_one_fact_that_lowers_the_lifetime_value_and_not_th
 }
 
 #[test]
+fn shop_c22_a_try_that_was_stored_without_an_answer_and_its_retry_are_counted_once() {
+    let mut story = Story::new();
+    let body = paid(json!({})).to_string();
+    // The broker kept the first one, though the gateway could not tell and answered 503.
+    let first = story.shopify_store("orders/create", &body);
+    let retry = story.at("2026-03-14T16:10:00Z").shopify_store("orders/create", &body);
+    for both in [[&first, &retry], [&retry, &first]] {
+        let mut story = Story::new();
+        both.into_iter().for_each(|stored| story.take(stored));
+        assert_eq!(story.names(), ["order.placed", "order.paid"]);
+        assert_eq!(totals(&story), (1, 3049, 3049));
+        assert_eq!(story.outcomes("shopify/duplicate/transport"), 1);
+    }
+}
+
+#[test]
 fn shop_c16_every_order_of_the_deliveries_ends_in_the_same_order_and_profile() {
     let mut door = Story::new();
     let refund =

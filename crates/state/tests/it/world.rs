@@ -221,7 +221,7 @@ pub(crate) fn by(identifiers: &[Identifier], name: EventName, after: i64) -> Eve
         entity: Entity { r#type: "event".to_owned(), id: mark.to_hex(), aliases: vec![] },
         person: (!identifiers.is_empty()).then_some(person),
         payload: Payload { activity: Some(Activity::default()), ..Payload::default() },
-        keys: Keys { transport: mark.to_hex(), semantic: mark.to_hex(), content: None },
+        keys: Keys { transport: mark.to_hex(), semantic: mark.to_hex(), content: None, stated: None },
         flags: vec![],
         origin: Origin::live(),
         trigger_eligible: true,

@@ -284,19 +284,28 @@ impl Live {
             sums.retain(|_, minor| *minor != 0);
             sums
         };
+        // The books are of orders: what payments add to the lifetime value is taken as the profile says.
+        let base = profile.total_spent.currency;
+        let mut kept = profile.lifetime_value_by_currency;
+        let paid = profile.payments_in_lifetime_value_by_currency;
+        for (currency, minor) in &paid {
+            let sum = kept.entry(*currency).or_default();
+            *sum = sum.saturating_sub(*minor);
+        }
+        let paid_in_base = paid.get(&base).copied().unwrap_or_default();
         Self {
             in_base: InBase {
                 total_spent: profile.total_spent.minor,
-                lifetime_value: profile.lifetime_value.minor,
+                lifetime_value: profile.lifetime_value.minor.saturating_sub(paid_in_base),
                 refunded_total: profile.refunded_total.minor,
             },
             email: profile.contact.email.as_deref().and_then(commerce::person::email),
-            base: profile.total_spent.currency,
+            base,
             reported: profile.reported,
             totals: Totals {
                 orders_count: profile.orders_count,
                 total_spent: sums(profile.total_spent_by_currency),
-                lifetime_value: sums(profile.lifetime_value_by_currency),
+                lifetime_value: sums(kept),
                 refunded_total: sums(profile.refunded_total_by_currency),
                 first_order_at: profile.first_order_at,
                 last_order_at: profile.last_order_at,

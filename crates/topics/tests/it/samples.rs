@@ -143,7 +143,12 @@ pub fn full_event() -> Event {
             subscription: Some(subscription()),
             properties: properties(),
         },
-        keys: Keys { transport: "0".repeat(32), semantic: "f".repeat(32), content: text("e") },
+        keys: Keys {
+            transport: "0".repeat(32),
+            semantic: "f".repeat(32),
+            content: text("e"),
+            stated: text("5"),
+        },
         flags: texts(&["amount_rounded", "timestamp_naive"]),
         origin: Origin { kind: "backfill".into(), label: text("2025") },
         trigger_eligible: true,
@@ -252,7 +257,7 @@ pub fn bare_event() -> Event {
         entity: Entity { aliases: vec![], ..full.entity },
         person: None,
         payload: Payload::default(),
-        keys: Keys { content: None, ..full.keys },
+        keys: Keys { content: None, stated: None, ..full.keys },
         flags: vec![],
         origin: Origin::live(),
         trigger_eligible: false,
@@ -370,6 +375,8 @@ pub fn full_policy() -> Policy {
             blocked_handles: vec!["email:test@acme.example".into()],
             shared_handle_neighbours: 50,
             abandoned_after_s: 1_800,
+            include_unlinked_payments: true,
+            reuse_transaction_id_after_s: 7_776_000,
         },
     }
 }
@@ -381,6 +388,8 @@ pub fn bare_policy() -> Policy {
         source_precedence: vec![],
         ownership: BTreeMap::new(),
         blocked_handles: vec![],
+        include_unlinked_payments: false,
+        reuse_transaction_id_after_s: 0,
         ..full.rules.clone()
     };
     Policy { note: None, rules, ..full }
@@ -490,6 +499,9 @@ pub fn full_profile() -> Profile {
             total_spent_at: Some(at(2)),
             last_order_at: Some(at(3)),
         },
+        payments_total: Some(Money::new(4_900, Currency::USD)),
+        payments_total_by_currency: BTreeMap::from([(Currency::USD, 4_900)]),
+        payments_in_lifetime_value_by_currency: BTreeMap::from([(Currency::USD, 3_900)]),
         payment_status: text("current"),
         last_payment_at: Some(at(4)),
         payment_failed_at: Some(at(5)),
@@ -522,6 +534,9 @@ pub fn bare_profile() -> Profile {
         first_order_at: None,
         last_order_at: None,
         reported: Reported::default(),
+        payments_total: None,
+        payments_total_by_currency: BTreeMap::new(),
+        payments_in_lifetime_value_by_currency: BTreeMap::new(),
         payment_status: None,
         last_payment_at: None,
         payment_failed_at: None,
