@@ -4,7 +4,7 @@
 //! | row | made of | found by |
 //! |---|---|---|
 //! | an event of a person | a fact, so each once and with the person that it attached to; nothing is left out | person |
-//! | a version of an order | what one delivery said in `commerce.events.v1`; never changed by a later one | order |
+//! | a version of an order | what one delivery said in `commerce.events.v1`; never changed by a later one. A row whose key came before with another body is among them as `set_aside` (D-REC-1) | order |
 //! | a payment | the fact `payment.succeeded`, one per invoice | workspace, person |
 //!
 //! The rows are kept on disk ([`index`]), as many as there are. They are read by a thread of their own ([`reading`]), so
@@ -18,6 +18,7 @@
 //! goes with the rows of its person.
 
 mod index;
+mod keys;
 mod reading;
 mod rows;
 

@@ -13,6 +13,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::keys::{self, Use};
 use super::rows::{self, OrderRow, Packed, PaymentRow};
 
 /// person, newest first: an event of theirs.
@@ -23,6 +24,8 @@ const PAID: u8 = b'p';
 const PAYMENT: u8 = b'w';
 /// order, by arrival: a version.
 const VERSION: u8 = b'o';
+/// key that a sender chose, by arrival: the arrival, and what came.
+const KEYED: u8 = b'y';
 /// payment event: marks of who paid.
 const PAYER: u8 = b'm';
 /// former person: who they are now.
@@ -184,7 +187,13 @@ impl Index {
             {
                 key.extend_from_slice(&sorting(number).to_be_bytes());
             }
-            waiting.0.push((key, OrderRow::of(event).pack()?));
+            let row = OrderRow::of(event);
+            if let Some((mark, content)) = row.key {
+                let used = [keyed(KEYED, mark), key.get(17..).unwrap_or_default().to_vec()].concat();
+                let value = [event.received_at.0.to_be_bytes(), content.to_be_bytes()].concat();
+                waiting.0.push((used, value));
+            }
+            waiting.0.push((key, row.pack()?));
         } else if event.event == EventName::PaymentSucceeded {
             let key = keyed(PAYER, of_event(workspace, &event.event_id));
             waiting.0.push((key, rows::payer(event).to_vec()));
@@ -390,8 +399,22 @@ impl Index {
 
     /// The versions of an order, under all of its ids, by arrival; each once, with how often it came.
     pub fn versions(&self, workspace: &str, view: &View) -> Result<Vec<OrderRow>, Error> {
+        let ids = view.aliases.iter().chain([&view.id]).collect();
+        self.rows(workspace, ids, |row| view.sources.contains(&row.source))
+    }
+
+    /// Rows of an id that no order has, because others stand in their place.
+    pub fn set_aside(&self, workspace: &str, id: &str) -> Result<Vec<OrderRow>, Error> {
+        self.rows(workspace, BTreeSet::from([&id.to_owned()]), |row| row.set_aside)
+    }
+
+    fn rows(
+        &self,
+        workspace: &str,
+        ids: BTreeSet<&String>,
+        is_meant: impl Fn(&OrderRow) -> bool,
+    ) -> Result<Vec<OrderRow>, Error> {
         let mut found: Vec<(Vec<u8>, OrderRow)> = Vec::new();
-        let ids: BTreeSet<&String> = view.aliases.iter().chain([&view.id]).collect();
         // It may have been known by another of its ids when its person was erased.
         let mut erased = None;
         for id in &ids {
@@ -402,8 +425,10 @@ impl Index {
             for entry in self.keyspace.prefix(keyed(VERSION, order(workspace, id))).take(MOST_VERSIONS) {
                 let (key, value) = entry.into_inner()?;
                 let mut row = OrderRow::unpack(&value)?;
+                let place = key.get(17..).unwrap_or_default();
+                row.set_aside = row.key.map_or(Ok(false), |(mark, _)| self.is_set_aside(mark, place))?;
                 // The id of one source may be another order's number at another one.
-                if !view.sources.contains(&row.source) {
+                if !is_meant(&row) {
                     continue;
                 }
                 if erased.is_some_and(|erased| row.received_at.0 <= erased) {
@@ -412,11 +437,27 @@ impl Index {
                     }
                     row.email = None;
                 }
-                found.push((key.get(17..).unwrap_or_default().to_vec(), row));
+                found.push((place.to_vec(), row));
             }
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(rows::versions(found.into_iter().map(|(_, row)| row)))
+    }
+
+    fn is_set_aside(&self, mark: [u8; 16], place: &[u8]) -> Result<bool, Error> {
+        let mut all = Vec::new();
+        for entry in self.keyspace.prefix(keyed(KEYED, mark)).take(MOST_VERSIONS) {
+            all.push(entry.into_inner()?);
+        }
+        let uses = all.iter().filter_map(|(key, value)| {
+            let (arrival, rest) = value.split_first_chunk::<8>()?;
+            Some(Use {
+                place: key.get(17..)?,
+                received_at: ReceivedTime(i64::from_be_bytes(*arrival)),
+                content: u64::from_be_bytes(*rest.first_chunk::<8>()?),
+            })
+        });
+        Ok(keys::is_set_aside(uses, place))
     }
 
     /// Rows of a person and of everybody they were.

@@ -9,6 +9,7 @@ use commerce::{Event, EventTime, Fact, Mark, Money, PersonId, Profile, ReceivedT
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::keys::{self, Keyed};
 use crate::orders::times;
 
 /// Stands for contact data that isn't kept.
@@ -53,6 +54,10 @@ pub struct OrderRow {
     deliveries: u64,
     /// An older version than one that the same source had sent before.
     stale: bool,
+    /// The key that its sender chose.
+    pub(super) key: Option<Keyed>,
+    /// Its key came before with another body, which stands: it says nothing of the order (D-REC-1).
+    pub(super) set_aside: bool,
 }
 
 impl Packed for OrderRow {}
@@ -77,6 +82,8 @@ impl OrderRow {
             qa: event.qa,
             deliveries: 1,
             stale: false,
+            key: keys::of(event),
+            set_aside: false,
         }
     }
 
@@ -111,6 +118,7 @@ impl OrderRow {
                 ("qa", json!(self.qa)),
                 ("deliveries", json!(self.deliveries)),
                 ("stale", json!(self.stale)),
+                ("set_aside", json!(self.set_aside)),
             ] {
                 row.insert(name.to_owned(), value);
             }
@@ -139,14 +147,20 @@ impl OrderRow {
 /// source had sent a newer one before.
 pub(super) fn versions(rows: impl Iterator<Item = OrderRow>) -> Vec<OrderRow> {
     let mut versions: Vec<OrderRow> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut places: BTreeMap<(bool, String), usize> = BTreeMap::new();
     let mut newest: BTreeMap<(Source, String), EventTime> = BTreeMap::new();
     for mut row in rows {
-        if let Some(known) = places.get(&row.event_id).and_then(|place| versions.get_mut(*place)) {
+        // The same words may stand under another key.
+        let which = (row.set_aside, row.event_id.clone());
+        if let Some(known) = places.get(&which).and_then(|place| versions.get_mut(*place)) {
             known.deliveries += 1;
             continue;
         }
-        places.insert(row.event_id.clone(), versions.len());
+        places.insert(which, versions.len());
+        if row.set_aside {
+            versions.push(row);
+            continue;
+        }
         let newest = newest.entry((row.source, row.source_space.clone())).or_insert(row.said.version);
         row.stale = row.said.version < *newest;
         *newest = row.said.version.max(*newest);

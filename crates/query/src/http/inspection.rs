@@ -105,7 +105,14 @@ pub(super) async fn versions(
     on_disk(move || {
         let stores = app.published.stores();
         let workspace = tenant.id.as_str();
-        let view = orders::find(&stores.orders, workspace, &id).ok_or(Error::NotFound)?;
+        let Some(view) = orders::find(&stores.orders, workspace, &id) else {
+            let rows = index.set_aside(workspace, &id)?;
+            if rows.is_empty() {
+                return Err(Error::NotFound);
+            }
+            let history = rows.iter().map(|row| row.answer(workspace, None)).collect::<Result<_, _>>()?;
+            return answer(&headers, &Versions { order_id: id, history });
+        };
         let buyer = view.person_id.and_then(|id| people::find(&stores.people, workspace, &id.to_string()));
         let rows = index.versions(workspace, &view)?;
         let history =

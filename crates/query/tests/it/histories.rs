@@ -369,6 +369,39 @@ async fn rec_c06_ten_rows_of_one_order_are_all_readable_and_each_source_has_its_
     assert_eq!(last["refund_total"], json!({"minor": 900, "currency": "USD"}));
 }
 
+#[tokio::test]
+async fn rec_c03_a_row_that_lost_to_the_first_of_its_key_is_readable_and_marked() {
+    let mut shop = Shop::new();
+    let mut append = |key: &str, order: &str, total: &str| {
+        let headers = [("authorization", "Bearer dev-records-key"), ("idempotency-key", key)];
+        let row = json!({"record": {"shopify_order_id": order, "total": total, "currency": "USD",
+            "placed_at": "2026-03-14T13:00:00Z", "financial_status": "paid"}});
+        shop.post("/public/v1/records/orders/append", &headers, &row);
+    };
+    // The second and the fourth lose; the last says the same as the second, under a key of its own.
+    for (key, order, total) in [
+        ("k", "1001", "49.99"),
+        ("k", "1001", "99.99"),
+        ("k", "1001", "49.99"),
+        ("k", "1002", "7.00"),
+        ("l", "1001", "99.99"),
+    ] {
+        append(key, order, total);
+    }
+    let history = shop.json("/v1/orders/1001/history").await;
+    let minor = |row: &Value| row["total"]["minor"].as_i64().unwrap();
+    let totals: Vec<i64> = history["history"].as_array().unwrap().iter().map(minor).collect();
+    assert_eq!(totals, [4_999, 9_999, 9_999]);
+    assert_eq!(column(&history, "history", "set_aside"), [false, true, false]);
+    assert_eq!(column(&history, "history", "deliveries"), [2, 1, 1]);
+    // There is no order 1002, but what was said of it can be read.
+    assert_eq!(shop.get("/v1/orders/1002").await.0, 404);
+    let lost = shop.json("/v1/orders/1002/history").await;
+    assert_eq!((lost["history"].as_array().unwrap().len(), minor(&lost["history"][0])), (1, 700));
+    assert_eq!(lost["history"][0]["set_aside"], true);
+    assert_eq!(shop.get("/v1/orders/1003/history").await.0, 404);
+}
+
 fn invoice(id: &str, fields: &Value) -> Value {
     let invoice = json!({"id": id, "object": "invoice", "customer": "cus_1", "customer_email": "Jane@Example.com",
         "amount_paid": 4999, "amount_due": 5999, "currency": "usd", "subscription": "sub_1",
