@@ -11,20 +11,38 @@ use serde::Serialize;
 
 use crate::{Output, Stop};
 
-/// The maps, by source.
-const MAPS: [(&str, &str); 7] = [
-    ("shopify", include_str!("../../../tests/features/shopify.yaml")),
-    ("stripe", include_str!("../../../tests/features/stripe.yaml")),
-    ("records", include_str!("../../../tests/features/records.yaml")),
-    ("lifesight", include_str!("../../../tests/features/lifesight.yaml")),
-    ("customerio", include_str!("../../../tests/features/customerio.yaml")),
-    ("sequenzy", include_str!("../../../tests/features/sequenzy.yaml")),
-    ("analytics", include_str!("../../../tests/features/analytics.yaml")),
-];
+/// One source of the matrix.
+struct Matrix {
+    source: &'static str,
+    /// Before the numbers of its rows.
+    prefix: &'static str,
+    rows: u32,
+    /// Rows to tests.
+    map: &'static str,
+}
 
-/// How many rows the matrix has per prefix.
-const ROWS: [(&str, u32); 7] =
-    [("SHOP", 16), ("STR", 11), ("REC", 16), ("LIFE", 30), ("CIO", 29), ("SEQ", 16), ("ANA", 32)];
+/// Reads the map of a source.
+macro_rules! matrix {
+    ($source:literal, $prefix:literal, $rows:literal) => {
+        Matrix {
+            source: $source,
+            prefix: $prefix,
+            rows: $rows,
+            map: include_str!(concat!("../../../tests/features/", $source, ".yaml")),
+        }
+    };
+}
+
+/// All of it: one line per source.
+const MATRIX: [Matrix; 7] = [
+    matrix!("shopify", "SHOP", 16),
+    matrix!("stripe", "STR", 11),
+    matrix!("records", "REC", 16),
+    matrix!("lifesight", "LIFE", 30),
+    matrix!("customerio", "CIO", 29),
+    matrix!("sequenzy", "SEQ", 16),
+    matrix!("analytics", "ANA", 32),
+];
 
 /// `features`
 #[derive(clap::Args, Debug)]
@@ -102,15 +120,17 @@ pub fn run(args: &Args) -> Result<(), Stop> {
     Ok(())
 }
 
+/// What a map says beside its rows.
+const REMARKS: &str = "elsewhere";
+
 type Map = BTreeMap<String, Vec<String>>;
 
-/// Rows to tests; `elsewhere` in a file is a remark.
 fn maps() -> anyhow::Result<Map> {
     let mut all = Map::new();
-    for (source, text) in MAPS {
+    for Matrix { source, map, .. } in MATRIX {
         let map: BTreeMap<String, serde_json::Value> =
-            serde_saphyr::from_str(text).with_context(|| format!("tests/features/{source}.yaml"))?;
-        for (row, tests) in map.into_iter().filter(|(row, _)| is_row(row)) {
+            serde_saphyr::from_str(map).with_context(|| format!("tests/features/{source}.yaml"))?;
+        for (row, tests) in map.into_iter().filter(|(row, _)| row != REMARKS) {
             let tests: Vec<String> =
                 serde_json::from_value(tests).with_context(|| format!("{row} of {source}"))?;
             all.entry(row).or_default().extend(tests);
@@ -121,8 +141,8 @@ fn maps() -> anyhow::Result<Map> {
 
 fn is_row(text: &str) -> bool {
     text.split_once('-').is_some_and(|(prefix, number)| {
-        ROWS.iter().any(|(known, rows)| {
-            *known == prefix && number.parse().is_ok_and(|n: u32| (1..=*rows).contains(&n))
+        MATRIX.iter().any(|source| {
+            source.prefix == prefix && number.parse().is_ok_and(|n: u32| (1..=source.rows).contains(&n))
         })
     })
 }
@@ -162,7 +182,9 @@ fn of_unit_tests(runner: &str) -> Option<&str> {
 }
 
 fn rows(map: &Map, results: &HashMap<String, bool>) -> Vec<Row> {
-    let ids = ROWS.iter().flat_map(|(prefix, rows)| (1..=*rows).map(move |n| format!("{prefix}-{n:02}")));
+    let ids = MATRIX
+        .iter()
+        .flat_map(|Matrix { prefix, rows, .. }| (1..=*rows).map(move |n| format!("{prefix}-{n:02}")));
     let row = |id: String| {
         let tests = map.get(&id).cloned().unwrap_or_default();
         let ended: Vec<Option<bool>> = tests.iter().map(|test| results.get(test).copied()).collect();
@@ -177,6 +199,9 @@ fn rows(map: &Map, results: &HashMap<String, bool>) -> Vec<Row> {
     };
     ids.map(row).collect()
 }
+
+#[cfg(test)]
+mod checklist;
 
 #[cfg(test)]
 mod tests {

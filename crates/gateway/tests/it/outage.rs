@@ -10,7 +10,7 @@ use topics::Topic;
 use crate::rig::{self, Rig};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_silent_is_a_503_in_time_and_the_retry_is_stored() {
+async fn shop_c22_a_broker_that_is_silent_is_a_503_with_retry_after_and_the_retry_is_stored() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options::ephemeral(dir.path());
     let cluster = spawn_blocking(move || {

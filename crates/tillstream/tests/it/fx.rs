@@ -12,7 +12,7 @@ fn overview(up: &Up) -> Value {
 }
 
 #[test]
-fn an_order_waits_for_its_rate_and_is_in_the_totals_once_it_is_published() {
+fn ana_c12_an_order_waits_for_its_rate_and_is_in_the_totals_once_it_is_published() {
     let _turn = turn();
     let dir = folder();
     let up = Up::start(dir.path(), &[]);

@@ -13,6 +13,7 @@ mod checklist;
 mod clients;
 mod convergence;
 mod differential;
+mod erasure;
 mod fx;
 mod letters;
 mod policy;

@@ -107,6 +107,13 @@ impl Up {
         (answer.status().as_u16(), answer.text().unwrap())
     }
 
+    /// Sends a deletion with the secret key, and gives status and answer.
+    pub fn delete(&self, path: &str) -> (u16, String) {
+        let url = format!("{}{path}", self.endpoints.gateway);
+        let answer = client().delete(url).header("x-api-key", KEY).send().unwrap();
+        (answer.status().as_u16(), answer.text().unwrap())
+    }
+
     /// A page of Prometheus text.
     pub fn metrics(&self) -> String {
         client().get(format!("{}/metrics", self.endpoints.metrics)).send().unwrap().text().unwrap()

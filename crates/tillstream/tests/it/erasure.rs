@@ -1,0 +1,95 @@
+//! The erasure of a user of the analytics API, with the binary itself and real Kafka.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::{Value, json};
+use topics::Topic;
+
+use crate::running::{Up, folder, turn, wait};
+
+fn buy(up: &Up, user: &str, order: &str, revenue: f64) {
+    let body = json!({"event_type": "purchase", "transaction_id": order, "revenue": revenue, "currency": "USD",
+        "user_id": user});
+    let headers = [("x-api-key", "sk_dev_demo"), ("content-type", "application/json")];
+    let path = "/v1/api/analytics/ecommerce/track";
+    assert_eq!(up.post(path, &headers, body.to_string().as_bytes()).0, 200);
+}
+
+/// How many events the journey of a user has.
+fn events(up: &Up, user: &str) -> usize {
+    let journey = up.get(&format!("/v1/api/analytics/ecommerce/user-journey?user_id={user}"));
+    journey["events"].as_array().unwrap().len()
+}
+
+/// Orders and revenue.
+fn totals(up: &Up) -> (Value, String) {
+    let report: Value = serde_json::from_str(&up.overview("days=2")).unwrap();
+    (report["total_orders"].clone(), report["total_revenue"].to_string())
+}
+
+/// Writes every record of the raw topic once more behind what is there, as a replay of it does. Gives their partitions.
+fn replay_raw(up: &Up) -> Vec<i32> {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &up.endpoints.kafka);
+    let producer: BaseProducer = client.create().unwrap();
+    client.set("group.id", "never-committed").set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = client.create().unwrap();
+    let (topic, time) = (Topic::Raw.name(), Duration::from_secs(10));
+    let metadata = consumer.fetch_metadata(Some(topic), time).unwrap();
+    let mut assignment = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let (mut ended, mut records) = (0, Vec::new());
+    while ended < assignment.count() {
+        match consumer.poll(time).expect("records or the end") {
+            Err(KafkaError::PartitionEOF(_)) => ended += 1,
+            message => records.push(message.unwrap().detach()),
+        }
+    }
+    for record in &records {
+        let again = BaseRecord::to(topic)
+            .partition(record.partition())
+            .key(record.key().unwrap_or_default())
+            .payload(record.payload().unwrap_or_default())
+            .headers(record.headers().unwrap().clone());
+        producer.send(again).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(time).unwrap();
+    records.iter().map(Message::partition).collect()
+}
+
+#[test]
+fn ana_c25_after_a_deletion_the_journey_is_empty_the_totals_fall_and_a_replay_of_raw_restores_nothing() {
+    let _turn = turn();
+    let dir = folder();
+    let up = Up::start(dir.path(), &[]);
+    buy(&up, "user_7", "w-7", 49.99);
+    wait("the purchase in the journey and the totals", || {
+        events(&up, "user_7") == 1 && totals(&up) == (1.into(), "49.99".to_owned())
+    });
+
+    // A minute is what is waited, of the five that are promised.
+    let path = "/v1/api/analytics/user/user_7";
+    assert_eq!(up.delete(path), (200, r#"{"ok":true,"deleted_user_id":"user_7"}"#.to_owned()));
+    wait("the journey to be empty and the totals to fall", || {
+        events(&up, "user_7") == 0 && totals(&up) == (0.into(), "0.00".to_owned())
+    });
+    buy(&up, "user_8", "w-8", 10.00);
+    wait("a purchase behind the deletion", || totals(&up) == (1.into(), "10.00".to_owned()));
+
+    // The deliveries of one workspace are in one order, so when the last one was found to be known, all were read.
+    let partitions = replay_raw(&up);
+    assert_eq!((partitions.len(), partitions.iter().all(|one| *one == partitions[0])), (3, true));
+    wait("the purchase behind the deletion to be known", || {
+        up.metrics().contains(r#"tillstream_duplicates_total{level="semantic",source="analytics"} 1"#)
+    });
+    assert_eq!((events(&up, "user_7"), events(&up, "user_8")), (0, 1));
+    assert_eq!(totals(&up), (1.into(), "10.00".to_owned()));
+}
