@@ -26,6 +26,7 @@
 //! This crate knows nothing of commerce: keys and values are bytes.
 
 mod changelog;
+mod client;
 mod context;
 mod error;
 mod fault;

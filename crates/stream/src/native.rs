@@ -1,10 +1,10 @@
-//! The only unsafe code of the product: five calls of librdkafka that rdkafka 0.39 doesn't offer, or offers at a
+//! The only unsafe code of the product: six calls of librdkafka that rdkafka 0.39 doesn't offer, or offers at a
 //! price.
 //!
 //! `Producer::commit_transaction` of rdkafka polls for 100 ms whenever messages are un-acknowledged; the direct call
 //! takes 1-3 ms. The generation of a consumer's membership isn't exposed at all, and an offset commit with a stale or
 //! missing generation must be refused here because a broker takes it unchecked. And a topic that was made anew under
-//! its old name is recognised by its id alone.
+//! its old name is recognised by its id alone. And how many events a producer has to say it doesn't tell.
 #![expect(unsafe_code, reason = "calls into librdkafka; each block says why it is sound")]
 
 use std::ffi::{CStr, CString};
@@ -15,7 +15,7 @@ use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
 use crate::error::TransactionError;
 
@@ -24,7 +24,7 @@ const NO_TIMEOUT: i32 = -1;
 
 /// Commits the open transaction.
 pub(crate) fn commit<C: ProducerContext + ClientContext + 'static>(
-    producer: &ThreadedProducer<C>,
+    producer: &BaseProducer<C>,
 ) -> Result<(), TransactionError> {
     // SAFETY: the pointer is valid as long as `producer` is borrowed, and the call is thread-safe.
     unsafe { take(sys::rd_kafka_commit_transaction(producer.client().native_ptr(), NO_TIMEOUT)) }
@@ -32,10 +32,22 @@ pub(crate) fn commit<C: ProducerContext + ClientContext + 'static>(
 
 /// Aborts the open transaction.
 pub(crate) fn abort<C: ProducerContext + ClientContext + 'static>(
-    producer: &ThreadedProducer<C>,
+    producer: &BaseProducer<C>,
 ) -> Result<(), TransactionError> {
     // SAFETY: as for `commit`.
     unsafe { take(sys::rd_kafka_abort_transaction(producer.client().native_ptr(), NO_TIMEOUT)) }
+}
+
+/// How many events of a producer wait to be polled.
+pub(crate) fn waiting<C: ProducerContext + ClientContext>(producer: &BaseProducer<C>) -> usize {
+    // SAFETY: the pointer is valid as long as `producer` is borrowed; the queue is a counted reference to its main one,
+    // ours to give back, and its length may be asked for from any thread.
+    unsafe {
+        let queue = sys::rd_kafka_queue_get_main(producer.client().native_ptr());
+        let waiting = sys::rd_kafka_queue_length(queue);
+        sys::rd_kafka_queue_destroy(queue);
+        waiting
+    }
 }
 
 /// A consumer's membership in its group at one moment.
@@ -80,7 +92,7 @@ impl Drop for Membership {
 
 /// Adds the input offsets to the open transaction, on behalf of a member.
 pub(crate) fn send_offsets<C: ProducerContext + ClientContext + 'static>(
-    producer: &ThreadedProducer<C>,
+    producer: &BaseProducer<C>,
     offsets: &TopicPartitionList,
     membership: &Membership,
 ) -> Result<(), TransactionError> {

@@ -9,9 +9,10 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, TopicPartitionList};
 
+use crate::client::Client;
 use crate::error::{Class, TransactionError};
 use crate::fault::{self, Sabotage};
 use crate::native::{self, Membership};
@@ -57,7 +58,7 @@ impl ProducerContext for Disturbance {
 
 /// A producer between `init_transactions` and its end.
 pub(crate) struct Producer {
-    inner: ThreadedProducer<Disturbance>,
+    client: Client<Disturbance>,
     disturbance: Disturbance,
     /// Without transactions: only a test that breaks things on purpose wants that.
     plain: bool,
@@ -89,12 +90,10 @@ impl Producer {
             // Kafka's own end of a transaction that somebody left open would come first, now and then.
             config.set("transaction.timeout.ms", "120000");
         }
-        let inner: ThreadedProducer<Disturbance> = config
-            .create_with_context(disturbance.clone())
-            .map_err(|source| Error::Client { what: "producer", source })?;
+        let client = Client::start(&config, disturbance.clone())?;
         if !plain {
             let what = format!("start transactions as {id}");
-            let begun = patience.insist(&what, || inner.init_transactions(CALL));
+            let begun = patience.insist(&what, || client.producer().init_transactions(CALL));
             if let Err(Error::Kafka { source, .. }) = &begun {
                 let error = TransactionError::from_kafka(source);
                 if error.class == Class::Fenced {
@@ -104,14 +103,14 @@ impl Producer {
             begun?;
         }
         disturbance.0.store(false, Ordering::Relaxed);
-        Ok(Self { inner, disturbance, plain })
+        Ok(Self { client, disturbance, plain })
     }
 
     pub(crate) fn begin(&self) -> Result<(), TransactionError> {
         if self.plain {
             return Ok(());
         }
-        self.inner.begin_transaction().map_err(|e| TransactionError::from_kafka(&e))
+        self.client.producer().begin_transaction().map_err(|e| TransactionError::from_kafka(&e))
     }
 
     /// Queues a message. A full queue is waited for: the transaction's size bounds how long that takes.
@@ -127,7 +126,7 @@ impl Producer {
                 Some(OwnedHeaders::new().insert(Header { key: "traceparent", value: Some(traceparent) }));
         }
         loop {
-            match self.inner.send(record) {
+            match self.client.producer().send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     thread::sleep(Duration::from_millis(1));
@@ -147,7 +146,7 @@ impl Producer {
         offsets: &TopicPartitionList,
         membership: &Membership,
     ) -> Result<(), TransactionError> {
-        again(|| native::send_offsets(&self.inner, offsets, membership))
+        again(|| native::send_offsets(self.client.producer(), offsets, membership))
     }
 
     pub(crate) fn commit(&self) -> Result<(), TransactionError> {
@@ -155,19 +154,19 @@ impl Producer {
             self.settle();
             return Ok(());
         }
-        again(|| native::commit(&self.inner))
+        again(|| native::commit(self.client.producer()))
     }
 
     pub(crate) fn abort(&self) -> Result<(), TransactionError> {
         if self.plain {
             return Ok(());
         }
-        again(|| native::abort(&self.inner))
+        again(|| native::abort(self.client.producer()))
     }
 
     /// Waits until what was sent has arrived.
     pub(crate) fn settle(&self) {
-        if let Err(error) = self.inner.flush(Duration::from_secs(10)) {
+        if let Err(error) = self.client.producer().flush(Duration::from_secs(10)) {
             tracing::warn!(error = %error, "flushing");
         }
     }
@@ -175,7 +174,7 @@ impl Producer {
     /// True when the connection was disturbed since the last call.
     pub(crate) fn was_disturbed(&self) -> bool {
         // What was logged before the last call returned is in the queue: see it now, not when the other thread gets to it.
-        self.inner.poll(Duration::ZERO);
+        self.client.take();
         self.disturbance.0.swap(false, Ordering::Relaxed)
     }
 }
@@ -210,7 +209,8 @@ pub(crate) fn config(client: &ClientConfig, id: &str, largest: usize) -> ClientC
         // half of the rate.
         .set("retry.backoff.ms", "2")
         .set("retry.backoff.max.ms", "1000")
-        .set("linger.ms", "5")
+        // A commit flushes whatever still lingers, and before it nobody reads any of it: few large batches cost nothing.
+        .set("linger.ms", "20")
         .set("compression.type", "lz4")
         // What Java clients use; librdkafka's own default would put a key elsewhere.
         .set("partitioner", "murmur2_random")

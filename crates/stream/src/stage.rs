@@ -23,7 +23,7 @@ pub struct Output {
 /// When a transaction is cut: whichever comes first.
 #[derive(Debug, Clone, Copy)]
 pub struct Cut {
-    /// Age of the transaction.
+    /// Age of the transaction; three times that as long as there always is a next record.
     pub interval: Duration,
     /// With the input drained, a commit comes as soon as this has passed since the last one. A commit per record
     /// would eat the machine at low load.

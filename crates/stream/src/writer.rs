@@ -6,9 +6,10 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _};
 
 use crate::changelog::{FORMAT, OFFSET_KEY, Progress};
+use crate::client::Client;
 use crate::error::{Class, TransactionError};
 use crate::fault::{self, Crash};
 use crate::patience::{CALL, Patience};
@@ -51,7 +52,7 @@ pub enum WriteError {
 
 /// A transactional producer of a fixed id: whoever starts one ends what its predecessor left open and fences it.
 pub struct Writer {
-    inner: ThreadedProducer<Disturbance>,
+    client: Client<Disturbance>,
     id: String,
 }
 
@@ -65,12 +66,11 @@ impl Writer {
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, WriteError> {
         fault::arm()?;
-        let inner: ThreadedProducer<Disturbance> = config(client, id, largest)
-            .create_with_context(Disturbance::default())
-            .map_err(|source| Error::Client { what: "producer", source })?;
+        let client = Client::start(&config(client, id, largest), Disturbance::default())?;
         let patience = Patience { stop, observer: None };
-        patience.insist(&format!("start transactions as {id}"), || inner.init_transactions(CALL))?;
-        Ok(Self { inner, id: id.to_owned() })
+        patience
+            .insist(&format!("start transactions as {id}"), || client.producer().init_transactions(CALL))?;
+        Ok(Self { client, id: id.to_owned() })
     }
 
     /// Writes the records in one transaction. On an error there is nothing left open that could count later, unless
@@ -79,7 +79,7 @@ impl Writer {
         self.attempt(records).map_err(|error| match error.class {
             Class::Fenced => WriteError::Fenced(error.message),
             Class::Unknown => WriteError::Unknown(error.message),
-            Class::Abortable | Class::Retriable => match again(|| native::abort(&self.inner)) {
+            Class::Abortable | Class::Retriable => match again(|| native::abort(self.client.producer())) {
                 Ok(()) => WriteError::Aborted(error.message),
                 Err(abort) if abort.class == Class::Fenced => WriteError::Fenced(abort.message),
                 Err(abort) => WriteError::Unknown(abort.message),
@@ -109,12 +109,12 @@ impl Writer {
     }
 
     fn attempt(&self, records: &[Outgoing<'_>]) -> Result<(), TransactionError> {
-        self.inner.begin_transaction().map_err(|e| TransactionError::from_kafka(&e))?;
+        self.client.producer().begin_transaction().map_err(|e| TransactionError::from_kafka(&e))?;
         for record in records {
             self.send(record)?;
         }
         self.crash(Crash::BeforeCommit)?;
-        again(|| native::commit(&self.inner))?;
+        again(|| native::commit(self.client.producer()))?;
         self.crash(Crash::AfterCommit)
     }
 
@@ -129,7 +129,7 @@ impl Writer {
         record.partition = outgoing.partition;
         record.timestamp = (outgoing.timestamp_millis > 0).then_some(outgoing.timestamp_millis);
         loop {
-            match self.inner.send(record) {
+            match self.client.producer().send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     thread::sleep(Duration::from_millis(1));
@@ -146,7 +146,7 @@ impl Writer {
 
     fn crash(&self, at: Crash) -> Result<(), TransactionError> {
         let settle = || {
-            let _ = self.inner.flush(Duration::from_secs(10));
+            let _ = self.client.producer().flush(Duration::from_secs(10));
         };
         fault::crash(at, settle).map_err(|error| {
             TransactionError::new(RDKafkaErrorCode::NoError, false, true, false, error.to_string())

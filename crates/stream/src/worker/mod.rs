@@ -36,6 +36,8 @@ const SLOW_COMMIT: Duration = Duration::from_secs(1);
 /// First and greatest pause after a transient failure.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 const REPORT: Duration = Duration::from_secs(1);
+/// As many times its interval a transaction may take that never was without a next record.
+const BEHIND: u32 = 3;
 
 /// The open transaction.
 struct Transaction {
@@ -43,8 +45,19 @@ struct Transaction {
     records: u64,
     bytes: u64,
     oldest_millis: i64,
+    /// True once there was no next record: until then more is waiting than is done in the same time.
+    drained: bool,
     /// Set when a message couldn't be queued: only an abort is left.
     failed: Option<TransactionError>,
+}
+
+impl Transaction {
+    /// How old it may become. What a commit costs, and what is written once per transaction however often it changes,
+    /// weighs least when there is most to do: a worker that is behind takes longer transactions. What waits behind them
+    /// has waited for longer than that already.
+    fn longest(&self, interval: Duration) -> Duration {
+        if self.drained { interval } else { interval.saturating_mul(BEHIND) }
+    }
 }
 
 pub(crate) struct Worker<'s> {
@@ -161,6 +174,7 @@ impl<'s> Worker<'s> {
         let polled = consumer.poll(self.record_wait());
         let drained = polled.is_none();
         self.drained = drained;
+        self.transaction.iter_mut().for_each(|open| open.drained |= drained);
         // The record first: whatever else is to be done may go back to an earlier one, and this one must not be taken
         // for its successor then.
         match polled {
@@ -213,7 +227,7 @@ impl<'s> Worker<'s> {
             Some(transaction) if transaction.records > 0 || transaction.failed.is_some() => {
                 let age = self.stage.cut.interval.saturating_sub(transaction.since.elapsed());
                 let idle = self.stage.cut.idle_interval.saturating_sub(self.last_commit.elapsed());
-                turn.min(age).min(idle)
+                whole_millis(turn.min(age).min(idle))
             }
             _ => turn,
         }
@@ -233,7 +247,7 @@ impl<'s> Worker<'s> {
         transaction.failed.is_some()
             || transaction.records >= cut.records
             || transaction.bytes >= cut.bytes
-            || transaction.since.elapsed() >= cut.interval
+            || transaction.since.elapsed() >= transaction.longest(cut.interval)
             || (drained && self.last_commit.elapsed() >= cut.idle_interval)
     }
 
@@ -251,6 +265,7 @@ impl<'s> Worker<'s> {
             records: 0,
             bytes: 0,
             oldest_millis: i64::MAX,
+            drained: false,
             failed: None,
         });
         Ok(true)
@@ -425,6 +440,11 @@ impl Drop for Worker<'_> {
     fn drop(&mut self) {
         self.rebalances.close();
     }
+}
+
+/// Rounded up: librdkafka would cut it to whole milliseconds, and what is left be asked for again and again without a wait.
+fn whole_millis(wait: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
 /// Writes the dead letter. One that its topic can't take is written again with half of the record's value, and so on: the
