@@ -2,7 +2,8 @@
 //!
 //! A set belongs to a step of the funnel, to those who were seen with a channel, or to those who bought with it. An
 //! actor is in the set of a day while there is at least one reason for it, so reasons are counted per actor, set and
-//! day: a retraction or a merge of persons takes a membership away exactly when its last reason goes.
+//! day: a retraction or a merge of persons takes a membership away exactly when its last reason goes. For the sets of
+//! buyers the reasons are the orders themselves ([`people`](crate::people)).
 //!
 //! Actors are numbered as they appear, per workspace. Numbers depend on the order of processing; counts don't.
 
@@ -222,8 +223,8 @@ pub(crate) fn presence(
     inside: bool,
 ) -> Result<(), Failure> {
     let (chunk, place) = Members::place(number(book, actor)?);
-    let workspace = book.workspace().to_owned();
-    let key = write(&ChunkPlace { workspace, set: set.clone(), day, chunk })?;
+    // As `ChunkPlace` is written, without a copy of any of it.
+    let key = write(&(book.workspace(), set, day, chunk))?;
     let late = book.is_closed(day, set.of.moves_after_its_day());
     book.presences.push(Presence { key, place, inside, late });
     Ok(())
@@ -244,13 +245,16 @@ impl Chunk {
     }
 }
 
-/// Every reason of an actor: set, day and how many.
+/// Every reason of an actor that is counted: set, day and how many. There may be others, which were counted before the
+/// orders were asked for them.
 pub(crate) fn reasons(book: &Book<'_>, actor: Actor) -> Result<Vec<(Set, Day, i64)>, Failure> {
     let prefix = actor.run(book, Kind::Reason);
     let mut all = Vec::new();
     for (key, value) in book.all(&prefix) {
-        let (set, day) = read(key.get(prefix.len()..).unwrap_or_default())?;
-        all.push((set, day, read(&value)?));
+        let (set, day): (Set, Day) = read(key.get(prefix.len()..).unwrap_or_default())?;
+        if !matches!(set.of, Of::Buyers(_) | Of::Step(Step::Purchase)) {
+            all.push((set, day, read(&value)?));
+        }
     }
     Ok(all)
 }

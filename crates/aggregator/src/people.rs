@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`Kind::Forward`] | | the actor that it is now |
 //! | [`Kind::Number`] | | its number in sets |
-//! | [`Kind::Reason`] | set, day | how many reasons it has to be in there ([`funnel`]) |
+//! | [`Kind::Reason`] | set, day | how many reasons it has to be in there ([`funnel`]); of buyers the orders say it |
 //! | [`Kind::Order`] | time of counting (newest first), order | [`Bought`] |
 //! | [`Kind::Touch`] | channel, time (newest first) | the channel ([`attribution`]) |
 //! | [`Kind::Channels`] | | how many channels have touched it |
@@ -20,7 +20,10 @@
 //! (also the `before` of an order) is said of the new one. A person who is told apart from another again
 //! (`customer.separated`) loses the forward; their orders come back by facts of their own.
 
+use std::collections::BTreeSet;
+
 use commerce::order::Figures;
+use commerce::time::Day;
 use commerce::{EventName, EventTime, Fact, Mark, Money, PersonId};
 use serde::{Deserialize, Serialize};
 use stream::Failure;
@@ -304,16 +307,57 @@ fn takes_back(book: &mut Book<'_>, purchase: &Purchase, quiet: i64) -> Result<()
 /// The figures of a purchase but for carts, times `sign`.
 fn figures(book: &mut Book<'_>, purchase: &Purchase, sign: i64) -> Result<(), Failure> {
     let day = book.zone.day_of(purchase.at);
-    let channel = || purchase.channel.clone();
-    for of in [Of::Step(Step::Purchase), Of::Visitors(channel()), Of::Buyers(channel())] {
-        let set = Set { of, source: purchase.source.clone() };
-        funnel::reason(book, purchase.actor, &set, day, sign)?;
+    let visitors = Set { of: Of::Visitors(purchase.channel.clone()), source: purchase.source.clone() };
+    funnel::reason(book, purchase.actor, &visitors, day, sign)?;
+    for set in only_reason(book, purchase, day)? {
+        funnel::presence(book, purchase.actor, &set, day, sign > 0)?;
     }
     attribution::credit(book, purchase.actor, purchase.at, &purchase.bought(), sign)?;
     if purchase.actor.is_person() {
         cohorts::purchase(book, purchase.actor, purchase.at, (purchase.total, purchase.in_base), sign)?;
     }
     Ok(())
+}
+
+/// The sets of buyers in which an actor is on a day for this order alone, whose row is there. Orders have rows as it is, so
+/// these sets need none of their own.
+fn only_reason(book: &Book<'_>, purchase: &Purchase, day: Day) -> Result<Vec<Set>, Failure> {
+    let run = purchase.actor.run(book, Kind::Order);
+    let (own, end) = (order_key(book, purchase), book.zone.start_of(Day(day.0.saturating_add(1))));
+    let mut is_there = false;
+    let mut left = buyers(&purchase.channel, &purchase.source);
+    let mut after = beyond(&run, end);
+    while let Some((key, value)) = book.next(&run, Some(&after)) {
+        if time_of(&run, &key).is_none_or(|at| book.zone.day_of(at) < day) {
+            break;
+        }
+        if key == own {
+            is_there = true;
+        } else {
+            let other: Bought = read(&value)?;
+            let others = buyers(&other.channel, &other.source);
+            left.retain(|set| !others.contains(set));
+        }
+        after = key;
+    }
+    left.retain(|_| is_there);
+    Ok(left)
+}
+
+/// The sets of a day that a purchase puts its actor into, and nothing else does.
+fn buyers(channel: &Channel, source: &str) -> Vec<Set> {
+    let all = [Of::Step(Step::Purchase), Of::Buyers(channel.clone())];
+    all.into_iter().map(|of| Set { of, source: source.to_owned() }).collect()
+}
+
+/// These sets of all orders of an actor.
+fn all_buyers(book: &Book<'_>, actor: Actor) -> Result<BTreeSet<(Day, Set)>, Failure> {
+    let orders = orders(book, actor, EventTime(i64::MIN), EventTime(i64::MAX))?;
+    let sets = |(at, bought): (EventTime, Bought)| {
+        let day = book.zone.day_of(at);
+        buyers(&bought.channel, &bought.source).into_iter().map(move |set| (day, set))
+    };
+    Ok(orders.into_iter().flat_map(sets).collect())
 }
 
 fn order_key(book: &Book<'_>, purchase: &Purchase) -> Vec<u8> {
@@ -373,6 +417,13 @@ fn merge(book: &mut Book<'_>, from: Actor, to: Actor, quiet: i64) -> Result<(), 
         return Ok(());
     }
     funnel::merge(book, from, to)?;
+    let (old, own) = (all_buyers(book, from)?, all_buyers(book, to)?);
+    for (day, set) in &old {
+        funnel::presence(book, from, set, *day, false)?;
+    }
+    for (day, set) in old.difference(&own) {
+        funnel::presence(book, to, set, *day, true)?;
+    }
     cohorts::merge(book, from, to)?;
     abandonment::lift(book, from, to)?;
     // What an order is credited to depends on the touches of both.
@@ -412,9 +463,7 @@ fn credits(book: &mut Book<'_>, actor: Actor, sign: i64) -> Result<(), Failure> 
 fn forget(book: &mut Book<'_>, person: Actor, quiet: i64) -> Result<(), Failure> {
     let person = person.now(book)?;
     for (set, day, count) in funnel::reasons(book, person)? {
-        if !matches!(set.of, Of::Buyers(_) | Of::Step(Step::Purchase)) {
-            funnel::reason(book, person, &set, day, -count)?;
-        }
+        funnel::reason(book, person, &set, day, -count)?;
     }
     for (at, bought) in orders(book, person, EventTime(i64::MIN), EventTime(i64::MAX))? {
         let day = book.zone.day_of(at);
