@@ -233,6 +233,51 @@ fn a_purchase_that_stops_counting_leaves_every_set_and_cell() {
 }
 
 #[test]
+fn who_buys_twice_on_a_day_is_a_buyer_until_the_last_order_with_the_same_channel_has_gone() {
+    let with = |name: &str| Figures {
+        campaign: Some(Campaign { campaign: Some(name.to_owned()), ..Campaign::default() }),
+        ..bought(Some(1), 100, day(2))
+    };
+    let gone = |view: &Figures| Figures { counted: false, ..view.clone() };
+    let mut first = order("a", &[with("A"), gone(&with("A"))]);
+    let mut second = order("b", &[with("A"), gone(&with("A"))]);
+    let mut third = order("c", &[with("B"), gone(&with("B"))]);
+    let (mut world, mut buyers) = (World::default(), Vec::new());
+    let facts = [
+        first.remove(0),
+        second.remove(0),
+        third.remove(0),
+        first.remove(0),
+        second.remove(0),
+        third.remove(0),
+    ];
+    for fact in facts {
+        world.say(&fact);
+        let of = |set: &Set| matches!(&set.of, Of::Buyers(channel) if channel.campaign.is_some());
+        let channels = world.counts().into_iter().filter(|((set, day), _)| day.is_none() && of(set)).count();
+        buyers.push((world.step(Step::Purchase), channels));
+    }
+    assert_eq!(buyers, [(1, 1), (1, 1), (1, 2), (1, 2), (1, 1), (0, 0)]);
+}
+
+#[test]
+fn two_buyers_of_a_day_that_become_one_are_one_buyer_until_both_orders_have_gone() {
+    let of = |person| order(&person.to_string(), &[bought(Some(person), 100, day(2))]).remove(0);
+    let gone = |of: &Fact<Figures>| {
+        let after = of.after.clone().map(|view| Figures { counted: false, ..view });
+        Fact { before: of.after.clone(), after, ..of.clone() }
+    };
+    let (old, own) = (of(1), of(2));
+    let mut world = World::of([&old, &own]);
+    let mut buyers = vec![world.step(Step::Purchase)];
+    for fact in [merged(1, 2), gone(&own), gone(&old)] {
+        world.say(&fact);
+        buyers.push(world.step(Step::Purchase));
+    }
+    assert_eq!(buyers, [2, 1, 1, 0]);
+}
+
+#[test]
 fn two_persons_that_become_one_are_counted_once() {
     let facts = [
         does(EventName::ProductViewed, Some(1), day(1)),
