@@ -298,6 +298,9 @@ impl Cluster {
                 state.remembered.extend(homes[*home].remembered.iter().copied());
                 state.outdone.extend(homes[*home].outdone.iter().cloned());
             }
+            while state.outdone.len() > MOST_OUTDONE {
+                state.outdone.pop_last();
+            }
             let excess = state.remembered.len().saturating_sub(REMEMBERED);
             state.remembered.drain(..excess);
             let own = homes

@@ -220,6 +220,21 @@ fn a_sender_who_gives_all_orders_one_name_gets_one_link_and_small_entries() {
 }
 
 #[test]
+fn orders_that_turn_out_to_be_one_remember_no_more_who_lost_a_name_to_them_than_one_does() {
+    let mut kept = Kept::of(&[said(0, Shopify, "5", &[], None), said(1, Lifesight, "6", &[], None)]);
+    for n in 2..50 {
+        let id = if n % 2 == 0 { "5" } else { "6" };
+        kept.take(&said(n, Customerio, &format!("c-{n}"), &[id], None));
+    }
+    let remembered = |kept: &Kept| kept.states().map(|state| state.outdone.len()).max();
+    assert_eq!(remembered(&kept), Some(MOST_OUTDONE));
+    kept.take(&said(50, Lifesight, "6", &["5"], None));
+    let is_one = |view: &View| [Shopify, Lifesight].iter().all(|source| view.sources.contains(source));
+    assert!(kept.views().values().any(is_one));
+    assert_eq!(remembered(&kept), Some(MOST_OUTDONE));
+}
+
+#[test]
 fn an_order_without_a_link_is_looked_up_once() {
     let mut kept = Kept::of(&[said(1, Shopify, "5", &["number:1001"], Some(10))]);
     let entries = kept.entries.len();
