@@ -4,6 +4,7 @@ use commerce::signal::Automation;
 use commerce::time::DAY;
 use commerce::{Event, EventName, Signal, SignalName};
 
+use crate::sums::absorbing;
 use crate::world::*;
 
 const ABANDONED: SignalName = SignalName::CheckoutAbandoned;
@@ -287,4 +288,21 @@ fn a_fraud_rule_that_matched_is_said_once_and_what_it_blocks_opens_nothing() {
     let Signal { reason, trigger_event, .. } = world.last().clone();
     assert_eq!((reason.as_str(), trigger_event), ("velocity", Some(EventName::CheckoutStarted)));
     assert_eq!(world.pass(2 * HOUR), said(ABANDONED, "c2"));
+}
+
+#[test]
+fn what_was_left_while_two_were_one_is_theirs_who_left_it_once_the_merge_is_called_off() {
+    let (jane, joe) = (user("jane"), user("joe"));
+    let mut world = World::new();
+    world.send(&absorbing(&jane, &joe, EventName::CustomerMerged, 0));
+    world.send(&checkout(std::slice::from_ref(&joe), "c-joe", MINUTE));
+    world.send(&checkout(std::slice::from_ref(&jane), "c-jane", MINUTE));
+    world.send(&absorbing(&joe, &jane, EventName::CustomerSeparated, 2 * MINUTE));
+    assert_eq!(
+        world.send(&paid(std::slice::from_ref(&jane), "o1", &[], 3 * MINUTE)),
+        said(CANCELLED, "c-jane")
+    );
+    let jane = world.last().person_id;
+    assert_eq!(world.pass(2 * HOUR), said(ABANDONED, "c-joe"));
+    assert!(world.last().person_id.is_some() && world.last().person_id != jane);
 }

@@ -186,7 +186,7 @@ fn event(deed: &Deed, after: i64) -> Event {
 }
 
 /// Two people are one, or aren't.
-fn absorbing(stays: &Identifier, goes: &Identifier, name: EventName, after: i64) -> Event {
+pub(crate) fn absorbing(stays: &Identifier, goes: &Identifier, name: EventName, after: i64) -> Event {
     let mut event = by(std::slice::from_ref(stays), name, after);
     event.source = Source::Operator;
     if let Some(person) = &mut event.person {
