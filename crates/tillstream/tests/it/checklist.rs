@@ -17,6 +17,7 @@ use crate::running::{Up, folder, turn, wait};
 
 const PUBLISHABLE: (&str, &str) = ("x-api-key", "pk_dev_demo");
 const SECRET: (&str, &str) = ("x-api-key", "sk_dev_demo");
+const ROWS: (&str, &str) = ("authorization", "Bearer dev-records-key");
 const PUSHES: (&str, &str) = ("authorization", "Bearer dev-orders-key");
 /// dev-site:dev-track-key
 const TRACKER: (&str, &str) = ("authorization", "Basic ZGV2LXNpdGU6ZGV2LXRyYWNrLWtleQ==");
@@ -272,4 +273,89 @@ fn cio_c15_cio_c16_a_late_order_and_a_load_count_on_their_days_and_start_nothing
     }
     let last = up.found("/v1/people/late")["last_order_at"].clone();
     assert!(last.as_str().unwrap().starts_with(&day(late)), "{last}");
+}
+
+#[test]
+fn ana_c24_seq_c20_a_flagged_purchase_and_yen_are_in_the_reports_and_the_flag_is_on_the_stream() {
+    let _turn = turn();
+    let dir = folder();
+    let up = Up::start(dir.path(), &[]);
+    track(&up, SECRET, &purchase("usual", "20", "USD", "2026-01-05"));
+    track(&up, PUBLISHABLE, &purchase("great", "1000000.01", "USD", "2026-01-06"));
+    let yen = json!({"orderId": "yen", "totalCents": 5000, "currency": "JPY", "orderedAt": "2026-01-07T10:00:00Z",
+        "customer": {"email": "jane@example.com"}});
+    assert_eq!(sent(&up, "/api/v1/orders", PUSHES, &yen).0, 202);
+    let january = |more: &str| up.overview(&format!("{JANUARY}{more}"));
+    wait("both purchases", || amount(&january(""), "total_orders") == "2");
+    assert_eq!(amount(&january(""), "total_revenue"), "1000020.01");
+    assert_eq!(amount(&january("&exclude_flagged=true"), "total_revenue"), "20.00");
+    wait("the yen", || amount(&january("&currency=JPY"), "total_orders") == "1");
+    assert_eq!(amount(&january("&currency=JPY"), "total_revenue"), "5000");
+
+    let facts = all::<Fact<View>>(&up, Topic::Facts);
+    for (order, mark) in [("great", Some((1, vec!["impossible_revenue".to_owned()]))), ("usual", None)] {
+        let mut of_order = facts.iter().filter(|fact| fact.order_id.as_deref() == Some(order)).peekable();
+        assert!(of_order.peek().is_some(), "{order}");
+        for fact in of_order {
+            let found = fact.fraud.as_ref().map(|fraud| (fraud.severity, fraud.rules.clone()));
+            assert_eq!(found, mark, "{order} {}", fact.event);
+        }
+    }
+    let flagged = all::<Signal>(&up, Topic::Signals);
+    let flagged: Vec<_> = flagged.iter().filter(|signal| signal.signal.as_str() == "event.flagged").collect();
+    assert_eq!(flagged.len(), 1, "{flagged:?}");
+}
+
+#[test]
+fn rec_c18_a_thousand_orders_of_three_rows_each_are_recomputed_to_the_live_rollups() {
+    let _turn = turn();
+    let dir = folder();
+    let up = Up::start(dir.path(), &[]);
+    let person = |n: i64| format!("person-{}@example.com", n % 37);
+    let total = |n: i64| 1_000 + n * 7;
+    let is_refunded = |n: i64| n % 5 == 0;
+    let id = |n: i64| format!("order-{n}");
+    // An order is placed, then paid, then partly refunded or fulfilled.
+    for step in 0..3 {
+        let row = |n: i64| {
+            let mut row = json!({"order_id": id(n), "customer_email": person(n), "currency": "USD",
+                "total": format!("{}.{:02}", total(n) / 100, total(n) % 100), "item_count": 1,
+                "placed_at": "2026-01-05T10:00:00Z", "updated_at": format!("2026-01-05T1{step}:30:00Z")});
+            row["financial_status"] = match step {
+                0 => "pending".into(),
+                2 if is_refunded(n) => "partially_refunded".into(),
+                _ => "paid".into(),
+            };
+            if step == 2 {
+                let (field, value) = if is_refunded(n) {
+                    ("refund_total", json!("1.00"))
+                } else {
+                    ("fulfillment_status", json!("fulfilled"))
+                };
+                row[field] = value;
+            }
+            row
+        };
+        let rows: Vec<Value> = (0..1_000).map(row).collect();
+        let (status, answer) =
+            sent(&up, "/public/v1/records/orders/append-batch", ROWS, &json!({"records": rows}));
+        assert!(status == 200 && answer.contains(r#""acceptedRecords":1000"#), "{status} {answer}");
+    }
+    let ids: Vec<String> = (0..1_000).map(id).collect();
+    said(&up, &ids.iter().map(String::as_str).collect::<Vec<_>>(), 3_000);
+    assert_eq!(sent(&up, "/api/v1/orders", PUSHES, &push("last")).0, 202);
+    up.found("/v1/orders/last");
+
+    for who in 0..37 {
+        let of_person: Vec<i64> = (0..1_000).filter(|n| n % 37 == who).collect();
+        let refunded = 100 * of_person.iter().filter(|n| is_refunded(**n)).count() as i64;
+        let gross: i64 = of_person.iter().map(|n| total(*n)).sum();
+        let live = up.found(&format!("/v1/people/{}", person(who)));
+        let figures =
+            ["total_spent", "lifetime_value", "refunded_total"].map(|sum| live[sum]["minor"].as_i64());
+        assert_eq!(figures, [Some(gross), Some(gross - refunded), Some(refunded)], "{}", person(who));
+        assert_eq!(live["orders_count"], of_person.len(), "{}", person(who));
+    }
+    let recomputed: Value = serde_json::from_str(&up.ok(&["recompute", "-o", "json"])).unwrap();
+    assert_eq!((&recomputed["equal"], &recomputed["orders"]), (&json!(true), &json!(1_001)), "{recomputed}");
 }
