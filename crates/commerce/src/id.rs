@@ -71,7 +71,8 @@ impl Mark {
 
     /// Reads what [`Mark::to_hex`] wrote.
     pub fn from_hex(text: &str) -> Option<Self> {
-        (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok().map(Self)).flatten()
+        let mut bytes = [0_u8; 16];
+        hex::decode_to_slice(text, &mut bytes).ok().map(|()| Self(u128::from_be_bytes(bytes)))
     }
 
     /// The mark as a version-8 UUID, the form in which event ids are published.

@@ -148,16 +148,21 @@ impl PersonId {
     }
 }
 
+/// Text where people read it, and in state the bytes alone: there an id is written and read many times per event.
 impl Serialize for PersonId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.0.to_be_bytes())
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for PersonId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl de::Visitor<'_> for Text {
+        struct Either;
+        impl de::Visitor<'_> for Either {
             type Value = PersonId;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("p_ and 32 hexadecimal digits")
@@ -165,14 +170,26 @@ impl<'de> Deserialize<'de> for PersonId {
             fn visit_str<E: de::Error>(self, v: &str) -> Result<PersonId, E> {
                 PersonId::parse(v).ok_or_else(|| E::invalid_value(de::Unexpected::Str(v), &self))
             }
+            fn visit_bytes<E: de::Error>(self, v: &[u8]) -> Result<PersonId, E> {
+                if let Ok(bytes) = v.try_into() {
+                    return Ok(PersonId(u128::from_be_bytes(bytes)));
+                }
+                // State that was written before ids were bytes there has the text.
+                let text = std::str::from_utf8(v).ok().and_then(PersonId::parse);
+                text.ok_or_else(|| E::invalid_value(de::Unexpected::Bytes(v), &self))
+            }
         }
-        deserializer.deserialize_str(Text)
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Either)
+        } else {
+            deserializer.deserialize_bytes(Either)
+        }
     }
 }
 
 impl fmt::Display for PersonId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p_{:032x}", self.0)
+        f.write_str(std::str::from_utf8(&self.to_ascii()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -203,6 +220,22 @@ pub fn email(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_text_for_people_and_bytes_in_state_and_state_that_has_the_text_is_read() {
+        let id = PersonId(0x1234);
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(json, "\"p_00000000000000000000000000001234\"");
+        assert_eq!(serde_json::from_str::<PersonId>(&json).unwrap(), id);
+        let stored = postcard::to_allocvec(&id).unwrap();
+        assert_eq!(stored.len(), 17);
+        let before = postcard::to_allocvec(&id.to_string()).unwrap();
+        for bytes in [stored, before] {
+            assert_eq!(postcard::from_bytes::<PersonId>(&bytes).unwrap(), id);
+        }
+        let short = postcard::to_allocvec(&"p_12").unwrap();
+        assert!(postcard::from_bytes::<PersonId>(&short).is_err());
+    }
 
     #[test]
     fn an_email_is_normalised_and_a_masked_one_is_none() {

@@ -31,7 +31,7 @@ const LATE: i64 = 72 * 3_600 * time::SECOND;
 /// What is kept of a person. Who is in nothing, and may come into nothing by waiting, has no row.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Kept {
-    /// When the passage of time may change it; `None`: never.
+    /// When they are asked about again: the passage of time changes nothing before. `None`: it never does.
     until: Option<EventTime>,
     /// Since when they are in which, by the clock of the workspace.
     pub(crate) since: BTreeMap<String, EventTime>,
@@ -148,7 +148,8 @@ impl StateStage {
             }
             let at = EventTime(timers::now(ctx, workspace)?.0.max(0));
             let since = now.names.iter().map(|name| (name.clone(), known.get(name).copied().unwrap_or(at)));
-            let next = Kept { until: now.until, since: since.collect() };
+            let until = date(former.until, now.until, clock(ctx, workspace)?);
+            let next = Kept { until, since: since.collect() };
             let entered = now.names.iter().filter(|name| !known.contains_key(*name));
             let exited = theirs.keys().filter(|name| !now.names.contains(*name));
             for (name, word) in entered
@@ -181,7 +182,7 @@ impl StateStage {
         if let Some(at) = was_due.filter(|at| due != Some(*at)) {
             ctx.remove(DUE, &entry(at))?;
         }
-        if let Some(at) = due {
+        if let Some(at) = due.filter(|at| was_due != Some(*at)) {
             ctx.put(DUE, &entry(at), &[])?;
         }
         match next {
@@ -200,16 +201,20 @@ impl StateStage {
     ) -> Result<Option<Now>, Failure> {
         let Some(tenant) = self.tenants.get(workspace).cloned() else { return Ok(None) };
         let alone = || people::handle(ctx, &tables::person(workspace.as_str(), person));
-        let Some((group, keys)) = self.group_of(ctx, workspace, person, alone)? else { return Ok(None) };
-        if group.representative.kind > Kind::Phone {
+        let Some((kind, keys)) = self.keys_of(ctx, workspace, person, alone)? else { return Ok(None) };
+        if kind > Kind::Phone {
             return Ok(None);
         }
         let now = clock(ctx, workspace)?;
         let standing = wide::standing(ctx, &keys, (tenant.base, now), &mut self.stored)?;
         let Membership { audiences, until } = standing.membership();
         let mut names = audiences.iter().map(|audience| audience.as_str().to_owned()).collect();
-        if !tenant.audiences.is_empty() && !is_test(&tenant, &group.handles) {
-            own_of(ctx, &tenant, (&group, &keys), &audiences, &mut names)?;
+        if !tenant.audiences.is_empty() {
+            let alone = || people::handle(ctx, &tables::person(workspace.as_str(), person));
+            let group = self.group_of(ctx, workspace, person, alone)?;
+            if let Some((group, keys)) = group.filter(|(group, _)| !is_test(&tenant, &group.handles)) {
+                own_of(ctx, &tenant, (&group, &keys), &audiences, &mut names)?;
+            }
         }
         Ok(Some(Now { names, until, last: standing.last(), keys }))
     }
@@ -287,6 +292,13 @@ fn own_of(
     Ok(())
 }
 
+/// When to ask about somebody again of whom nothing changes before `until`. A date that is still to come stays, as most
+/// orders only put off when somebody lapses: to ask once in vain costs less than to move the date with each.
+fn date(known: Option<EventTime>, until: Option<EventTime>, now: EventTime) -> Option<EventTime> {
+    let sooner = |known: &EventTime| *known > now && until.is_some_and(|until| *known < until);
+    known.filter(sooner).or(until)
+}
+
 /// What a person was in when they were last asked about.
 pub(crate) fn kept(
     ctx: &Context<'_>,
@@ -307,4 +319,20 @@ pub(crate) fn first_due(ctx: &Context<'_>, workspace: &WorkspaceId) -> Option<Ev
 fn clock(ctx: &Context<'_>, workspace: &WorkspaceId) -> Result<EventTime, Failure> {
     let now = timers::now(ctx, workspace)?.0.max(0);
     Ok(EventTime(now.saturating_add(MINUTE - 1).div_euclid(MINUTE) * MINUTE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_that_is_to_come_stays_while_nothing_changes_before_it() {
+        let at = |minute: i64| Some(EventTime(minute * MINUTE));
+        let now = EventTime(10 * MINUTE);
+        assert_eq!(date(at(20), at(30), now), at(20));
+        assert_eq!(date(at(30), at(20), now), at(20), "something changes sooner");
+        assert_eq!(date(at(10), at(30), now), at(30), "they were asked about");
+        assert_eq!(date(at(20), None, now), None);
+        assert_eq!(date(None, at(30), now), at(30));
+    }
 }

@@ -6,12 +6,11 @@
 use commerce::event::{EventName, Item};
 use commerce::id::Mark;
 use commerce::signal::Automation as Kind;
-use commerce::{Event, EventTime, Money, PersonId, ReceivedTime, Source, WorkspaceId};
+use commerce::{Event, EventTime, Money, PersonId, ReceivedTime, Source, WorkspaceId, person};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure};
 
 use crate::baskets::{self, Name};
-use crate::identity;
 use crate::people;
 use crate::processor::StateStage;
 use crate::tables::{self, AUTOMATION, PAID, get, put};
@@ -174,7 +173,8 @@ pub(crate) fn open_of(
     kind: Kind,
 ) -> Result<Vec<(Vec<u8>, Open)>, Failure> {
     let mut found = Vec::new();
-    for handle in handles {
+    // Most people have none of any kind, and that is seen at once.
+    for handle in handles.iter().filter(|handle| ctx.has(AUTOMATION, handle)) {
         let prefix = [handle.as_slice(), &[tag(kind)]].concat();
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -226,11 +226,8 @@ impl StateStage {
         let person = self.person_of(ctx, workspace, handle)?;
         let own = tables::person(workspace.as_str(), person);
         let alone = || people::handle(ctx, &own);
-        Ok(match self.group_of(ctx, workspace, person, alone)? {
-            Some((group, keys)) => {
-                let reachable = identity::can_buy(&group.representative);
-                Circle { person, keys, reachable }
-            }
+        Ok(match self.keys_of(ctx, workspace, person, alone)? {
+            Some((kind, keys)) => Circle { person, keys, reachable: kind <= person::Kind::Phone },
             None => Circle { person, keys: vec![own], reachable: false },
         })
     }

@@ -3,9 +3,10 @@
 //! A cart or checkout has several names (its id, its token, the cart that it came of), and an order names it by some
 //! of them. Names belong to one space of one source.
 //!
-//! Nearly every order closes a cart or a checkout, so a closing is one small row that lies with those of its
-//! [`PERIOD`]: it is found by asking for the name in the periods that count, and what is older than all of them is
-//! swept away from the front of the table, without a timer of its own.
+//! Nearly every order closes a cart or a checkout, so a closing is one small row under its [`PERIOD`]: it is found by
+//! asking for the name in the periods that count. Which names were closed in a period is said by rows of many, written
+//! once per transaction: a name's place in a sorted table would cost more than all the rest of it. What is older than the
+//! periods that count is swept away from the front of that table, without a timer of its own.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ use commerce::{Event, EventTime, Mark, PersonId, WorkspaceId, time};
 use serde::{Deserialize, Serialize};
 use stream::{Context, Failure};
 
-use crate::tables::{self, CLOSED, NAME, get, put};
+use crate::tables::{self, CLOSED, CLOSING, NAME, get, put};
 use crate::timers;
 
 /// Closings are kept by the part of the stream's time in which they came.
@@ -24,8 +25,14 @@ const PERIOD: i64 = 15 * time::DAY;
 const LATER: u16 = 2;
 /// One closing in so many sweeps, so that the others needn't look where the front of the table is.
 const SWEEPS: u8 = 8;
-/// As many are swept away at once: twice as many as have come since, so that they can't pile up.
+/// As many are swept away at once, or all of one row: twice as many as have come since, so that they can't pile up.
 const SWEPT: usize = 2 * SWEEPS as usize;
+/// Names of one row.
+const TOGETHER: usize = 64;
+/// Ends the key of a row of many, behind the first of them.
+const MANY: u8 = 1;
+/// Bytes of a name's mark.
+const MARK: usize = 16;
 
 /// One name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -109,7 +116,10 @@ pub(crate) fn look(ctx: &Context<'_>, workspace: &WorkspaceId, name: &Name) -> R
     let now = period(ctx, workspace)?;
     let mut closed = None;
     for period in now.saturating_sub(LATER)..=now {
-        closed = closed.max(get(ctx, CLOSED, &closing(workspace, period, &name.key))?);
+        let key = closing(workspace, period, &name.key);
+        closed = closed.max(get(ctx, CLOSING, &key)?);
+        // Before there were rows of many, each name had one with its closing there.
+        closed = closed.max(get(ctx, CLOSED, &key)?);
     }
     Ok(Named { open: open(ctx, name)?, closed })
 }
@@ -150,13 +160,40 @@ pub(crate) fn close(
     let now = period(ctx, workspace)?;
     for name in names {
         let key = closing(workspace, now, &name.key);
-        let before: Option<Closed> = get(ctx, CLOSED, &key)?;
+        let before: Option<Closed> = get(ctx, CLOSING, &key)?;
         let closed = if bought && name.once { Closed::ForGood } else { Closed::Until(at) };
         if before < Some(closed) {
-            put(ctx, CLOSED, &key, &closed, buffer)?;
+            put(ctx, CLOSING, &key, &closed, buffer)?;
         }
-        if before.is_none() && key.last().is_some_and(|byte| byte % SWEEPS == 0) {
-            sweep(ctx, workspace, now)?;
+        if before.is_none() {
+            if key.last().is_some_and(|byte| byte % SWEEPS == 0) {
+                sweep(ctx, workspace, now)?;
+            }
+            ctx.scratch::<Fresh>().0.push(key);
+        }
+    }
+    Ok(())
+}
+
+/// Names that the open transaction has closed for the first time in their period. One of a record that came to nothing
+/// may be among them: there is nothing to be swept away of it then.
+#[derive(Default)]
+pub(crate) struct Fresh(Vec<Vec<u8>>);
+
+/// Stores which names the transaction has closed. To be called once, at its end.
+pub(crate) fn note_closed(ctx: &mut Context<'_>) -> Result<(), Failure> {
+    let mut fresh = std::mem::take(&mut ctx.scratch::<Fresh>().0);
+    fresh.sort_unstable();
+    fresh.dedup();
+    let parts = |key: &'_ Vec<u8>| key.len().saturating_sub(MARK);
+    for of_period in fresh.chunk_by(|a, b| a[..parts(a)] == b[..parts(b)]) {
+        for names in of_period.chunks(TOGETHER) {
+            let Some(first) = names.first() else { continue };
+            let row = [first.as_slice(), &[MANY]].concat();
+            // An earlier transaction may have begun one with this name, the record of which came to nothing there.
+            let mut marks = ctx.get(CLOSED, &row).unwrap_or_default().into_owned();
+            names.iter().for_each(|key| marks.extend_from_slice(&key[parts(key)..]));
+            ctx.put(CLOSED, &row, &marks)?;
         }
     }
     Ok(())
@@ -166,12 +203,17 @@ pub(crate) fn close(
 fn sweep(ctx: &mut Context<'_>, workspace: &WorkspaceId, now: u16) -> Result<(), Failure> {
     let all = closing(workspace, 0, &[]);
     let all = &all[..all.len() - 2];
-    for _ in 0..SWEPT {
-        let Some((key, _)) = ctx.first(CLOSED, all) else { return Ok(()) };
+    let mut swept = 0;
+    while swept < SWEPT {
+        let Some((key, marks)) = ctx.first(CLOSED, all) else { return Ok(()) };
         if key.as_slice() >= closing(workspace, now.saturating_sub(LATER), &[]).as_slice() {
             return Ok(());
         }
         ctx.remove(CLOSED, &key)?;
+        swept += (marks.len() / MARK).max(1);
+        for mark in marks.chunks_exact(MARK) {
+            ctx.remove(CLOSING, &[&key[..all.len() + 2], mark].concat())?;
+        }
     }
     Ok(())
 }

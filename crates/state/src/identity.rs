@@ -42,11 +42,25 @@ struct Link {
     full: bool,
 }
 
+/// The beginning of a [`Link`], for who asks whose a handle is, as most do.
+#[derive(Deserialize)]
+struct LinkHead {
+    _component: u128,
+    person: PersonId,
+}
+
 /// One person of a component, kept under the id of the handle that stands for them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Kept {
     handles: Vec<(Identifier, PersonId)>,
     conflict: bool,
+}
+
+/// The beginning of a [`Kept`], for who needs no names: they are passed over.
+#[derive(Deserialize)]
+struct KeptHead<'a> {
+    #[serde(borrow)]
+    handles: Vec<((Kind, &'a str, &'a str), PersonId)>,
 }
 
 /// Who a delivery is about.
@@ -100,7 +114,7 @@ impl StateStage {
         workspace: &WorkspaceId,
         handle: PersonId,
     ) -> Result<PersonId, Failure> {
-        let link: Option<Link> = get(ctx, LINK, &tables::person(workspace.as_str(), handle))?;
+        let link: Option<LinkHead> = get(ctx, LINK, &tables::person_key(workspace.as_str(), handle))?;
         Ok(link.map_or(handle, |link| link.person))
     }
 
@@ -419,7 +433,7 @@ impl StateStage {
             let handles = handles.into_iter().map(|(handle, _)| handle).collect();
             return Ok(stands.map(|representative| (Group { handles, representative, conflict }, keys)));
         }
-        if get::<Link>(ctx, LINK, &own)?.is_some() {
+        if ctx.get(LINK, &own).is_some() {
             return Ok(None);
         }
         let Some(handle) = alone()? else { return Ok(None) };
@@ -427,10 +441,31 @@ impl StateStage {
         Ok(Some((group, vec![own])))
     }
 
+    /// The same without their names: the kind of the handle that stands for them, and the keys.
+    pub(crate) fn keys_of(
+        &self,
+        ctx: &Context<'_>,
+        workspace: &WorkspaceId,
+        person: PersonId,
+        alone: impl FnOnce() -> Result<Option<Identifier>, Failure>,
+    ) -> Result<Option<(Kind, Vec<Vec<u8>>)>, Failure> {
+        let own = tables::person(workspace.as_str(), person);
+        if let Some(row) = ctx.get(GROUP, &own) {
+            let KeptHead { handles } = tables::read(GROUP, &row)?;
+            let stands = handles.iter().find(|(_, id)| *id == person).map(|((kind, ..), _)| *kind);
+            let key = |(_, id): &(_, PersonId)| tables::person(workspace.as_str(), *id);
+            return Ok(stands.map(|kind| (kind, handles.iter().map(key).collect())));
+        }
+        if ctx.get(LINK, &own).is_some() {
+            return Ok(None);
+        }
+        Ok(alone()?.map(|handle| (handle.kind, vec![own])))
+    }
+
     /// Whom the handles that changed since belong to: those whose profile is to be published, and those who are found
     /// under another id now.
     pub(crate) fn changed_people(&self, ctx: &Context<'_>) -> Result<Changed, Failure> {
-        let mut changed = Changed::default();
+        let (mut changed, mut people) = (Changed::default(), Vec::new());
         for (table, forwards) in [(tables::PERSON, false), (LINK, true), (MEMBER, false)] {
             for key in ctx.changed(table) {
                 let Some((workspace, handle)) = tables::read_person(&key) else { continue };
@@ -442,9 +477,11 @@ impl StateStage {
                 if forwards {
                     changed.relinked.insert((workspace.clone(), person));
                 }
-                changed.people.insert((workspace, person));
+                people.push((workspace, person));
             }
         }
+        // At once: a set that is made of many sorts them, and doesn't look for the place of each.
+        changed.people = people.into_iter().collect();
         Ok(changed)
     }
 }

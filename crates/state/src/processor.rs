@@ -23,7 +23,7 @@ use crate::privacy::Leave;
 use crate::replenishment::Replenished;
 use crate::seen::{self, Seen};
 use crate::tables::{self, DISAGREED, OUTCOME, USAGE, get};
-use crate::{LETTERS, METRICS, PROFILES, STAGE, audience, outcomes, people, wide};
+use crate::{LETTERS, METRICS, PROFILES, STAGE, audience, baskets, outcomes, people, wide};
 
 /// As many timers fire per event at most, so that a pile of them can't hold up what comes in.
 const MOST_FIRED: usize = 16;
@@ -251,6 +251,7 @@ impl Processor for StateStage {
 
     fn publish(&mut self, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let partition = Some(ctx.partition());
+        baskets::note_closed(ctx)?;
         let changed = self.changed_people(ctx)?;
         for (workspace, person) in changed.people {
             if let Some(profile) = self.profile(ctx, workspace.clone(), person)? {

@@ -1,8 +1,9 @@
 //! The stage's tables, their keys, and how values are stored.
 
 use commerce::{EventTime, PersonId};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use stream::{Context, Failure, Pages, Table};
 
 /// `workspace:` and an id of an order to its [`commerce::order::links::Entry`]; likewise other names of orders.
@@ -53,7 +54,9 @@ pub(crate) const AUTOMATION: Table = Table::ordered(12, "automations").in_pages(
 pub(crate) const TIMER: Table = Table::ordered(13, "timers");
 /// `workspace:` and a mark of a cart's or checkout's name to the open automations of that name.
 pub(crate) const NAME: Table = Table::hashed(14, "basket_names");
-/// Closings of such names by the period in which they came: see [`crate::baskets`].
+/// Closings of such names, each under its period: see [`crate::baskets`].
+pub(crate) const CLOSING: Table = Table::hashed(41, "closings");
+/// The marks of names by the period in which they were closed, several in a row.
 pub(crate) const CLOSED: Table = Table::ordered(28, "closed_names");
 /// A handle's key to the instant of the last payment under it.
 pub(crate) const PAID: Table = Table::hashed(15, "paid").in_pages(&PAGES);
@@ -71,7 +74,7 @@ pub(crate) const PERSON_REFUND: Table = Table::ordered(30, "person_refunds").in_
 /// The key of a handle with very many orders to what they sum up to: [`crate::wide`].
 pub(crate) const WIDE: Table = Table::hashed(31, "wide").in_pages(&PAGES);
 
-pub(crate) const ALL: [Table; 28] = [
+pub(crate) const ALL: [Table; 29] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -87,6 +90,7 @@ pub(crate) const ALL: [Table; 28] = [
     AUTOMATION,
     TIMER,
     NAME,
+    CLOSING,
     CLOSED,
     PAID,
     CLOCK,
@@ -117,9 +121,12 @@ pub(crate) fn get<T: DeserializeOwned>(
     table: Table,
     key: &[u8],
 ) -> Result<Option<T>, Failure> {
-    ctx.get(table, key)
-        .map(|bytes| postcard::from_bytes(&bytes))
-        .transpose()
+    ctx.get(table, key).map(|bytes| read(table, &bytes)).transpose()
+}
+
+/// Reads what is stored of a value.
+pub(crate) fn read<'a, T: Deserialize<'a>>(table: Table, bytes: &'a [u8]) -> Result<T, Failure> {
+    postcard::from_bytes(bytes)
         .map_err(|e| Failure::Fatal(format!("stored state of table {} can't be read: {e}", table.name)))
 }
 
@@ -142,6 +149,15 @@ pub(crate) fn put<T: Serialize>(
 /// The key of a person.
 pub(crate) fn person(workspace: &str, person: PersonId) -> Vec<u8> {
     let mut key = Vec::with_capacity(workspace.len() + 17);
+    key.extend_from_slice(workspace.as_bytes());
+    key.push(b':');
+    key.extend_from_slice(&person.0.to_be_bytes());
+    key
+}
+
+/// The same without an allocation, for a look-up alone.
+pub(crate) fn person_key(workspace: &str, person: PersonId) -> SmallVec<[u8; 48]> {
+    let mut key = SmallVec::new();
     key.extend_from_slice(workspace.as_bytes());
     key.push(b':');
     key.extend_from_slice(&person.0.to_be_bytes());

@@ -224,9 +224,17 @@ fn orders(
     if let Some(wide) = get::<Wide>(ctx, WIDE, handle)?.filter(|wide| wide.base == base) {
         return Ok(Orders::Many(wide));
     }
-    let few = ctx.scan(PERSON_ORDER, handle, None, MANY + 1);
-    if few.len() <= MANY {
-        return Ok(Orders::Few(few.iter().map(|(_, share)| read(share)).collect::<Result<_, _>>()?));
+    let (mut few, mut seen) = (Vec::new(), 0);
+    ctx.each(PERSON_ORDER, handle, |_, share| {
+        seen += 1;
+        if seen > MANY {
+            return Ok(false);
+        }
+        few.push(read(share)?);
+        Ok(true)
+    })?;
+    if seen <= MANY {
+        return Ok(Orders::Few(few));
     }
     let mut wide = Wide { base, high: 0, later: None };
     let mut refunded = Vec::new();

@@ -133,6 +133,40 @@ impl Context<'_> {
         found
     }
 
+    /// Shows the entries of an ordered table whose keys start with `prefix`, ascending, as long as `see` says true: without
+    /// a copy of any.
+    pub fn each(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        mut see: impl FnMut(&[u8], &[u8]) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        if let Some(group) = Group::of(table, prefix) {
+            let (group, rest) = group?;
+            return group.each(self.overlay, self.store, rest, see);
+        }
+        let mut bound = Bound::Included(prefix.to_vec());
+        loop {
+            let from = bound.as_ref().map(Vec::as_slice);
+            match self.overlay.next(self.store, table.number, from, false) {
+                Some((key, value)) if key.starts_with(prefix) && see(&key, &value)? => {
+                    bound = Bound::Excluded(key.into_owned());
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// True when an ordered table has an entry whose key starts with `prefix`.
+    pub fn has(&self, table: Table, prefix: &[u8]) -> bool {
+        let mut found = false;
+        let seen = self.each(table, prefix, |_, _| {
+            found = true;
+            Ok(false)
+        });
+        self.sure(seen.map(|()| found))
+    }
+
     /// The keys of a table that the open transaction has changed so far.
     pub fn changed(&self, table: Table) -> Vec<Vec<u8>> {
         self.overlay.changed(table.number)

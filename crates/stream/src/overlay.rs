@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use crate::store::{Change, Entry, Reached, Sorted};
 use crate::table::stored;
-use crate::{Failure, Store, StoreError, Table};
+use crate::{Failure, Memory, Store, StoreError, Table};
 
 type Bytes = Box<[u8]>;
 type Slot = Option<Bytes>;
@@ -93,11 +93,11 @@ impl Touched {
         let rows = self.rows.get(but..).unwrap_or_default();
         let first = but.checked_sub(1).and_then(|last| self.rows.get(last)).map_or(0, |(_, end)| *end);
         let starts = std::iter::once(first).chain(rows.iter().map(|(_, end)| *end));
-        let own = |(start, (_, end)): (usize, &(u8, usize))| self.keys.get(start..*end).map(<[u8]>::to_vec);
-        let mut keys: Vec<_> = starts.zip(rows).filter(|(_, row)| row.0 == table).filter_map(own).collect();
+        let key = |(start, (_, end)): (usize, &(u8, usize))| self.keys.get(start..*end);
+        let mut keys: Vec<_> = starts.zip(rows).filter(|(_, row)| row.0 == table).filter_map(key).collect();
         keys.sort_unstable();
         keys.dedup();
-        keys
+        keys.into_iter().map(<[u8]>::to_vec).collect()
     }
 
     fn truncate(&mut self, rows: usize) {
@@ -299,8 +299,32 @@ impl Overlay {
 
     /// Moves everything into the store.
     pub(crate) fn apply_to(&mut self, store: &mut dyn Store, reached: Reached) -> Result<(), StoreError> {
-        store.apply(&mut self.changes(), reached)?;
+        match store.memory() {
+            Some(memory) => self.move_to(memory)?,
+            None => store.apply(&mut self.changes(), reached)?,
+        }
         self.clear();
+        Ok(())
+    }
+
+    /// The same without a copy of any key or value. Can fail for a table alone that one of both doesn't have, and a task
+    /// makes both of the same tables.
+    fn move_to(&mut self, memory: &mut Memory) -> Result<(), StoreError> {
+        for (entries, number) in self.tables.iter_mut().zip(0_u8..) {
+            match entries {
+                None => {}
+                Some(Entries::Hashed(map)) => {
+                    for (key, slot) in map.drain() {
+                        memory.set_hashed(number, key, slot)?;
+                    }
+                }
+                Some(Entries::Ordered(map)) => {
+                    for (key, slot) in std::mem::take(map) {
+                        memory.set_ordered(number, key, slot)?;
+                    }
+                }
+            }
+        }
         Ok(())
     }
 

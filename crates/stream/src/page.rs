@@ -20,8 +20,6 @@ const ALONE: u8 = 0;
 const MORE: u8 = 1;
 /// Where the first row begins.
 const ROWS: usize = 1;
-/// Bytes that a row takes beside its key and value, at most.
-pub(crate) const MOST_BESIDE: usize = 1 + 2 * LONGEST_LENGTH;
 const LONGEST_LENGTH: usize = 5;
 
 /// A row and where it stands in its page.
@@ -100,6 +98,17 @@ fn read_length(bytes: &[u8]) -> Result<(usize, &[u8]), Malformed> {
     Err(Malformed)
 }
 
+/// How many bytes a length takes.
+const fn length_of(length: usize) -> usize {
+    match length {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        0x20_0000..0x1000_0000 => 4,
+        _ => LONGEST_LENGTH,
+    }
+}
+
 fn write_length(mut length: usize, page: &mut Vec<u8>) {
     // The low seven bits at a time: the cast loses nothing.
     while length >= 0x80 {
@@ -144,7 +153,9 @@ pub(crate) fn edited(
     let ((Some(before), Some(behind)), (table, key)) = ((before, behind), name) else {
         return Err(Malformed);
     };
-    let row = value.map_or(0, |value| MOST_BESIDE + key.len() + value.len());
+    // To the byte: then the vector becomes the page without being moved.
+    let row =
+        value.map_or(0, |value| 1 + length_of(key.len()) + length_of(value.len()) + key.len() + value.len());
     let mut edited = Vec::with_capacity(before.len() + row + behind.len());
     edited.extend_from_slice(before);
     if let Some(value) = value {

@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 use std::ops::Bound;
 
+use smallvec::SmallVec;
+
 use crate::overlay::Overlay;
 use crate::page::{self, EMPTY, Malformed, Name};
 use crate::store::Entry;
@@ -266,6 +268,38 @@ impl<'a> Group<'a> {
             next = self.neighbour(overlay, store, &place, false).filter(|_| found.len() < limit);
         }
         Ok(found)
+    }
+
+    /// Shows the rows of the table in the group whose keys start with `prefix`, as long as `see` says true.
+    pub(crate) fn each(
+        &self,
+        overlay: &Overlay,
+        store: &dyn Store,
+        prefix: &[u8],
+        mut see: impl FnMut(&[u8], &[u8]) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let name = (self.table.number, prefix);
+        let mut next = self.page(overlay, store, name);
+        let mut key = SmallVec::<[u8; 128]>::from_slice(self.group);
+        while let Some((place, page)) = next {
+            for row in page::rows(&page) {
+                let row = row.map_err(|e| self.malformed(e))?;
+                if row.name < name {
+                    continue;
+                }
+                let (table, rest) = row.name;
+                if table > self.table.number || !rest.starts_with(prefix) {
+                    return Ok(());
+                }
+                key.truncate(self.group.len());
+                key.extend_from_slice(rest);
+                if !see(&key, page.get(row.value).unwrap_or_default())? {
+                    return Ok(());
+                }
+            }
+            next = self.neighbour(overlay, store, &place, false);
+        }
+        Ok(())
     }
 
     /// The last row of the table in the group whose key starts with `prefix`.

@@ -78,6 +78,10 @@ impl<'a> Input<'a> {
     }
 
     fn long(&mut self) -> Result<i64, Malformed> {
+        if let Some((byte @ 0..0x80, rest)) = self.0.split_first() {
+            self.0 = rest;
+            return Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+        }
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -124,6 +128,11 @@ impl<'a> Input<'a> {
 
 fn write_long(value: i64, out: &mut Vec<u8>) {
     let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    if rest < 0x80 {
+        // Most are lengths, branches and flags: one byte.
+        out.push(rest as u8);
+        return;
+    }
     let mut buffer = [0_u8; 10];
     let mut length = 0;
     for slot in &mut buffer {

@@ -159,10 +159,15 @@ fn a_checkout_that_was_bought_is_remembered_for_a_month_and_its_rows_do_not_pile
             world.send(&checkout(day));
             assert!(world.pass(day * DAY + 2 * HOUR).is_empty());
         }
+        // Each day is a transaction of its own.
+        world.rows("closings");
     }
     // No more than those of the period that runs and of the two before it, of two names each.
-    let rows = world.rows("closed_names");
+    let rows = world.rows("closings");
     assert!((30 * 40..=45 * 40).contains(&rows), "{rows}");
+    // Which they are is said in one row a day.
+    let listed = world.rows("closed_names");
+    assert!((30..=45).contains(&listed), "{listed}");
     assert_eq!((world.rows("timers"), world.rows("basket_names")), (0, 0));
     world.send(&checkout(50));
     assert_eq!(world.pass(50 * DAY + 2 * HOUR), said(ABANDONED, "c1"));

@@ -229,6 +229,18 @@ fn compare(world: &mut World, prefix: &[u8], after: &[u8], limit: usize) {
             assert_eq!(scan(paged, prefix), scan(plain, prefix));
             assert_eq!(scan(paged, group), scan(plain, group));
         }
+        let each = |table: Table| {
+            let mut found = Vec::new();
+            let see = |key: &[u8], value: &[u8]| {
+                found.push((key.to_vec(), value.to_vec()));
+                Ok(found.len() < limit)
+            };
+            ctx.each(table, prefix, see).unwrap();
+            found
+        };
+        assert_eq!(each(paged), each(plain));
+        assert_eq!(each(paged), ctx.scan(plain, prefix, None, limit.max(1)));
+        assert_eq!(ctx.has(paged, prefix), ctx.first(plain, prefix).is_some());
         let plain: BTreeSet<_> = ctx.changed(plain).into_iter().collect();
         assert_eq!(ctx.changed(paged), plain.into_iter().collect::<Vec<_>>());
     }

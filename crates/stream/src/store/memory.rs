@@ -61,6 +61,57 @@ impl Memory {
         sizes.map(|(name, (entries, bytes))| (name, entries, bytes)).collect()
     }
 
+    fn entries_mut(&mut self, table: u8) -> Result<&mut Entries, StoreError> {
+        let entries = self.tables.get_mut(usize::from(table)).and_then(Option::as_mut);
+        entries.ok_or(StoreError::Undeclared(table))
+    }
+
+    /// Takes over a change of a hashed table.
+    pub(crate) fn set_hashed(
+        &mut self,
+        table: u8,
+        key: Bytes,
+        value: Option<Bytes>,
+    ) -> Result<(), StoreError> {
+        let Entries::Hashed(map) = self.entries_mut(table)? else {
+            return self.set_ordered(table, Sorted::from_slice(&key), value);
+        };
+        let of_key = key.len();
+        let added = value.as_ref().map(|value| value.len());
+        let removed = match value {
+            Some(value) => map.insert(key, value),
+            None => map.remove(&key),
+        };
+        self.account(of_key, added, removed.map(|old| old.len()));
+        Ok(())
+    }
+
+    /// Takes over a change of an ordered table.
+    pub(crate) fn set_ordered(
+        &mut self,
+        table: u8,
+        key: Sorted,
+        value: Option<Bytes>,
+    ) -> Result<(), StoreError> {
+        let Entries::Ordered(map) = self.entries_mut(table)? else {
+            return self.set_hashed(table, key.as_slice().into(), value);
+        };
+        let of_key = key.len();
+        let added = value.as_ref().map(|value| value.len());
+        let removed = match value {
+            Some(value) => map.insert(key, value),
+            None => map.remove(&key),
+        };
+        self.account(of_key, added, removed.map(|old| old.len()));
+        Ok(())
+    }
+
+    /// Counts the bytes of a value that came, and of one that went.
+    fn account(&mut self, key: usize, added: Option<usize>, removed: Option<usize>) {
+        let with_key = |value: Option<usize>| value.map_or(0, |value| (key + value) as u64);
+        self.bytes = self.bytes.saturating_add(with_key(added)).saturating_sub(with_key(removed));
+    }
+
     fn table(&self, table: u8) -> Option<&Entries> {
         self.tables.get(usize::from(table)).and_then(Option::as_ref)
     }
@@ -90,37 +141,19 @@ impl Store for Memory {
         changes: &mut dyn Iterator<Item = Change<'_>>,
         _reached: Reached,
     ) -> Result<(), StoreError> {
-        for (table, key, value) in changes {
-            let entries = self
-                .tables
-                .get_mut(usize::from(table))
-                .and_then(Option::as_mut)
-                .ok_or(StoreError::Undeclared(table))?;
-            // The lengths of what goes out and of what comes in.
-            let (removed, added) = match (entries, value) {
-                (Entries::Hashed(map), Some(value)) => match map.get_mut(key) {
-                    Some(slot) => {
-                        let old = slot.len();
-                        *slot = value.into();
-                        (old, value.len())
-                    }
-                    None => {
-                        map.insert(key.into(), value.into());
-                        (0, key.len() + value.len())
-                    }
-                },
-                (Entries::Ordered(map), Some(value)) => {
-                    match map.insert(Sorted::from_slice(key), value.into()) {
-                        Some(old) => (old.len(), value.len()),
-                        None => (0, key.len() + value.len()),
-                    }
+        for (number, key, value) in changes {
+            match self.entries_mut(number)? {
+                Entries::Hashed(_) => self.set_hashed(number, key.into(), value.map(Into::into))?,
+                Entries::Ordered(_) => {
+                    self.set_ordered(number, Sorted::from_slice(key), value.map(Into::into))?;
                 }
-                (Entries::Hashed(map), None) => (map.remove(key).map_or(0, |old| key.len() + old.len()), 0),
-                (Entries::Ordered(map), None) => (map.remove(key).map_or(0, |old| key.len() + old.len()), 0),
-            };
-            self.bytes = self.bytes.saturating_add(added as u64).saturating_sub(removed as u64);
+            }
         }
         Ok(())
+    }
+
+    fn memory(&mut self) -> Option<&mut Memory> {
+        Some(self)
     }
 
     fn bytes(&self) -> u64 {

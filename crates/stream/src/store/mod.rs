@@ -176,6 +176,11 @@ pub trait Store: Send {
         reached: Reached,
     ) -> Result<(), StoreError>;
 
+    /// The store in memory, if it is that: it takes over what others copy.
+    fn memory(&mut self) -> Option<&mut Memory> {
+        None
+    }
+
     /// Number of entries; a store on disk estimates it.
     fn len(&self) -> usize;
 
