@@ -262,7 +262,7 @@ fn who_buys_twice_on_a_day_is_a_buyer_until_the_last_order_with_the_same_channel
 
 #[test]
 fn two_buyers_of_a_day_that_become_one_are_one_buyer_until_both_orders_have_gone() {
-    let of = |person| order(&person.to_string(), &[bought(Some(person), 100, day(2))]).remove(0);
+    let of = |person: u128| order(&person.to_string(), &[bought(Some(person), 100, day(2))]).remove(0);
     let gone = |of: &Fact<Figures>| {
         let after = of.after.clone().map(|view| Figures { counted: false, ..view });
         Fact { before: of.after.clone(), after, ..of.clone() }
