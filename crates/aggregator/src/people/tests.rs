@@ -190,6 +190,34 @@ fn merged(from: u128, to: u128) -> Fact<Figures> {
     }
 }
 
+fn separated(from: u128, to: u128) -> Fact<Figures> {
+    Fact { event: EventName::CustomerSeparated, ..merged(from, to) }
+}
+
+#[test]
+fn what_was_done_without_an_order_while_two_were_one_stays_with_the_one_and_each_has_what_comes_later() {
+    let viewed = |person, at| does(EventName::ProductViewed, Some(person), at);
+    let opened = |person, at| does(EventName::CartItemAdded, Some(person), at);
+    // The second order of the two is told anew as that of the second person (R10.5).
+    let views = |person| bought(Some(person), 100, day(2));
+    let moves = order("b", &[views(1), views(2)]);
+    let mut facts = vec![viewed(1, day(1)), merged(2, 1), viewed(1, day(2)), opened(1, day(2))];
+    facts.extend(order("a", &[views(1)]));
+    facts.extend([moves[0].clone(), separated(1, 2), moves[1].clone()]);
+    let world = World::of(&facts);
+    // As one they viewed, filled a cart and bought; apart each of them has an order and nobody has viewed twice.
+    let steps =
+        |world: &World| [Step::ViewItem, Step::AddToCart, Step::Purchase].map(|step| world.step(step));
+    assert_eq!(steps(&world), [1, 1, 2]);
+    assert_eq!(world.lines("carts"), ["1970-01-03 shopify [1, 1, 0]"]);
+    assert_eq!(world.lines("cohort_users"), ["1970-01-01 [2]"]);
+    let mut world = world;
+    world.say(&viewed(2, day(3)));
+    world.say(&opened(2, day(3)));
+    assert_eq!(steps(&world), [2, 2, 2]);
+    assert_eq!(world.lines("carts"), ["1970-01-03 shopify [1, 1, 0]", "1970-01-04 shopify [1, 0, 0]"]);
+}
+
 #[test]
 fn ana_c16_the_funnel_counts_each_actor_once_over_any_range() {
     let view = EventName::ProductViewed;
