@@ -314,7 +314,7 @@ impl Intake {
         let Delivered { bytes, hold, received_at, deadline, .. } = delivered;
         let value = accepted.body.as_deref().unwrap_or(&bytes);
         let record = Record { topic: Topic::Raw, key: &key, value, headers: &headers, received_at, lane };
-        self.producer.commit(&record, Some(hold), deadline).await
+        self.producer.commit(&record, hold, deadline).await
     }
 
     /// Writes a dead letter, under a name of its own unless it has one.
@@ -340,7 +340,7 @@ impl Intake {
             received_at,
             lane: Lane::Live,
         };
-        Ok(self.producer.commit(&record, Some(hold), deadline).await?)
+        Ok(self.producer.commit(&record, hold, deadline).await?)
     }
 
     pub(crate) fn unavailable(

@@ -123,10 +123,10 @@ impl Producer {
     pub(crate) async fn commit(
         &self,
         record: &Record<'_>,
-        hold: Option<Hold>,
+        hold: Hold,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let (report, sent_by) = self.send(record, hold)?;
+        let (report, sent_by) = self.send(record, Some(hold))?;
         match tokio::time::timeout_at(deadline, report).await {
             Ok(Ok(result)) => result.map_err(Error::Delivery),
             // The ticket was dropped without a report: the producer is gone.
@@ -138,6 +138,16 @@ impl Producer {
                 }
                 Err(Error::Late)
             }
+        }
+    }
+
+    /// Waits until a record is committed that may also come late, at most until `deadline`. So nothing is given up for it
+    /// that others wait for.
+    pub(crate) async fn note(&self, record: &Record<'_>, deadline: Instant) -> Result<(), Error> {
+        let (report, _) = self.send(record, None)?;
+        match tokio::time::timeout_at(deadline, report).await {
+            Ok(Ok(result)) => result.map_err(Error::Delivery),
+            Ok(Err(_)) | Err(_) => Err(Error::Late),
         }
     }
 

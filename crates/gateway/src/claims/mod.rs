@@ -424,7 +424,7 @@ impl Claims {
     }
 
     async fn write(&self, note: &Note, deadline: Instant) -> Result<(), Error> {
-        self.producer.commit(&note.record(), None, deadline).await.map_err(Error::Write)
+        self.producer.note(&note.record(), deadline).await.map_err(Error::Write)
     }
 
     /// Reads all that there is about a key.
