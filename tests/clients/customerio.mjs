@@ -1,4 +1,4 @@
-// `customerio-node`, the provider's own client for Node, completes its calls (customerio.md, line 4).
+// `customerio-node`, the provider's own client for Node, completes its calls.
 //
 // Usage: node customerio.mjs ENDPOINTS
 import assert from 'node:assert/strict';

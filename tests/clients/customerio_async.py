@@ -1,4 +1,4 @@
-"""`async-customerio`, a client of others, completes its calls of both versions (customerio.md, lines 4 and 20).
+"""`async-customerio`, a client of others, completes its calls of both versions.
 
 Usage: tls.py ENDPOINTS python customerio_async.py ENDPOINTS
 """

@@ -1,4 +1,4 @@
-"""`customerio`, the provider's own client for Python, completes its calls (customerio.md, line 4).
+"""`customerio`, the provider's own client for Python, completes its calls.
 
 Usage: tls.py ENDPOINTS python customerio_python.py ENDPOINTS
 """

@@ -1,5 +1,4 @@
-"""What a backend sends without any client: analytics, records and pushed orders (analytics.md, line 1; records.md, lines
-1 and 2; sequenzy.md, line 1).
+"""What a backend sends without any client: analytics, records and pushed orders.
 
 Usage: plain_http.py ENDPOINTS
 """

@@ -1,4 +1,4 @@
-"""`sequenzy`, the provider's own client, pushes orders and a checkout (sequenzy.md, lines 1, 2, 6 and 22).
+"""`sequenzy`, the provider's own client, pushes orders and a checkout.
 
 Usage: sequenzy_orders.py ENDPOINTS
 """

@@ -1,4 +1,4 @@
-"""Webhooks signed as Shopify documents it, and by `ShopifyAPI`, are accepted (shopify.md, lines 1 to 3, 5 and 11).
+"""Webhooks signed as Shopify documents it, and by `ShopifyAPI`, are accepted.
 
 The package has no function for webhooks, only the HMAC of OAuth's parameters, sorted pairs `key=value`. A body with one
 `=` and neither `&` nor `%` is such a pair, so their code signs it; @shopify/shopify-api checks webhooks in shopify.mjs.

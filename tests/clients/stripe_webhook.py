@@ -1,4 +1,4 @@
-"""`stripe`, the provider's own library, signs what the gateway accepts (stripe.md, lines 1, 2 and 12).
+"""`stripe`, the provider's own library, signs what the gateway accepts.
 
 Usage: stripe_webhook.py ENDPOINTS
 """

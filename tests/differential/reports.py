@@ -1,4 +1,4 @@
-"""Every report once more, in SQL over the tables of `facts.py`, as contracts/analytics.md §6 words them.
+"""Every report once more, in SQL over the tables of `facts.py`, as `/docs` words them.
 
 Nothing is kept between two questions: each is computed from all rows. Amounts are integers until they are written.
 """

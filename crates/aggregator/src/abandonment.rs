@@ -1,4 +1,4 @@
-//! Carts: opened, then completed, abandoned, or neither yet (analytics.md §6.10).
+//! Carts: opened, then completed, abandoned, or neither yet.
 //!
 //! A cart is the cart id, without one the checkout's id, else what its actor did between two purchases. It is opened by
 //! the first `add_to_cart` or `begin_checkout` and stands on that day. It is *completed* when an order linked to it

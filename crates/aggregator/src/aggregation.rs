@@ -128,7 +128,7 @@ pub(crate) fn counts<V>(fact: &Fact<V>) -> bool {
     !fact.qa && !blocked && !fact.flags.iter().any(|flag| flag == "shadow")
 }
 
-/// The severity from which on an event is in no figure (analytics.md §7.1).
+/// The severity from which on an event is in no figure.
 const BLOCKED: i32 = 2;
 
 /// The source of an order: the one whose word counts.

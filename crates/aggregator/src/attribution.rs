@@ -1,4 +1,4 @@
-//! Which channels a purchase is credited to (analytics.md §6.11).
+//! Which channels a purchase is credited to.
 //!
 //! A touch is an event of a person with a campaign; the purchase's own campaign is a touch at its time. Before a
 //! purchase only the latest touch of each channel counts, and one that is in a narrow window is in every wider one: so

@@ -1,4 +1,4 @@
-//! Revenue and orders by the purchase's own campaign, source and medium (analytics.md §6.5); absent ones are `(none)`.
+//! Revenue and orders by the purchase's own campaign, source and medium; absent ones are `(none)`.
 
 use commerce::event::Campaign;
 

@@ -1,4 +1,4 @@
-//! Persons by the calendar month of their first purchase, and what each month brought in after it (analytics.md §6.12).
+//! Persons by the calendar month of their first purchase, and what each month brought in after it.
 //!
 //! Per person and month of the workspace's zone the purchases are summed; the first month that has any is the cohort.
 //! When an older purchase comes late, or the first one stops counting, everything of the person moves to the other

@@ -1,4 +1,4 @@
-//! Revenue, orders and discount by coupon code (analytics.md §6.6): upper-case, an order under each of its codes, an
+//! Revenue, orders and discount by coupon code: upper-case, an order under each of its codes, an
 //! order without a code under none.
 
 use std::borrow::Cow;

@@ -81,7 +81,7 @@ pub(crate) struct Channel {
     pub(crate) medium: Option<String>,
 }
 
-/// What stands for an absent part (analytics.md §6.5).
+/// What stands for an absent part.
 pub(crate) const NONE: &str = "(none)";
 
 impl Channel {

@@ -1,6 +1,6 @@
 //! Actors and what is kept of each: the ordered list of what matters for figures that aren't sums.
 //!
-//! An actor is the person; without one the cart, without that the order, else the event itself (analytics.md §6.0.5).
+//! An actor is the person; without one the cart, without that the order, else the event itself.
 //! Its rows, each a key of its own after the workspace, `A` and the actor:
 //!
 //! | kind | rest of the key | value |
@@ -459,7 +459,7 @@ fn credits(book: &mut Book<'_>, actor: Actor, sign: i64) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Erases what a person did (analytics.md §7.9). Orders are the affair of their own facts: those of a platform stay.
+/// Erases what a person did. Orders are the affair of their own facts: those of a platform stay.
 fn forget(book: &mut Book<'_>, person: Actor, quiet: i64) -> Result<(), Failure> {
     let person = person.now(book)?;
     for (set, day, count) in funnel::reasons(book, person)? {

@@ -1,4 +1,4 @@
-//! Revenue and orders by where the shopper sat: device, platform, country (analytics.md §6.7 to §6.9). What nothing
+//! Revenue and orders by where the shopper sat: device, platform, country. What nothing
 //! says is `unknown`, so each of them sums to the whole.
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! Revenue, quantity and orders by product (analytics.md §6.4): `price x quantity - discount` over the lines of
+//! Revenue, quantity and orders by product: `price x quantity - discount` over the lines of
 //! purchases. The product is the line's product id, else its sku (D-ANA-14); a line with neither is in no product.
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! What a product is called: the title under which it was bought last (analytics.md §6.4).
+//! What a product is called: the title under which it was bought last.
 //!
 //! A cell of the metric `product_name` has no figure; the title is one of its dimensions. Every purchase says its
 //! titles at the time of its payment, and takes them back when it stops counting. What is kept of them is how often

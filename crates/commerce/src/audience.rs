@@ -1,4 +1,4 @@
-//! Audiences: the people whom a rule picks out, over their orders (contracts R12.4, records.md §7.3) or, where a workspace
+//! Audiences: the people whom a rule picks out, over their orders or, where a workspace
 //! says so, over their attributes ([`rule`]).
 //!
 //! Membership is a function of a person's counted orders and the clock of the stream, so it comes out the same in

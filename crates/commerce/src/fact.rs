@@ -160,8 +160,8 @@ impl<V> Fact<V> {
         Fact { event: name, entity_type: "person".to_owned(), entity_id: person.to_string(), ..fact }
     }
 
-    /// The facts of an event that no state is joined from: one, or one per item where the vocabulary names an item
-    /// (contracts R3.1, analytics.md §4.1). `person` is who it is about.
+    /// The facts of an event that no state is joined from: one, or one per item where the vocabulary names an
+    /// item. `person` is who it is about.
     pub fn of_event(event: &Event, person: Option<PersonId>) -> Vec<Self> {
         let items = event.payload.activity.as_ref().and_then(|activity| activity.items.as_deref());
         let parts = match items {

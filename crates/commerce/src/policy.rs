@@ -116,6 +116,21 @@ impl fmt::Display for Difference {
     }
 }
 
+/// A rule that stays what version 1 says, and what to do instead of changing it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Fixed {
+    /// Facts carry amounts in it, and a replay of the figures begins at the facts.
+    #[error("{0}: it can't change, totals of people and of every day are kept in it. {OTHER_WORKSPACE}")]
+    BaseCurrency(Difference),
+    /// Days are cut by it, by the stages as by the reports.
+    #[error("{0}: it can't change, every day that was counted is cut by it. {OTHER_WORKSPACE}")]
+    TimeZone(Difference),
+}
+
+/// What to do where a rule is fixed.
+const OTHER_WORKSPACE: &str = "The way to go is a workspace of another id that has it from its first version on, and the history sent to that one \
+     as a backfill. `tillstream replay` doesn't change it: it computes the figures anew under the same policy";
+
 impl Rules {
     /// What differs, in the order of the fields.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
@@ -157,21 +172,14 @@ impl Rules {
         self.blocked_handles.iter().filter_map(|handle| Identifier::parse(handle))
     }
 
-    /// What may not change while a workspace lives, and does in `next`: each with the way to go.
-    pub fn fixed(&self, next: &Self) -> Vec<String> {
-        let changed = self.differences(next);
-        let refused = changed.iter().filter_map(|change| {
-            let what = match change.key {
-                "base_currency" => "totals of people and of every day are kept in it",
-                "time_zone" => "every day that was counted is cut by it",
-                _ => return None,
-            };
-            Some(format!(
-                "{change}: it can't change, {what}. The way to go is a workspace of another id that has it from its \
-                 first version on, and the history sent to that one as a backfill"
-            ))
-        });
-        refused.collect()
+    /// What may not change while a workspace lives, and does in `next`.
+    pub fn fixed(&self, next: &Self) -> Vec<Fixed> {
+        let of = |change: Difference| match change.key {
+            "base_currency" => Some(Fixed::BaseCurrency(change)),
+            "time_zone" => Some(Fixed::TimeZone(change)),
+            _ => None,
+        };
+        self.differences(next).into_iter().filter_map(of).collect()
     }
 }
 
@@ -192,7 +200,7 @@ impl Policy {
             if self.workspace != last.workspace {
                 wrong.push(format!("it is of '{}' and not of '{}'", self.workspace, last.workspace));
             }
-            wrong.extend(last.rules.fixed(&self.rules));
+            wrong.extend(last.rules.fixed(&self.rules).iter().map(Fixed::to_string));
             let at_once = |change: &Difference| matches!(change.key, "blocked_handles" | "abandoned_after_s");
             if self.effective_at > self.published_at {
                 // People are parted, and carts looked at again, where the version stands.
@@ -346,6 +354,27 @@ mod tests {
         {
             assert!(text.starts_with(key), "{text}");
         }
+    }
+
+    #[test]
+    fn what_days_and_totals_are_cut_by_is_refused_with_what_to_do_instead() {
+        let before = rules();
+        let eur = Rules { base_currency: Currency::parse("EUR").unwrap(), ..rules() };
+        let berlin = Rules { time_zone: "Europe/Berlin".into(), ..rules() };
+        let [Fixed::BaseCurrency(change)] = &before.fixed(&eur)[..] else {
+            panic!("{:?}", before.fixed(&eur))
+        };
+        assert_eq!(change.to_string(), "base_currency: USD → EUR");
+        let [fixed @ Fixed::TimeZone(_)] = &before.fixed(&berlin)[..] else {
+            panic!("{:?}", before.fixed(&berlin))
+        };
+        let said = fixed.to_string();
+        for part in
+            ["time_zone: UTC → Europe/Berlin", "a workspace of another id", "backfill", "`tillstream replay`"]
+        {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+        assert_eq!(before.fixed(&Rules { abandoned_after_s: 60, ..rules() }), []);
     }
 
     #[test]

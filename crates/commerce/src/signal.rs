@@ -9,7 +9,7 @@ use crate::event::{Consent, Item, SCHEMA_VERSION, words};
 use crate::{EventName, EventTime, Mark, Money, PersonId, ReceivedTime, Source, WorkspaceId};
 
 words! {
-    /// The names of signals (contracts R3.2). They are derived and never accepted from outside.
+    /// The names of signals. They are derived and never accepted from outside.
     SignalName {
         /// No purchase within the window after the last activity of a cart.
         CartAbandoned = "cart.abandoned",

@@ -13,7 +13,7 @@ use crate::trace::{CORRELATION, Correlation};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
-/// It is the stored answer to an earlier request of the same key (records.md §6.2).
+/// It is the stored answer to an earlier request of the same key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// A source's reply as a response.

@@ -3,7 +3,7 @@
 //! Each copy of the gateway counts for itself, so with several copies a rate is that of one copy. The quota alone is
 //! told from outside what the pipeline has counted ([`Quotas::settle`]); to that it adds what it let in since.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -70,8 +70,8 @@ impl Meter for Counts {
         })
     }
 
-    fn take(&self, workspace: &WorkspaceId, events: u64, limit: u64) -> u64 {
-        self.quotas.take(workspace, events, limit, clock::now())
+    fn take(&self, workspace: &WorkspaceId, events: u64, limit: u64, at: ReceivedTime) -> u64 {
+        self.quotas.take(workspace, events, limit, at)
     }
 
     fn velocity(&self, workspace: &WorkspaceId, actor: Mark, events: u32, purchases: u32) -> Velocity {
@@ -127,28 +127,28 @@ struct Usage {
     month: String,
     /// What the pipeline has counted in it.
     counted: u64,
-    /// What was let in and may not be among that yet: events by the second of their arrival, in its order.
-    since: VecDeque<(i64, u64)>,
+    /// What was let in and may not be among that yet: events by their arrival.
+    since: Vec<(ReceivedTime, u64)>,
+    /// The sum of those.
+    coming: u64,
 }
 
 impl Quotas {
-    /// For so many seconds what was let in is remembered, if the pipeline doesn't say that it is counted. It was a
+    /// For so long what was let in is remembered, if the pipeline doesn't say that it is counted. It was a
     /// duplicate then, which uses nothing up, or the pipeline is further behind than that.
-    const REMEMBERED: i64 = 60;
+    const REMEMBERED: i64 = MINUTE;
 
     fn take(&self, workspace: &WorkspaceId, events: u64, limit: u64, now: ReceivedTime) -> u64 {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let usage = all.entry(workspace.clone()).or_default();
-        let (month, second) = (month_of(now), now.0.div_euclid(time::SECOND));
+        let month = month_of(now);
         if usage.month != month {
             *usage = Usage { month, ..Usage::default() };
         }
-        let since = usage.since.iter().fold(usage.counted, |sum, (_, events)| sum.saturating_add(*events));
-        let taken = events.min(limit.saturating_sub(since));
-        match usage.since.back_mut() {
-            // A clock that steps back loses nothing.
-            Some((newest, sum)) if *newest >= second => *sum = sum.saturating_add(taken),
-            _ => usage.since.push_back((second, taken)),
+        let taken = events.min(limit.saturating_sub(usage.counted.saturating_add(usage.coming)));
+        if taken > 0 {
+            usage.since.push((now, taken));
+            usage.coming = usage.coming.saturating_add(taken);
         }
         taken
     }
@@ -169,9 +169,10 @@ impl Quotas {
             *usage = Usage { month, ..Usage::default() };
         }
         usage.counted = events;
-        let second = |at: ReceivedTime| at.0.div_euclid(time::SECOND);
-        let settled = as_of.map_or(i64::MIN, second).max(second(now) - Self::REMEMBERED);
+        let forgotten = ReceivedTime(now.0.saturating_sub(Self::REMEMBERED));
+        let settled = as_of.map_or(forgotten, |as_of| as_of.max(forgotten));
         usage.since.retain(|(arrived, _)| *arrived > settled);
+        usage.coming = usage.since.iter().fold(0, |sum, (_, events)| sum.saturating_add(*events));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Answers that aren't figures: `{"error": "<sentence>"}` (contracts/analytics.md §3).
+//! Answers that aren't figures: `{"error": "<sentence>"}`.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};

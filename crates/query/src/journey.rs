@@ -1,4 +1,4 @@
-//! What each person did: the index behind `user-journey` (contracts/analytics.md §6.13), kept from `commerce.facts.v1`.
+//! What each person did: the index behind `user-journey`, kept from `commerce.facts.v1`.
 //!
 //! Per person the last [`KEPT`] events by their time, in memory, each as the compact bytes of an [`Entry`]. An entry has
 //! a name of its own (event, order, refund), so a fact that is read again changes nothing and a changed order replaces

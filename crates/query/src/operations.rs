@@ -332,6 +332,8 @@ pub const OPERATIONS: &[Operation] = &[
         id: "metricsUsage",
         path: "/v1/metrics/usage",
         summary: "How many events each month had, by source",
+        description: "What plans are held against: the gateway asks for it every 5 s. Events of the last seconds may be \
+                      missing; `as_of` is the newest arrival that is contained.",
         answers: &[shown!("metricsUsage.json", "The months."), UNCHANGED, DENIED, PUBLISHABLE, LOADING],
         ..BASE
     },

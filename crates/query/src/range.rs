@@ -1,4 +1,4 @@
-//! The days that a report speaks of (contracts/analytics.md §6.0).
+//! The days that a report speaks of.
 
 use commerce::time::Day;
 

@@ -1,4 +1,4 @@
-//! Who asks: workspaces and their keys (contracts/analytics.md §2).
+//! Who asks: workspaces and their keys.
 
 use std::sync::Arc;
 

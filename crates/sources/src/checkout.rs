@@ -182,7 +182,7 @@ fn is_anonymous(named: &Named<'_, '_>) -> bool {
     !named.emails.into_iter().chain(named.phones).chain([id]).any(Scalar::is_present)
 }
 
-/// Flags the expected fields of the backend's checkout that are absent (lifesight.md §5.4).
+/// Flags the expected fields of the backend's checkout that are absent.
 fn flag_expected(reader: &mut Reader, checkout: &Checkout<'_>) {
     if !checkout.subtotal_price.is_present() {
         reader.missing(format_args!("subtotal_price"));

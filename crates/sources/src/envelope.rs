@@ -15,7 +15,7 @@ const OLDEST_TRIGGER: i64 = 3 * time::DAY;
 pub(crate) struct Draft<'a> {
     /// What it is about.
     pub(crate) event: EventName,
-    /// Raised by a sender's own versions of its events (customerio.md §4.2).
+    /// Raised by a sender's own versions of its events.
     pub(crate) schema_version: i32,
     /// The source's own word for it.
     pub(crate) source_event: &'a str,

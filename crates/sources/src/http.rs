@@ -61,7 +61,7 @@ pub struct Reply {
     pub retry_after: Option<u32>,
     /// `Allow`, of a 405.
     pub allow: Option<&'static str>,
-    /// `Idempotency-Replayed: true`: it was the answer to an earlier request of the same key (records.md §6.2).
+    /// `Idempotency-Replayed: true`: it was the answer to an earlier request of the same key.
     pub replayed: bool,
 }
 

@@ -6,7 +6,7 @@
 //! | [`accept`] | the request, its body complete | [`Decision`]: what to store and answer, or what to refuse |
 //! | [`normalize`] | a stored delivery ([`Raw`]) | an [`Item`] per event, or why the whole body can't be read |
 //!
-//! Pure: no socket, no clock, no Kafka. What a source promises its senders is in `contracts/<source>.md`:
+//! Pure: no socket, no clock, no Kafka. What a source promises its senders is in its `operations.rs`, as `/docs` shows it:
 //!
 //! - **Accepted** means authenticated, and checked as far as the source's contract lets its sender be told. The reply
 //!   may be sent only once the body is committed. What is stored beside the body holds no secret.

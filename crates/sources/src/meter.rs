@@ -2,7 +2,7 @@
 //!
 //! The counts outlive a request, so they are kept by whoever serves requests; the sources only ask.
 
-use commerce::{Mark, WorkspaceId};
+use commerce::{Mark, ReceivedTime, WorkspaceId};
 
 /// Counts that outlive a request. Each call counts what it asks for.
 pub trait Meter: Sync {
@@ -11,8 +11,8 @@ pub trait Meter: Sync {
     fn pace(&self, credential: Mark, per_second: u32) -> Result<(), u32>;
 
     /// Takes events from what is left of the workspace's calendar month (UTC) and says how many there were to take.
-    /// `limit` is the workspace's limit.
-    fn take(&self, workspace: &WorkspaceId, events: u64, limit: u64) -> u64;
+    /// `limit` is the workspace's limit, `at` when the events arrived.
+    fn take(&self, workspace: &WorkspaceId, events: u64, limit: u64, at: ReceivedTime) -> u64;
 
     /// Counts events of an actor, and says how many it has sent lately, these included.
     fn velocity(&self, workspace: &WorkspaceId, actor: Mark, events: u32, purchases: u32) -> Velocity;
@@ -36,7 +36,7 @@ impl Meter for Unmetered {
         Ok(())
     }
 
-    fn take(&self, _: &WorkspaceId, events: u64, _: u64) -> u64 {
+    fn take(&self, _: &WorkspaceId, events: u64, _: u64, _: ReceivedTime) -> u64 {
         events
     }
 

@@ -1,4 +1,4 @@
-//! Abandonment: carts and checkouts that were left (contracts R12.1).
+//! Abandonment: carts and checkouts that were left.
 //!
 //! An activity opens or refreshes an automation; after a time of quiet that the workspace has settled it is said to be abandoned, once per quiet
 //! period; a purchase calls it off. What was paid is kept by handle, and what was closed by name, so that an activity

@@ -235,7 +235,7 @@ const fn matters(name: EventName) -> bool {
 }
 
 /// A purchase of the analytics API that comes again within a day of the one that counted is ignored, whatever it says
-/// (analytics.md §5.1); later it updates the order.
+///; later it updates the order.
 fn is_same_purchase(state: &State, event: &Event) -> bool {
     if event.source != Source::Analytics || event.event != EventName::OrderPlaced {
         return false;

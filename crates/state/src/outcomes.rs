@@ -38,7 +38,7 @@ pub(crate) fn record(
 }
 
 /// Counts an event against the month's quota of its workspace: what was known already and what a fraud rule blocked
-/// uses nothing up (analytics.md §7.6).
+/// uses nothing up.
 pub(crate) fn use_up(
     ctx: &mut Context<'_>,
     event: &Event,

@@ -65,7 +65,7 @@ impl Person {
         self.asserted |= !said.update_only;
         // A claim from the far future must not pin what is known for ever.
         let at = said.attributes_at.unwrap_or(event.occurred_at).for_window(event.received_at);
-        // An upsert clears a name with `null`, an identifier never (records.md §6.3).
+        // An upsert clears a name with `null`, an identifier never.
         let named = |given: &Option<String>, name: &str| {
             let cleared =
                 || said.attributes.get(name).filter(|value| *value == "null").map(|_| String::new());

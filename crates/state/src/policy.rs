@@ -199,7 +199,11 @@ impl StateStage {
         } else {
             let fixed = newest.rules.fixed(&kept.rules);
             if kept.version != newest.version + 1 || !fixed.is_empty() {
-                let why = if fixed.is_empty() { String::new() } else { format!(": {}", fixed.join("; ")) };
+                let why = if fixed.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", fixed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+                };
                 let message = format!("version {} can't stand behind {}{why}", kept.version, newest.version);
                 return Err(refuse(message));
             }

@@ -1,4 +1,4 @@
-//! What people asked for: to be forgotten, or to be left alone (contracts R10.7, analytics.md §7.9).
+//! What people asked for: to be forgotten, or to be left alone.
 //!
 //! An erasure applies to what arrived before it. Its stamp is kept per handle, under the id that says nothing of whom it
 //! belongs to, so that what is processed late or once more brings nobody back; what arrives after it starts anew. Orders

@@ -1,4 +1,4 @@
-//! Disagreements between the sources of an order, published once per change of them (contracts R4.5).
+//! Disagreements between the sources of an order, published once per change of them.
 
 use commerce::Event;
 use commerce::order::{Disagreement, View};

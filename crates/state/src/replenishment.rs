@@ -1,4 +1,4 @@
-//! What a purchase does to automations of its products (contracts R12.2, R12.3), and the reminders that it plans.
+//! What a purchase does to automations of its products, and the reminders that it plans.
 
 use commerce::event::{EventName, Item};
 use commerce::order::{Policy, View};

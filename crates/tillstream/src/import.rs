@@ -1,4 +1,4 @@
-//! `import`: totals and attributes of customers from a file, as profile upserts (records.md §7.2).
+//! `import`: totals and attributes of customers from a file, as profile upserts.
 //!
 //! The bodies and their keys follow from the file's bytes and the instant as of which it holds: whatever is sent twice, by
 //! a retry or by a second run, is recognized. Bodies go one after the other, so that of two lines about one person the

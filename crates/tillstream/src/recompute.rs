@@ -1,4 +1,4 @@
-//! `recompute`: the totals of all people from the books, compared with the live ones (records.md §7.1).
+//! `recompute`: the totals of all people from the books, compared with the live ones.
 //!
 //! The books are the orders' topic. With `--csv` the totals are also written as the file that `import profiles` takes, with
 //! those of the narrower query (orders whose latest state is `paid`, D-REC-3) beside them.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::words;
 
 words! {
-    /// The canonical vocabulary (contracts R3). One name per business fact, whatever the source calls it.
+    /// The canonical vocabulary. One name per business fact, whatever the source calls it.
     EventName {
         /// The shopper has submitted an order. Says nothing about payment. Once per order.
         OrderPlaced = "order.placed",

@@ -1,4 +1,4 @@
-//! In what the sources of one order disagree (contracts R4.5). The view takes the word of the source that goes first;
+//! In what the sources of one order disagree. The view takes the word of the source that goes first;
 //! that another one says something else is published, not averaged.
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Which orders are one: those of different sources that are known by one name (contracts R4.5).
+//! Which orders are one: those of different sources that are known by one name.
 //!
 //! Two sources tell of one order if the id that one has for it is any id that the other has for it, or if a display
 //! number is the same, total and currency being equal. Orders of one source are never one, not even by way of a third.

@@ -5,7 +5,7 @@
 //! Event ─▶ State::observe ─▶ State ─▶ view(policy) ─▶ View ─▶ facts(before, after)
 //! ```
 //!
-//! Which deliveries are about one order is [`links`]' affair: an order that two sources tell of is one (contracts R4.5).
+//! Which deliveries are about one order is [`links`]' affair: an order that two sources tell of is one.
 //!
 //! [`State::merge`] is commutative, associative and idempotent: any permutation and any repetition of the same
 //! deliveries ends in the same state, and so in the same view.

@@ -1,4 +1,4 @@
-//! The names by which the orders of two sources are found to be one (contracts R4.5).
+//! The names by which the orders of two sources are found to be one.
 
 use serde::{Deserialize, Serialize};
 

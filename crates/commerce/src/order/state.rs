@@ -244,7 +244,7 @@ impl SourceOrder {
     }
 
     /// When the last purchase of the analytics API arrived that was taken in. Those that came within a day of it are
-    /// the same call (analytics.md §5.1).
+    /// the same call.
     pub const fn purchased_at(&self) -> Option<ReceivedTime> {
         self.purchased_at
     }

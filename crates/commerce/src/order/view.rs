@@ -31,7 +31,7 @@ impl Policy {
 }
 
 /// The remark on an order whose purchase a fraud rule marked, as told by the source whose word counts. It counts, and
-/// figures are kept of it apart (analytics.md §6.0.4).
+/// figures are kept of it apart.
 pub const FLAGGED: &str = "flagged";
 
 /// One order (`commerce.orders.v1`, and `before` and `after` of every order fact).

@@ -173,7 +173,7 @@ impl Index {
 
     /// Takes in an event: a version of an order, or who made a payment.
     pub fn event(&self, event: &Event, waiting: &mut Waiting) -> Result<(), Error> {
-        // What a fraud rule has blocked is the operator's to see, and counts nowhere (analytics.md §7.1).
+        // What a fraud rule has blocked is the operator's to see, and counts nowhere.
         if event.fraud.as_ref().is_some_and(|fraud| fraud.severity >= 2) {
             return Ok(());
         }

@@ -87,7 +87,7 @@ impl OrderRow {
         }
     }
 
-    /// The row as it is answered, with the names of contracts/shopify.md §5.3 and records.md §5.1.
+    /// The row as it is answered, with the names that an appended row of `orders` has.
     pub fn answer(&self, workspace: &str, profile: Option<&Profile>) -> serde_json::Result<Value> {
         let mut row = serde_json::to_value(&self.said)?;
         // What one delivery says went back: each refund that it lists once.
@@ -208,7 +208,7 @@ impl PaymentRow {
         }
     }
 
-    /// The row as it is answered, with the names of contracts/stripe.md §5.2 and records.md §5.2.
+    /// The row as it is answered, with the names that an appended row of `payments` has.
     pub fn answer(&self, profile: Option<&Profile>) -> serde_json::Result<Value> {
         let of = |kind, mark: Option<Masked>| shown(profile?, &self.workspace, kind, mark?);
         let (email, customer) = self.payer;

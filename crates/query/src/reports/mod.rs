@@ -1,4 +1,4 @@
-//! Cells and a range in, an answer out (contracts/analytics.md §6). Pure.
+//! Cells and a range in, an answer out. Pure.
 //!
 //! A report is a function `of(&Question) -> impl Serialize`. All of them read one [`Cells`] of one snapshot.
 

@@ -100,7 +100,7 @@ fn ingest(
     let found: Vec<Option<Checked<'_, '_>>> =
         checks.iter().zip(&events).map(|(check, event)| (*check).ok().zip(*event)).collect();
     let verdicts = fraud::judge(caller.workspace, request, caller.is_secret, &found, meter);
-    let Some(admitted) = Admitted::new(&caller, &checks, &verdicts, meter) else {
+    let Some(admitted) = Admitted::new(&caller, &checks, &verdicts, meter, request.received_at) else {
         let reply = coded(429, QUOTA_EXCEEDED, "USAGE_EXCEEDED");
         let retry_after = Some(until_next_month(request.received_at));
         return Refused::plain(Reason::PlanLimit, Reply { retry_after, ..reply });
@@ -153,13 +153,14 @@ impl Admitted {
         checks: &[Result<validate::Kind, Fault>],
         verdicts: &[Option<Verdict>],
         meter: &dyn Meter,
+        at: ReceivedTime,
     ) -> Option<Self> {
         let is_counted = |verdict: &Option<Verdict>| !verdict.as_ref().is_some_and(Verdict::blocks);
         let counted =
             checks.iter().zip(verdicts).filter(|(check, verdict)| check.is_ok() && is_counted(verdict));
         let asked = counted.count() as u64;
         let mut left = match caller.workspace.plan.monthly_events {
-            Some(limit) if asked > 0 => meter.take(&caller.workspace.id, asked, limit),
+            Some(limit) if asked > 0 => meter.take(&caller.workspace.id, asked, limit, at),
             _ => asked,
         };
         if asked > 0 && left == 0 {

@@ -1,4 +1,4 @@
-//! The e-commerce analytics API (`contracts/analytics.md`): single events, batches, and the erasure of a user.
+//! The e-commerce analytics API (described at `/docs`): single events, batches, and the erasure of a user.
 //!
 //! | path | key | what is stored |
 //! |---|---|---|

@@ -48,7 +48,8 @@ pub(crate) const PACED: Answer = Answer::again(
 );
 const USED_UP: Answer = Answer::again(
     429,
-    "The plan's events of this month are used up.",
+    "The plan's events of this month are used up, as the pipeline has counted them: duplicates and blocked events use nothing \
+     up, and the count lags by seconds. `Retry-After` is the time until the next month (UTC).",
     r#"{"error":"Ecommerce event quota exceeded","code":"USAGE_EXCEEDED"}"#,
 );
 

@@ -1,4 +1,4 @@
-//! What the data of an event says, by the names of customerio.md §5.3. What no name speaks for travels on as it is.
+//! What the data of an event says, by the names of Customer.io's semantic events. What no name speaks for travels on as it is.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The Customer.io Track API (`contracts/customerio.md`): people, their events, and what else its clients send.
+//! The Customer.io Track API (as docs.customer.io documents it under "Track API"): people, their events, and what else its clients send.
 //!
 //! ```text
 //! call     -> what the path names
@@ -62,7 +62,7 @@ fn place(path: &str) -> Option<Place> {
     Call::parse(path).map(|call| Place { body_limit: BODY_LIMIT, allow: call.allow() })
 }
 
-/// The shape of version 1. A body that is too large is a 400 here (customerio.md §3.2).
+/// The shape of version 1. A body that is too large is a 400 here.
 fn error(status: u16, message: &str, _: &str) -> Reply {
     let status = if status == 413 { 400 } else { status };
     let message = json::quoted(message);

@@ -1,4 +1,4 @@
-//! What an event name means (customerio.md §4): names are a contract, so they are compared exactly and never repaired.
+//! What an event name means: names are a contract, so they are compared exactly and never repaired.
 
 use std::collections::BTreeMap;
 

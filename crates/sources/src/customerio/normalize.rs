@@ -2,7 +2,7 @@
 //!
 //! What a semantic key is made of: an event with a business id (order, cart, checkout, the period of a subscription) is
 //! the same fact when person, name, id, time and data are the same, so that a client's retry is one. Everything else
-//! without an id of the sender's is an event each time (customerio.md §6.3): its keys name its place in the raw topic.
+//! without an id of the sender's is an event each time: its keys name its place in the raw topic.
 
 use commerce::event::{Activity, Entity, Event, Payload, Person};
 use commerce::person::{Identifier, Kind};
@@ -32,7 +32,7 @@ pub(super) fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::with_capacity(acts.len());
     for (place, act) in acts.into_iter().enumerate() {
         let Ok(item) = i32::try_from(place) else { break };
-        // Its sender was told, and asked to send it again: it is nobody's loss (customerio.md §3.4).
+        // Its sender was told, and asked to send it again: it is nobody's loss.
         if raw.is_rejected(item) {
             continue;
         }

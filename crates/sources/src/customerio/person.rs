@@ -1,4 +1,4 @@
-//! Who a call is about, and what an identify says of them (customerio.md §5.2).
+//! Who a call is about, and what an identify says of them.
 //!
 //! An identify never makes an order: totals that come with it are kept beside the computed ones, under `reported_*`
 //! (D-CIO-3).

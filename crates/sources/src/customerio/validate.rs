@@ -1,4 +1,4 @@
-//! What a body asks for, and what its sender is told instead (customerio.md §3, §5).
+//! What a body asks for, and what its sender is told instead.
 //!
 //! The same function reads at the door and in the normalizer: what the one takes, the other can read.
 

@@ -1,4 +1,4 @@
-//! The custom backend webhook (`contracts/lifesight.md`): one address, the event named in the query.
+//! The custom backend webhook (in the form that Lifesight documents for custom backends): one address, the event named in the query.
 //!
 //! The sender is told at the door what is missing, with all paths at once; the body that was refused is kept as a dead
 //! letter under the first of them. `source` names the sending system: it is the space of all ids.
@@ -120,7 +120,7 @@ const DEFAULT_SPACE: &str = "custom";
 
 const LONGEST_SPACE: usize = 100;
 
-/// The transport key: everything that the delivery consists of (lifesight.md §6.1).
+/// The transport key: everything that the delivery consists of.
 fn transport(workspace: &str, space: &str, kind: Kind, body: &[u8]) -> Mark {
     Mark::of(&[b"lifesight", workspace.as_bytes(), space.as_bytes(), kind.as_str().as_bytes(), body])
 }

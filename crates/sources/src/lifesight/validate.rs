@@ -1,4 +1,4 @@
-//! Event names, and the fields without which a body is refused (lifesight.md §5, column R).
+//! Event names, and the fields without which a body is refused.
 
 use commerce::reason::Failure;
 use commerce::{Currency, EventName, Reason, ReceivedTime};

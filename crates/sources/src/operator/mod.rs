@@ -1,4 +1,4 @@
-//! What an operator says of people: that two handles are one person, or that they never are (contracts R10.3, R10.5).
+//! What an operator says of people: that two handles are one person, or that they never are.
 //!
 //! It goes the way of everything else: a request at the door, a record of the raw topic with its stamp, an event, a
 //! join. So it is replayed with the rest, and says the same whenever it is processed. That two handles aren't one person

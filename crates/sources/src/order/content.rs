@@ -1,7 +1,7 @@
 //! The content of an event as bytes: the part of the semantic key that keeps two versions of one instant apart.
 //!
 //! It is built from what the event says and not from the bytes that came, so that another offset of the same instant,
-//! other white space or a changed field that nobody reads is the same content (lifesight.md §6.2). Each present value
+//! other white space or a changed field that nobody reads is the same content. Each present value
 //! is written behind its number, and an absent one not at all: a field that is added later leaves the content, and
 //! with it the event ids, of all events without it as they were. A number is never used for anything else.
 

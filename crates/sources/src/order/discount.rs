@@ -1,4 +1,4 @@
-//! What was taken off and why (lifesight.md §5.3): codes, applications, and the lines' shares of them.
+//! What was taken off and why: codes, applications, and the lines' shares of them.
 
 use commerce::Currency;
 use commerce::event::{Allocation, Discount};

@@ -131,7 +131,7 @@ pub(crate) fn financial_status(reader: &mut Reader, value: Scalar<'_>) -> Option
     })
 }
 
-/// The name of the delivery states the fact even where the body's word lags behind (lifesight.md §4).
+/// The name of the delivery states the fact even where the body's word lags behind.
 pub(crate) fn fulfillment_status(
     reader: &mut Reader,
     event: EventName,
@@ -173,7 +173,7 @@ pub(crate) fn coupon_codes(codes: &List<DiscountCode<'_>>) -> Vec<String> {
     codes.objects().filter_map(|(_, discount)| discount.code.owned()).collect()
 }
 
-/// Whose lines they are: a checkout's need not say what was taken off (lifesight.md §5.2).
+/// Whose lines they are: a checkout's need not say what was taken off.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lines {
     OfOrder,
@@ -298,7 +298,7 @@ pub(crate) fn named_links<const N: usize>(values: [(&str, Scalar<'_>); N]) -> Ve
     links
 }
 
-/// Flags the expected fields of the backend's order that are absent (lifesight.md §5, column E).
+/// Flags the expected fields of the backend's order that are absent.
 pub(crate) fn flag_expected(reader: &mut Reader, order: &Order<'_>) {
     for (value, path) in [
         (order.created_at, "created_at"),

@@ -1,4 +1,4 @@
-//! Refunds (shopify.md §7.2): what went back is the sum of the successful refund transactions.
+//! Refunds: what went back is the sum of the successful refund transactions.
 
 use commerce::event::{FinancialStatus, Refund};
 use commerce::reason::Failure;

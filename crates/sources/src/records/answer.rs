@@ -1,4 +1,4 @@
-//! The envelope of every answer (records.md §3).
+//! The envelope of every answer.
 
 use commerce::ReceivedTime;
 
@@ -7,7 +7,7 @@ use super::validate::Body;
 use crate::http::Reply;
 use crate::json::{self, Scalar, Value};
 
-/// The codes of records.md §3.2.
+/// What may be wrong with a request or a record, as `/docs` lists it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Code {
     Invalid,

@@ -1,4 +1,4 @@
-//! Profiles from a file (records.md §7.2) to bodies of `POST /public/v1/records/profiles/upsert-batch`: a CSV with the
+//! Profiles from a file to bodies of `POST /public/v1/records/profiles/upsert-batch`: a CSV with the
 //! columns `email`, `ltv`, `order_count` and `last_order_at`, in any order and with any more, or JSON lines with such
 //! fields.
 //!

@@ -1,4 +1,4 @@
-//! The records API (`contracts/records.md`): rows that are appended, profiles that are upserted, one at a time or in batches.
+//! The records API (described at `/docs`): rows that are appended, profiles that are upserted, one at a time or in batches.
 //!
 //! The door reads every record as the normalizer does, and tells the sender what is wrong; nothing that it refuses is
 //! kept. The bad records of a batch are listed beside the good ones, in the answer and in what is stored. A
@@ -188,7 +188,7 @@ fn refuse(request: &Request<'_>, code: Code, failure: &Failure) -> Box<Decision>
 /// The header of the idempotency key.
 const KEY: &str = "idempotency-key";
 
-/// The transport key of a request that has an idempotency key (records.md §6.2).
+/// The transport key of a request that has an idempotency key.
 fn keyed(workspace: &str, credential: &str, address: Address<'_>, key: &str) -> Mark {
     let operation = if address.batch { b"batch".as_slice() } else { b"record" };
     Mark::of(&[

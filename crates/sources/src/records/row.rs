@@ -1,4 +1,4 @@
-//! One record to what it says (records.md §4, §5). The door reads a record as the normalizer does, so that what is
+//! One record to what it says. The door reads a record as the normalizer does, so that what is
 //! accepted can be read.
 
 mod order;

@@ -1,4 +1,4 @@
-//! Pushed orders (`contracts/sequenzy.md`): one call an order and status, and one for a checkout that was started.
+//! Pushed orders (as Sequenzy documents its push-order call): one call an order and status, and one for a checkout that was started.
 //!
 //! | step | promise |
 //! |---|---|

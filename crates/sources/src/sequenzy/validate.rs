@@ -1,4 +1,4 @@
-//! A body to a push: the fields of sequenzy.md §5, and everything that is wrong with them.
+//! A body to a push: its fields as `/docs` lists them, and everything that is wrong with them.
 
 use std::collections::BTreeMap;
 
@@ -110,7 +110,7 @@ impl Push {
     }
 }
 
-/// The keys of an event that its properties can't override (sequenzy.md §5.3).
+/// The keys of an event that its properties can't override.
 const RESERVED: [&str; 18] = [
     "provider",
     "event",
@@ -313,7 +313,7 @@ fn backfill(value: Scalar<'_>) -> Option<String> {
     }
 }
 
-/// Products that the settings don't name can't be matched with reminders (sequenzy.md §5.2). Without any settings there
+/// Products that the settings don't name can't be matched with reminders. Without any settings there
 /// is nothing to be unknown to.
 fn flag_unknown_products(reader: &mut Reader, workspace: &Workspace, items: Option<&[Item]>) {
     let settings = &workspace.replenishment;

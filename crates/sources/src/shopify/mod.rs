@@ -1,4 +1,4 @@
-//! Shopify webhooks (`contracts/shopify.md`): signed bodies of one resource each.
+//! Shopify webhooks (as shopify.dev documents them under "Webhooks"): signed bodies of one resource each.
 //!
 //! The door only verifies the signature: a body that can't be read is answered 200 all the same, since a retry would
 //! bring the same bytes, and fails in [`normalize`]. The shop of the secret that verifies is the space of all ids; it
@@ -60,7 +60,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Deci
     })
 }
 
-/// The transport key: shop and webhook id, else topic and body (shopify.md §6.2).
+/// The transport key: shop and webhook id, else topic and body.
 fn transport(workspace: &str, shop: &str, webhook_id: Option<&str>, topic: &str, body: &[u8]) -> Mark {
     let (workspace, shop) = (workspace.as_bytes(), shop.as_bytes());
     match webhook_id.map(str::trim).filter(|id| !id.is_empty()) {

@@ -1,4 +1,4 @@
-//! Stripe webhooks (`contracts/stripe.md`): signed Event objects, one a body.
+//! Stripe webhooks (as docs.stripe.com documents them under "Webhooks"): signed Event objects, one a body.
 //!
 //! | step | promise |
 //! |---|---|
@@ -66,7 +66,7 @@ fn accept(request: &Request<'_>, workspaces: &Workspaces, _: &dyn Meter) -> Deci
     }
 }
 
-/// The transport key (stripe.md §6.1): the event's id, whatever the rest of the body says.
+/// The transport key: the event's id, whatever the rest of the body says.
 fn transport(workspace: &str, event_id: &str) -> Mark {
     Mark::of(&[b"stripe", workspace.as_bytes(), b"event", event_id.as_bytes()])
 }

@@ -11,7 +11,7 @@ use crate::json::{Bag, Scalar, Value};
 use crate::read::{self, Reader};
 use crate::{Item, Raw};
 
-/// What the types mean (stripe.md §4). A type that isn't here has no event.
+/// What the types mean. A type that isn't here has no event.
 pub(super) fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
     let body = validate::event(raw.body)?;
     let read: fn(&mut Delivery<'_>) -> Result<Vec<Event>, Failure> = match body.r#type.as_ref() {
@@ -63,7 +63,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// A draft about `entity`. `fact` is the semantic key: ids of Stripe and a word for what happened to them, so that
-    /// the same fact in another Event object is the same (stripe.md §6.2).
+    /// the same fact in another Event object is the same.
     pub(super) fn draft(&self, event: EventName, entity: Entity, fact: &[&str], part: i32) -> Draft<'a> {
         let workspace = self.raw.workspace.id.as_str();
         let mut key = vec![b"stripe".as_slice(), workspace.as_bytes()];
@@ -122,7 +122,7 @@ impl<'a> Delivery<'a> {
         Ok(at)
     }
 
-    /// Who an object is about. Without a valid address only a person that is known already is meant (stripe.md §7.4).
+    /// Who an object is about. Without a valid address only a person that is known already is meant.
     pub(super) fn person(&mut self, email: Scalar<'_>) -> Option<Person> {
         let mut found = Person { update_only: true, ..Person::default() };
         if let Value::Text(text) = email.value() {

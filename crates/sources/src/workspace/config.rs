@@ -99,7 +99,7 @@ pub struct WorkspaceConfig {
     /// order (D-ANA-1). Absent: an id names one order for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse_transaction_id_after_s: Option<u32>,
-    /// Thresholds of the fraud rules; absent: the defaults of analytics.md §7.1.
+    /// Thresholds of the fraud rules; absent: the defaults.
     #[serde(default, skip_serializing_if = "FraudConfig::is_default")]
     pub fraud: FraudConfig,
     /// Products that are bought again (R12.3).
@@ -170,7 +170,7 @@ pub struct RecordsConfig {
     pub objects: Vec<String>,
 }
 
-/// `[workspaces.fraud]` (analytics.md §7.1). A rule has a threshold for severity 1, which marks, and one for severity 2,
+/// `[workspaces.fraud]`. A rule has a threshold for severity 1, which marks, and one for severity 2,
 /// which blocks.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

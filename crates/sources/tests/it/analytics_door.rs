@@ -1,4 +1,4 @@
-//! analytics.md §1 to §3, §4.3 and §7.9: who may come in, what is refused with which answer, and what is stored.
+//! Who may come in, what is refused with which answer, and what is stored.
 
 use commerce::{EventName, Reason};
 use http::Method;

@@ -1,4 +1,4 @@
-//! analytics.md §4, §5 and §7: what an event says.
+//! What an event says.
 
 use commerce::event::{Activity, Event, FinancialStatus};
 use commerce::{Currency, EventName, EventTime, Money, Source};

@@ -1,10 +1,10 @@
-//! analytics.md §7.1: the rules, their thresholds, and the answer that tells nothing.
+//! The rules, their thresholds, and the answer that tells nothing.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
 use commerce::event::Fraud;
-use commerce::{Mark, WorkspaceId};
+use commerce::{Mark, ReceivedTime, WorkspaceId};
 use http::Method;
 use serde_json::{Value, json};
 use sources::meter::Velocity;
@@ -126,7 +126,7 @@ impl Meter for Counting {
         Ok(())
     }
 
-    fn take(&self, _: &WorkspaceId, events: u64, _: u64) -> u64 {
+    fn take(&self, _: &WorkspaceId, events: u64, _: u64, _: ReceivedTime) -> u64 {
         events
     }
 

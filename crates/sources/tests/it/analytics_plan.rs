@@ -1,8 +1,8 @@
-//! analytics.md §3 and §7.6: what a plan allows. Rates and quotas are counted elsewhere and asked for here.
+//! What a plan allows. Rates and quotas are counted elsewhere and asked for here.
 
 use std::sync::Mutex;
 
-use commerce::{Mark, Reason, WorkspaceId};
+use commerce::{Mark, Reason, ReceivedTime, WorkspaceId};
 use http::Method;
 use serde_json::{Value, json};
 use sources::meter::{Unmetered, Velocity};
@@ -40,7 +40,7 @@ impl Meter for Told {
         self.wait.map_or(Ok(()), Err)
     }
 
-    fn take(&self, _: &WorkspaceId, events: u64, limit: u64) -> u64 {
+    fn take(&self, _: &WorkspaceId, events: u64, limit: u64, _: ReceivedTime) -> u64 {
         self.asked.lock().unwrap().push(format!("take {events} of {limit}"));
         let mut left = self.left.lock().unwrap();
         let taken = events.min(*left);

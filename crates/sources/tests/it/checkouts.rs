@@ -1,4 +1,4 @@
-//! lifesight.md §4 and §5.4, shopify.md §4: what a checkout says, whoever sends it.
+//! What a checkout says, whoever sends it.
 
 use commerce::EventName;
 use commerce::event::{Activity, Channel, ConsentState};

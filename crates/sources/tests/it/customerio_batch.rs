@@ -1,4 +1,4 @@
-//! customerio.md §3.4: batches, of which the good items are taken.
+//! Batches, of which the good items are taken.
 
 use http::Method;
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
-//! customerio.md §1 to §3: who may come in, what is refused with which answer, and what real clients send.
+//! Who may come in, what is refused with which answer, and what real clients send.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-use commerce::{Mark, Reason, Source, WorkspaceId};
+use commerce::{Mark, Reason, ReceivedTime, Source, WorkspaceId};
 use http::Method;
 use serde_json::{Value, json};
 use sources::meter::{Unmetered, Velocity};
@@ -432,7 +432,7 @@ impl Meter for Full {
         self.0.store(per_second, std::sync::atomic::Ordering::Relaxed);
         Err(2)
     }
-    fn take(&self, _: &WorkspaceId, events: u64, _: u64) -> u64 {
+    fn take(&self, _: &WorkspaceId, events: u64, _: u64, _: ReceivedTime) -> u64 {
         events
     }
     fn velocity(&self, _: &WorkspaceId, _: Mark, _: u32, _: u32) -> Velocity {

@@ -1,4 +1,4 @@
-//! customerio.md §4 to §7: what calls of the Track API say.
+//! What calls of the Track API say.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! customerio.md §6: what makes a repetition one.
+//! What makes a repetition one.
 
 use commerce::EventName;
 use http::Method;

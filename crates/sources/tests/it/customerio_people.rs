@@ -1,4 +1,4 @@
-//! customerio.md §5.2, §6 and R13: people, their attributes and consent, and what starts nothing.
+//! People, their attributes and consent, and what starts nothing.
 
 use commerce::event::{Channel, ConsentState};
 use commerce::person::Kind;

@@ -1,4 +1,4 @@
-//! lifesight.md §4 and §5.4, shopify.md §4, §5.2 and §7.1: what is said of customers, in bodies of their own and
+//! What is said of customers, in bodies of their own and
 //! inside orders.
 
 use commerce::event::{Channel, Consent, ConsentState, EventName, Person};

@@ -1,8 +1,8 @@
-//! lifesight.md §2, §3 and §5: who may come in, and what is refused with which answer.
+//! Who may come in, and what is refused with which answer.
 
 use std::sync::Mutex;
 
-use commerce::{Mark, Reason, WorkspaceId};
+use commerce::{Mark, Reason, ReceivedTime, WorkspaceId};
 use http::Method;
 use serde_json::{Value, json};
 use sources::meter::Velocity;
@@ -297,7 +297,7 @@ impl Meter for Full {
         Err(7)
     }
 
-    fn take(&self, _: &WorkspaceId, events: u64, _: u64) -> u64 {
+    fn take(&self, _: &WorkspaceId, events: u64, _: u64, _: ReceivedTime) -> u64 {
         events
     }
 

@@ -1,4 +1,4 @@
-//! lifesight.md §4 to §6: what a delivery of the custom backend says.
+//! What a delivery of the custom backend says.
 
 use commerce::event::{FinancialStatus, FulfillmentStatus};
 use commerce::{EventName, person::Kind};

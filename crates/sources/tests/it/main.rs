@@ -1,4 +1,5 @@
-//! What the sources promise, by the lines of the contracts' checklists: `shop_c04` is line 4 of shopify.md §9.
+//! What the sources promise, source by source: `shop_c04` is line 4 of Shopify's,
+//! and `tests/features/` says which capability it shows.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 

@@ -1,4 +1,4 @@
-//! What an order says besides money and status: lifesight.md §5.2 and §5.3 (what was taken off, and the lines' shares of
+//! What an order says besides money and status: in the backend's form (what was taken off, and the lines' shares of
 //! it), its country, and that fields which were read later move no event id.
 
 use commerce::event::{Discount, Item};

@@ -1,6 +1,6 @@
-//! records.md §1 to §3 and §6: who may come in, what is answered, and what is refused with which words.
+//! Who may come in, what is answered, and what is refused with which words.
 
-use commerce::{Mark, Reason, WorkspaceId};
+use commerce::{Mark, Reason, ReceivedTime, WorkspaceId};
 use http::Method;
 use serde_json::{Value, json};
 use sources::meter::Unmetered;
@@ -341,7 +341,7 @@ impl Meter for Stub {
         self.wait.map_or(Ok(()), Err)
     }
 
-    fn take(&self, _: &WorkspaceId, events: u64, _: u64) -> u64 {
+    fn take(&self, _: &WorkspaceId, events: u64, _: u64, _: ReceivedTime) -> u64 {
         events
     }
 

@@ -1,4 +1,4 @@
-//! records.md §4 to §7: what rows and profiles say.
+//! What rows and profiles say.
 
 use commerce::event::{Event, EventName, FinancialStatus, FulfillmentStatus};
 use commerce::{Currency, Money, Source};

@@ -1,4 +1,4 @@
-//! records.md §6 and D-REC-1: what makes a request, and a row, the same one again.
+//! What makes a request, and a row, the same one again.
 
 use commerce::{Mark, Reason};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! records.md §5.4, §6.3 and §7.2: what is said about customers, one at a time and in files.
+//! What is said about customers, one at a time and in files.
 
 use commerce::event::{Event, EventName};
 use serde_json::{Value, json};

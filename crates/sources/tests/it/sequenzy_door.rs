@@ -1,8 +1,8 @@
-//! sequenzy.md §1 to §3 and §5: whose pushes are taken, and what is wrong with the others.
+//! Whose pushes are taken, and what is wrong with the others.
 
 use std::sync::Mutex;
 
-use commerce::{Mark, Reason, Source, WorkspaceId};
+use commerce::{Mark, Reason, ReceivedTime, Source, WorkspaceId};
 use http::Method;
 use serde_json::{Value, json};
 use sources::meter::{Meter, Velocity};
@@ -356,7 +356,7 @@ impl Meter for Full {
         Err(7)
     }
 
-    fn take(&self, _: &WorkspaceId, events: u64, _: u64) -> u64 {
+    fn take(&self, _: &WorkspaceId, events: u64, _: u64, _: ReceivedTime) -> u64 {
         events
     }
 

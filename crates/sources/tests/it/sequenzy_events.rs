@@ -1,4 +1,4 @@
-//! sequenzy.md §4 to §7: what a push says.
+//! What a push says.
 
 use commerce::event::{Event, FinancialStatus, FulfillmentStatus};
 use commerce::order::{Policy, State, View};

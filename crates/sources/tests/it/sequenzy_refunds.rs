@@ -1,4 +1,4 @@
-//! sequenzy.md §7.3: what a push says of refunds, and what becomes of them in the join.
+//! What a push says of refunds, and what becomes of them in the join.
 
 use commerce::event::{Event, FinancialStatus, Refund};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! shopify.md §2 and §3: who may come in, and what is stored.
+//! Who may come in, and what is stored.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! shopify.md §4 to §7: what a webhook says.
+//! What a webhook says.
 
 use commerce::event::{FinancialStatus, FulfillmentStatus};
 use commerce::{Currency, EventName, Money};

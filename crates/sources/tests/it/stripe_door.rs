@@ -1,4 +1,4 @@
-//! stripe.md §1 to §3: whose signature is accepted, and what a signed body is answered.
+//! Whose signature is accepted, and what a signed body is answered.
 
 use commerce::{Reason, Source};
 use serde_json::{Value, json};

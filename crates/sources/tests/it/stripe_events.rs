@@ -1,4 +1,4 @@
-//! stripe.md §4 to §7: what an Event object says.
+//! What an Event object says.
 
 use commerce::event::{Event, Payment};
 use commerce::reason::Failure;

@@ -1,4 +1,4 @@
-//! analytics.md §9: purchases and refunds that come again.
+//! Purchases and refunds that come again.
 
 use commerce::EventName;
 use commerce::person::Kind;

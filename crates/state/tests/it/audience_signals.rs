@@ -1,4 +1,4 @@
-//! contracts R12.4 and R13: entering and leaving an audience are told, each once.
+//! Entering and leaving an audience are told, each once.
 
 use commerce::event::{Origin, Person};
 use commerce::person::Identifier;

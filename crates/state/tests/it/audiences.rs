@@ -1,4 +1,4 @@
-//! records.md §7.3 and §9, contracts R12.4: who is in which audience, also when nothing of theirs happens.
+//! Who is in which audience, also when nothing of theirs happens.
 
 use commerce::person::Kind;
 use http::Method;

@@ -1,4 +1,4 @@
-//! customerio.md §9: people who are identified, what they do, and who may say that an order is paid.
+//! People who are identified, what they do, and who may say that an order is paid.
 
 use commerce::EventName;
 use commerce::person::Kind;

@@ -1,4 +1,4 @@
-//! contracts R4.5: an order that several sources tell of is one, counted once, whichever of them is processed first.
+//! An order that several sources tell of is one, counted once, whichever of them is processed first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! What the stage promises, by the lines of the contracts' checklists: `shop_c10` is line 10 of shopify.md §9. Each
+//! What the stage promises, source by source: `shop_c10` is line 10 of Shopify's,
+//! and `tests/features/` says which capability it shows. Each
 //! test tells a story from requests to facts, orders and profiles.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]

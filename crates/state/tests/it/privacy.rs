@@ -1,4 +1,4 @@
-//! People who ask to be forgotten or to be left alone (contracts R10.7, analytics.md §7.9, customerio.md §4).
+//! People who ask to be forgotten or to be left alone.
 
 use commerce::EventName;
 use commerce::person::Kind;

@@ -1,4 +1,4 @@
-//! records.md §9: rows and profiles.
+//! Rows and profiles.
 
 use commerce::EventName;
 use commerce::person::Kind;

@@ -1,4 +1,4 @@
-//! sequenzy.md §9: pushed orders and the figures of their customer.
+//! Pushed orders and the figures of their customer.
 
 use commerce::EventName;
 use commerce::person::Kind;

@@ -1,4 +1,4 @@
-//! shopify.md §9 and lifesight.md §9: orders of a shop and of its backend.
+//! Orders of a shop and of its backend.
 
 use commerce::EventName;
 use commerce::event::{Channel, ConsentState};

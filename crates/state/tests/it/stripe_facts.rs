@@ -1,4 +1,4 @@
-//! stripe.md §9: payments.
+//! Payments.
 
 use commerce::EventName;
 use commerce::person::Kind;

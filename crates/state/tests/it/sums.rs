@@ -1,5 +1,5 @@
 //! Random deliveries, with merges, refunds and erasures among them: what people have is what their orders are, what facts
-//! add up to is what the orders are, and a merge that is called off leaves what was (contracts R10.5, R11.5).
+//! add up to is what the orders are, and a merge that is called off leaves what was.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

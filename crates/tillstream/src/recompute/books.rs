@@ -87,7 +87,7 @@ struct Live {
     in_base: InBase,
 }
 
-/// The totals of a person (contracts/README.md R11).
+/// The totals of a person, as a profile has them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub(super) struct Totals {
     pub(super) orders_count: i64,

@@ -18,6 +18,7 @@ mod fx;
 mod letters;
 mod policy;
 mod product;
+mod quota;
 mod replay;
 mod running;
 mod scenarios;

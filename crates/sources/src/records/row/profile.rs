@@ -11,7 +11,7 @@ use crate::json::{Bag, Value};
 use crate::phone;
 use crate::read::{self, Reader};
 
-/// The fields that say who it is. `null` never clears one (records.md §6.3).
+/// The fields that say who it is. `null` never clears one.
 const IDENTIFIERS: [&str; 5] = ["email", "customer_id", "phone", "stripe_customer_id", "shopify_customer_id"];
 
 /// The totals that a source maintains itself. `null` never clears one.
