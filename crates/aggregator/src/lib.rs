@@ -29,8 +29,10 @@
 //! What is cut by currency is there once for the orders of each currency, in it, and once more, with the dimension
 //! `base`, for those of them whose rate into the base currency is known, in base.
 //!
-//! All but the last and that per hour are per day of the workspace's zone. `source` is the one whose word counts for the order, and a
-//! refund stands on its own day.
+//! All but the last and that per hour are per day of the workspace's zone. `source` is the one whose word counts for the
+//! order, and a refund stands on its own day. What moves after `window_end_at` and the grace is a correction: that is the
+//! end of the hour, of the day, of the month where a cohort's figures stand on its first day, and for a set of the
+//! ordered funnel the end of its day and of its window after that, because a way may end so much later than it began.
 //!
 //! Several versions of all this can be kept side by side, each from the same facts, in topics of its own: [`versions`]
 //! follows the list of them (`tillstream.aggregator.versions`) and runs the stage once for each.

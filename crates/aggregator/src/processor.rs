@@ -336,4 +336,22 @@ mod tests {
         };
         assert!(corrected("revenue_by_country") && !corrected("revenue_by_device") && !corrected("revenue"));
     }
+
+    #[test]
+    fn a_month_is_corrected_after_its_end_and_not_after_its_first_day() {
+        let (mut folded, view) = (Folded::new(), Figures { person_id: Some(PersonId(1)), ..paid(100, 5) });
+        let of_month = |folded: &Folded| {
+            let cell = folded.metrics.values().find(|metric| metric.metric == "cohort_revenue").unwrap();
+            (cell.window_start.clone(), cell.window_end_at, cell.corrected)
+        };
+        let (start, end) = (|| "1970-01-01".to_owned(), Some(EventTime(31 * DAY)));
+        folded.order_on(5, None, Some(&view));
+        assert_eq!(of_month(&folded), (start(), end, false));
+        folded.order_on(
+            31,
+            Some(&view),
+            Some(&Figures { total: Some(Money::new(90, Currency::USD)), ..view.clone() }),
+        );
+        assert_eq!(of_month(&folded), (start(), end, true));
+    }
 }

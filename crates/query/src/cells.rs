@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use commerce::members::Members;
 use commerce::time::Day;
-use commerce::{Metric, ReceivedTime};
+use commerce::{Currency, Metric, ReceivedTime, Source};
 use hashbrown::{HashMap, HashSet};
 
 pub use crate::cells::days::Cell;
@@ -81,11 +81,37 @@ impl<'a> Place<'a> {
     }
 }
 
+/// What series of amounts are chosen by, read from the dimensions once: a figure by product has tens of thousands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Choice {
+    /// What the amounts are of.
+    pub currency: Option<Currency>,
+    /// What they were converted into.
+    pub base: Option<Currency>,
+    /// Whose word counts for their orders.
+    pub source: Option<Source>,
+}
+
+impl Choice {
+    fn of(dimensions: &BTreeMap<String, String>) -> Self {
+        let text = |name: &str| dimensions.get(name).map(String::as_str);
+        let currency = |name: &str| text(name).map(|code| Currency::parse(code).ok());
+        let source = text("source").and_then(Source::parse);
+        match (currency("currency"), currency("base")) {
+            // Of a base that can't be read the series is of no currency: it must not look like one that has none.
+            (_, Some(None)) | (None, _) => Self { source, ..Self::default() },
+            (Some(currency), base) => Self { currency, base: base.flatten(), source },
+        }
+    }
+}
+
 /// The cells of one combination of dimensions.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     /// What it is cut by.
     pub dimensions: Arc<BTreeMap<String, String>>,
+    /// The same as far as amounts are chosen by it.
+    pub choice: Choice,
     days: Days,
     /// The cell of [`Window::All`], as that of [`ALL`].
     all: Days,
@@ -231,7 +257,7 @@ impl Cells {
         };
         if !figure.series.contains_key(place.dimensions) {
             let dimensions = Arc::new(metric.dimensions.clone());
-            let new = Series { dimensions, ..Series::default() };
+            let new = Series { choice: Choice::of(&dimensions), dimensions, ..Series::default() };
             figure.series.insert(place.dimensions.into(), Arc::new(new));
         }
         let Some(series) = figure.series.get_mut(place.dimensions) else { return };
@@ -322,6 +348,24 @@ mod tests {
         ] {
             assert_eq!(Place::parse(key), None, "{key}");
         }
+    }
+
+    #[test]
+    fn a_series_is_chosen_by_currency_base_and_source_and_one_of_an_unknown_base_by_no_currency() {
+        let of = |dimensions: &[(&str, &str)]| {
+            let texts = dimensions.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+            let Choice { currency, base, source } = Choice::of(&texts.collect());
+            let text = |currency: Option<Currency>| currency.map(|currency| currency.as_str().to_owned());
+            (text(currency), text(base), source)
+        };
+        let (usd, eur) = (Some("USD".to_owned()), Some("EUR".to_owned()));
+        assert_eq!(
+            of(&[("currency", "USD"), ("source", "shopify")]),
+            (usd.clone(), None, Some(Source::Shopify))
+        );
+        assert_eq!(of(&[("currency", "EUR"), ("base", "USD"), ("source", "unknown")]), (eur, usd, None));
+        assert_eq!(of(&[("currency", "EUR"), ("base", "?")]), (None, None, None));
+        assert_eq!(of(&[("item_id", "1")]), (None, None, None));
     }
 
     #[test]

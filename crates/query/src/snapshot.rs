@@ -356,7 +356,7 @@ mod tests {
         assert!(working.metric(b"nonsense", None).is_err());
         assert!(working.metric(b"\xff:\xfe", None).is_err());
         assert!(working.order(b"nonsense", None).is_err());
-        assert!(working.metric(b"demo:revenue:hour:2026-03-01T10:currency=USD", None).is_ok());
+        assert!(working.metric(b"demo:revenue:week:2026-W09:currency=USD", None).is_ok());
         assert!(!working.is_changed());
     }
 }

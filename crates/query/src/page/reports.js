@@ -1,6 +1,6 @@
 // The reports beside revenue: one panel each, with its own freshness, its own states, and what it counts.
 "use strict";
-import { $, bar, bones, button, make, pairs, table } from "./dom.js";
+import { $, bar, bones, button, draw, make, pairs, table } from "./dom.js";
 import { ask, digitsOf, view } from "./line.js";
 import { count, money, month, moves, percent, timeOf, words } from "./text.js";
 
@@ -29,6 +29,11 @@ const PANELS = [
     show: (a) => pairs([["Average order", total(a, a.avg_order_value)], ["Items sold", count(a.total_items_sold)], ["Refunds", count(a.total_refunds)], ["Viewers who added to cart", percent(a.add_to_cart_rate)], ["Carts abandoned", percent(a.cart_abandonment_rate)]]),
   },
   {
+    id: "hours", report: "revenue-timeseries", title: "Today by hour", wide: true, bones: 3, unranged: true, parameters: () => ({ days: 1, granularity: "hour" }),
+    counted: "Gross revenue of orders that count, in the hour of their payment by the workspace’s clock. The days chosen above have no effect here.",
+    show: showHours,
+  },
+  {
     id: "funnel", report: "funnel", title: "Funnel", bones: 6,
     counted: "Distinct people who did the step in these days, each step by itself: who skips one is still in the next, so a step can exceed 100 % of the one before. Shops that only send orders have only the last.",
     show: (a) => {
@@ -36,11 +41,6 @@ const PANELS = [
       if (most === 0) return none("Nobody took a step in these days.");
       return table("Funnel", [["Step"], ["People", "n"], ["Of the step before", "n"]], a.steps.map((step, i) => [[STEPS[step.name] || words(step.name), bar(step.count, most)], count(step.count), i === 0 ? "–" : percent(step.percentage)]));
     },
-  },
-  {
-    id: "hours", report: "revenue-timeseries", title: "Today by hour", bones: 6, unranged: true, parameters: () => ({ days: 1, granularity: "hour" }),
-    counted: "Gross revenue of orders that count, in the hour of their payment by the workspace’s clock. Hours without an order are left out. The days chosen above have no effect here.",
-    show: (a) => ranked(a, "Today by hour", [["Hour"], ["Orders", "n"], ["Revenue", "n"]], a.series.filter((row) => row.orders !== 0 || row.revenue !== 0), (row) => [hourOf(row.hour), count(row.orders), amount(a, row.revenue)], "No purchase yet today."),
   },
   {
     id: "carts", report: "cart-abandonment", title: "Abandoned carts", bones: 4,
@@ -110,6 +110,20 @@ function showCohorts(a) {
   return make("div", { class: "cohorts" },
     make("p", { class: "sum" }, make("b", null, total(a, a.avg_ltv)), `on average from each of ${count(a.total_purchasing_users)} buyers`),
     table("Cohorts", [["First bought"], ["Buyers", "n"], ...Array.from({ length: columns }, (_, i) => [i === 0 ? "That month" : `+ ${i}`, "n"])], rows));
+}
+
+function showHours(a) {
+  const sold = a.series.filter((row) => row.orders !== 0 || row.revenue !== 0);
+  if (sold.length === 0) return none("No purchase yet today.");
+  const most = Math.max(...sold.map((row) => row.revenue), 0), tall = 88;
+  const parts = a.series.flatMap((row, i) => {
+    const height = most > 0 ? Math.max(row.revenue > 0 ? 1 : 0, row.revenue / most * tall) : 0;
+    const text = draw("text", { x: `${(i + 0.5) / 24 * 100}%`, y: tall + 18, "text-anchor": "middle" });
+    text.textContent = row.hour % 3 === 0 ? hourOf(row.hour) : "";
+    return [draw("rect", { class: "net", x: `${(i + 0.17) / 24 * 100}%`, width: `${0.66 / 24 * 100}%`, y: tall - height, height, rx: 2 }), text];
+  });
+  return make("div", null, draw("svg", { class: "hours", "aria-hidden": "true", focusable: "false" }, draw("line", { class: "grid", x1: 0, x2: "100%", y1: tall, y2: tall }), ...parts),
+    make("details", { class: "as-table" }, make("summary", null, "The same as a table"), table("Today by hour", [["Hour"], ["Orders", "n"], ["Revenue", "n"]], sold.map((row) => [hourOf(row.hour), count(row.orders), amount(a, row.revenue)]))));
 }
 
 /* ---- panels ---- */

@@ -27,6 +27,17 @@ impl<'a, const D: usize, const V: usize> Breakdown<'a, D, V> {
         dimensions: [&str; D],
         values: [&str; V],
     ) -> Self {
+        Self::first(question, figure, dimensions, values, usize::MAX)
+    }
+
+    /// Sums a figure, of which the first so many rows are wanted.
+    pub(super) fn first(
+        question: &Question<'a>,
+        figure: &str,
+        dimensions: [&str; D],
+        values: [&str; V],
+        most: usize,
+    ) -> Self {
         let revenue = Revenue::of(question);
         let mut basis = revenue.basis(question);
         let mut sums: HashMap<[&'a str; D], [i128; V]> = HashMap::new();
@@ -34,7 +45,7 @@ impl<'a, const D: usize, const V: usize> Breakdown<'a, D, V> {
             .flat_map(|(figure, sign)| figure.series().map(move |series| (series, i128::from(sign))));
         for (series, sign) in all {
             let text = |name: &str| series.dimensions.get(name).map(String::as_str);
-            let asked = question.source.is_none_or(|source| text("source") == Some(source.as_str()));
+            let asked = question.source.is_none_or(|source| series.choice.source == Some(source));
             if !asked || !revenue.takes(series) {
                 continue;
             }
@@ -47,9 +58,14 @@ impl<'a, const D: usize, const V: usize> Breakdown<'a, D, V> {
         }
         let mut rows: Vec<_> =
             sums.into_iter().filter(|(_, sums)| sums.iter().any(|sum| *sum != 0)).collect();
-        rows.sort_unstable_by(|(a, sums_of_a), (b, sums_of_b)| {
+        let order = |(a, sums_of_a): &([&str; D], [i128; V]), (b, sums_of_b): &([&str; D], [i128; V])| {
             sums_of_b.first().cmp(&sums_of_a.first()).then_with(|| a.cmp(b))
-        });
+        };
+        if rows.len() > most {
+            rows.select_nth_unstable_by(most, order);
+            rows.truncate(most);
+        }
+        rows.sort_unstable_by(order);
         Self { rows, basis, exponent: revenue.currency.exponent() }
     }
 

@@ -294,11 +294,9 @@ impl<'a> Revenue<'a> {
 
     /// True for the cells of a breakdown that are in the currency of the answer.
     fn takes(&self, series: &Series) -> bool {
-        let text = |name: &str| series.dimensions.get(name).map(String::as_str);
-        let own = self.currency.as_str();
-        match text(BASE) {
-            None => text("currency") == Some(own),
-            Some(base) => base == own && self.base == Some(self.currency),
+        match series.choice.base {
+            None => series.choice.currency == Some(self.currency),
+            Some(base) => base == self.currency && self.base == Some(self.currency),
         }
     }
 

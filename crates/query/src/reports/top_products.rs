@@ -84,8 +84,8 @@ pub fn of(question: &Question<'_>) -> TopProducts {
 fn best(question: &Question<'_>, revenue: &Revenue<'_>) -> Arc<Best> {
     let compute = || {
         let values = ["revenue", "quantity", "orders"];
-        let found = Breakdown::of(question, FIGURE, ["item_id"], values);
-        let rows = found.rows.iter().take(GREATEST_LIMIT).map(|([id], sums)| ((*id).to_owned(), *sums));
+        let found = Breakdown::first(question, FIGURE, ["item_id"], values, GREATEST_LIMIT);
+        let rows = found.rows.iter().map(|([id], sums)| ((*id).to_owned(), *sums));
         Best { rows: rows.collect(), corrected: found.basis.corrected }
     };
     match question.cells.and_then(|cells| cells.figure(FIGURE)) {

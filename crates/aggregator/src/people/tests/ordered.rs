@@ -186,3 +186,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_way_is_corrected_after_the_end_of_its_window_and_a_step_after_that_of_its_day() {
+    // Two steps of the first day, an hour apart, when windows that end before this have closed.
+    let late = |closed_before: EventTime| {
+        let (zone, mut rows) = (Zone::utc(), Memory::default());
+        let mut late = BTreeSet::new();
+        for fact in &way(1, 20)[..2] {
+            let mut book = Book::new(&mut rows, "demo", &zone, closed_before.0);
+            apply(&mut book, fact, QUIET).unwrap();
+            let of = |key: &[u8]| read::<ChunkPlace>(key).unwrap().set.of;
+            late.extend(book.presences.iter().filter(|one| one.late).map(|one| match of(&one.key) {
+                Of::Ordered(window, _) => window.as_str(),
+                _ => "step",
+            }));
+        }
+        late.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(late(hours(23)), Vec::<&str>::new());
+    assert_eq!(late(hours(24)), ["step"]);
+    assert_eq!(late(hours(2 * 24)), ["24h", "step"]);
+    assert_eq!(late(hours(8 * 24 - 1)), ["24h", "step"]);
+    assert_eq!(late(hours(8 * 24)), ["24h", "7d", "step"]);
+}
