@@ -14,7 +14,7 @@
 //! - **A failure to normalize** names a stable reason and the field at fault; the bytes stay in the raw topic.
 //! - The same delivery gives the same events, ids included, whenever and wherever it is read.
 //!
-//! Each source is one folder (`authenticate`, `validate`, `normalize`, `operations`) and one line of [`FAMILIES`].
+//! Each source is one folder (`authenticate`, `validate`, `normalize`, `operations`, `deliveries`) and one line of [`FAMILIES`].
 
 mod analytics;
 mod checkout;
@@ -31,6 +31,7 @@ pub mod operation;
 mod operator;
 mod order;
 mod phone;
+mod present;
 mod read;
 pub mod records;
 mod sequenzy;
@@ -39,6 +40,8 @@ mod stripe;
 pub mod taxonomy;
 pub mod workspace;
 
+#[cfg(test)]
+use commerce::EventName;
 use commerce::event::Fraud;
 use commerce::reason::Failure;
 use commerce::{Event, Reason, ReceivedTime, Source};
@@ -46,17 +49,27 @@ use commerce::{Event, Reason, ReceivedTime, Source};
 pub use crate::http::{Accepted, Decision, Keyed, Letter, OtherContent, Refused, Reply, Request, Route};
 pub use crate::label::{is_load_label, is_test_label};
 pub use crate::meter::Meter;
+pub use crate::present::Presented;
 pub use crate::workspace::{TestAccounts, Workspace, WorkspaceConfig, Workspaces};
 
 /// What a source brings along.
 struct Family {
     source: Source,
+    /// What the documentation calls it, and what it is in a sentence.
+    title: (&'static str, &'static str),
     /// What the documentation says of each of its paths.
     operations: &'static [operation::Operation],
     /// What a path of this source allows, `None` if the path is not its own.
     place: fn(path: &str) -> Option<Place>,
     accept: fn(&Request<'_>, &Workspaces, &dyn Meter) -> Decision,
     normalize: fn(&Raw<'_>) -> Result<Vec<Item>, Failure>,
+    /// What opens the door for a request of a workspace, as its sender makes it.
+    present: fn(&WorkspaceConfig, body: &[u8], now: ReceivedTime) -> Option<Presented>,
+    /// Its own names of its events and what they are named after, where it has a list of them.
+    #[cfg(test)]
+    vocabulary: fn() -> Vec<(&'static str, EventName)>,
+    /// A request for each of its names, for the taxonomy.
+    deliveries: fn() -> Vec<taxonomy::Delivery>,
     /// An error in the source's shape; the last argument is the correlation id.
     error: fn(status: u16, message: &str, correlation: &str) -> Reply,
 }
@@ -209,6 +222,22 @@ pub fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
         Some(family) => (family.normalize)(raw),
         None => Err(Failure::new(Reason::UnsupportedEvent, "the source is not served")),
     }
+}
+
+/// What the documentation calls a source, and what it is in a sentence.
+pub fn title(source: Source) -> (&'static str, &'static str) {
+    family(source).map_or(("", ""), |family| family.title)
+}
+
+/// What opens the door of a source for a request of a workspace, as its sender makes it: the first of its credentials, and
+/// the signature where it signs. `None` where it has no credential.
+pub fn present(
+    source: Source,
+    workspace: &WorkspaceConfig,
+    body: &[u8],
+    now: ReceivedTime,
+) -> Option<Presented> {
+    (family(source)?.present)(workspace, body, now)
 }
 
 fn family(source: Source) -> Option<&'static Family> {

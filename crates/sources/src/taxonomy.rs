@@ -1,6 +1,6 @@
 //! The published taxonomy: every canonical name with what it means, who says it and what it needs, and a sample.
 //!
-//! Nothing of it is kept by hand but requests as senders make them ([`deliveries`]): names come from the vocabulary and
+//! Nothing of it is kept by hand but requests as senders make them (`deliveries` of each source): names come from the vocabulary and
 //! from the sources' own tables, samples from sending the requests, and a field is called required because without it the
 //! request has no such event any more.
 
@@ -9,18 +9,18 @@ mod deliveries;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use commerce::time::parse_received;
 use commerce::{Event, EventName, SignalName, Source};
-use hmac::{Hmac, Mac};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::meter::Unmetered;
 use crate::operation::{CORRELATION, RECEIVED_AT};
-use crate::{Decision, Raw, Request, Workspaces, accept, normalize, route};
-use deliveries::Delivery;
+use crate::{
+    Decision, FAMILIES, Presented, Raw, Request, WorkspaceConfig, Workspaces, accept, normalize, present,
+    route,
+};
+pub(crate) use deliveries::{Delivery, of_shop, post, read, shown, with};
 
 /// How deep in a body fields are looked for.
 const DEEP: usize = 5;
@@ -74,7 +74,7 @@ pub struct Signal {
 /// Makes the taxonomy, in the order of the vocabulary. The requests are those of the development workspace.
 pub fn taxonomy(workspaces: &Workspaces) -> Taxonomy {
     let mut said: BTreeMap<EventName, (BTreeSet<SaidBy>, Option<Value>)> = BTreeMap::new();
-    for delivery in deliveries::all() {
+    for delivery in FAMILIES.iter().flat_map(|family| (family.deliveries)()) {
         for event in delivery.send(&delivery.body, workspaces) {
             let (required, expected) = delivery.needs(&event, workspaces);
             let (by, sample) = said.entry(event.event).or_default();
@@ -119,8 +119,12 @@ impl Delivery {
             self.target.split_once('?').map_or((&*self.target, None), |(path, query)| (path, Some(query)));
         let method: Method = self.method.parse().ok()?;
         let mut headers = HeaderMap::new();
-        let (name, value) = self.credential(body, received_at.0 / commerce::time::SECOND);
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?);
+        let own = WorkspaceConfig::development();
+        // What belongs into the query is there.
+        if let Some(Presented::Header(name, value)) = present(self.source, &own, body.as_bytes(), received_at)
+        {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?);
+        }
         if self.source == Source::Shopify {
             let shop = HeaderValue::from_static("demo-shop.myshopify.com");
             headers.insert(HeaderName::from_static("x-shopify-shop-domain"), shop);
@@ -154,26 +158,6 @@ impl Delivery {
         normalize(&raw).ok()?.into_iter().collect::<Result<_, _>>().ok()
     }
 
-    /// The credential of the development workspace.
-    fn credential(&self, body: &str, seconds: i64) -> (&'static str, String) {
-        let bearer = |key: &str| ("authorization", format!("Bearer {key}"));
-        match self.source {
-            Source::Shopify => ("x-shopify-hmac-sha256", STANDARD.encode(sign("dev-shopify-secret", body))),
-            Source::Stripe => {
-                let mac = sign("whsec_dev", &format!("{seconds}.{body}"));
-                let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-                ("stripe-signature", format!("t={seconds},v1={hex}"))
-            }
-            Source::Customerio => {
-                ("authorization", format!("Basic {}", STANDARD.encode("dev-site:dev-track-key")))
-            }
-            Source::Sequenzy => bearer("dev-orders-key"),
-            Source::Records => bearer("dev-records-key"),
-            // The custom backend's key stands in the query.
-            Source::Analytics | Source::Lifesight | Source::Operator => bearer("sk_dev_demo"),
-        }
-    }
-
     /// What an event of this request needs: fields without which it isn't there, and those without which it is flagged.
     fn needs(&self, event: &Event, workspaces: &Workspaces) -> (Vec<String>, Vec<String>) {
         let (mut required, mut expected) = (Vec::new(), Vec::new());
@@ -199,12 +183,6 @@ impl Delivery {
 /// How many remarks an event has of what isn't there.
 fn missing(event: &Event) -> usize {
     event.flags.iter().filter(|flag| flag.starts_with("missing:")).count()
-}
-
-fn sign(secret: &str, body: &str) -> Vec<u8> {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    let mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
-    mac.chain_update(body.as_bytes()).finalize().into_bytes().to_vec()
 }
 
 /// All fields of a body; of a list those of its first element.
@@ -263,7 +241,6 @@ fn lean(value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::WorkspaceConfig;
 
     fn taxonomy() -> Taxonomy {
         super::taxonomy(&Workspaces::from_configs([WorkspaceConfig::development()]).unwrap())
@@ -296,8 +273,9 @@ mod tests {
     #[test]
     fn cio_26_the_names_of_every_source_are_there() {
         let taxonomy = taxonomy();
-        for (source, names) in deliveries::vocabulary() {
-            for (name, event) in names {
+        for family in FAMILIES {
+            let source = family.source;
+            for (name, event) in (family.vocabulary)() {
                 let said = of(&taxonomy, source, name);
                 assert!(
                     said.iter().any(|(by, _)| *by == event),

@@ -3,7 +3,7 @@
 //! A mark and what the event brings about are in one transaction, so "seen" can't outrun "stored". A mark counts until
 //! the hour in which it ends, whether or not it has been swept away by then; a repetition doesn't prolong it.
 
-use commerce::{DuplicateLevel, Event, EventTime, Mark, Source, time};
+use commerce::{DuplicateLevel, Event, EventTime, Mark, time};
 use stream::{Context, Failure};
 
 use crate::order::CORRECTED;
@@ -26,16 +26,6 @@ pub(crate) enum Seen {
     Again(DuplicateLevel),
     /// Its sender used the key before, for another body.
     OtherBody,
-}
-
-/// For how long a source's marks are kept, from the arrival of the first (R9).
-const fn kept(source: Source) -> i64 {
-    match source {
-        Source::Shopify => 2 * time::DAY,
-        Source::Lifesight => 7 * time::DAY,
-        Source::Stripe | Source::Customerio | Source::Sequenzy | Source::Operator => 30 * time::DAY,
-        Source::Analytics | Source::Records => time::DAY,
-    }
 }
 
 /// Looks an event up and sets its marks if it is new.
@@ -117,7 +107,7 @@ fn set(
     event: &Event,
     buffer: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    let end = hour(event.received_at.0.saturating_add(kept(event.source)));
+    let end = hour(event.received_at.0.saturating_add(event.source.kept_days() * time::DAY));
     buffer.clear();
     buffer.extend_from_slice(&end.to_be_bytes());
     buffer.extend_from_slice(content);

@@ -133,7 +133,7 @@ fn groups() -> Vec<Group> {
     for (source, operation) in operation::all() {
         let told =
             Told { operation, body_limit: body_limit(operation), common: operation::common_answers(source) };
-        let (name, text) = title(source);
+        let (name, text) = sources::title(source);
         match groups.iter_mut().find(|group| group.name == name) {
             Some(group) => group.operations.push(told),
             None => groups.push(Group { name, text, served: Served::Gateway, operations: vec![told] }),
@@ -181,20 +181,6 @@ fn groups() -> Vec<Group> {
 fn given(answer: &Answer) -> (&'static str, Reply) {
     let retry_after = answer.retry_after.then_some(1);
     (answer.when, Reply { retry_after, ..Reply::new(answer.status, answer.body) })
-}
-
-const fn title(source: commerce::Source) -> (&'static str, &'static str) {
-    use commerce::Source;
-    match source {
-        Source::Shopify => ("Shopify", "Signed webhooks of a shop."),
-        Source::Stripe => ("Stripe", "Signed events of payments and subscriptions."),
-        Source::Lifesight => ("Custom backend", "Orders, checkouts and customers of a backend of one's own."),
-        Source::Sequenzy => ("Pushed orders", "Orders and checkouts, one call for each state."),
-        Source::Customerio => ("Track", "People and their events, as Customer.io's clients send them."),
-        Source::Analytics => ("Analytics", "E-commerce events of pages and servers."),
-        Source::Operator => ("Identity", "Who is whom, said by whoever runs the product."),
-        Source::Records => ("Records", "Rows that are appended and profiles that are merged."),
-    }
 }
 
 /// The greatest body that the path takes.

@@ -1,5 +1,8 @@
 //! Whose key it is, and of which kind.
 
+use crate::present::Presented;
+use crate::workspace::WorkspaceConfig;
+use commerce::ReceivedTime;
 use commerce::{Mark, Source};
 
 use super::IDEMPOTENCY_KEY;
@@ -38,4 +41,10 @@ fn bearer<'a>(request: &Request<'a>) -> Option<&'a str> {
 /// The key by which the sender recognises a request that it sends again.
 pub(super) fn idempotency_key<'a>(request: &Request<'a>) -> Option<&'a str> {
     request.header(IDEMPOTENCY_KEY).map(str::trim).filter(|key| !key.is_empty())
+}
+
+/// What a sender of this source puts into its requests.
+pub(crate) fn present(workspace: &WorkspaceConfig, _: &[u8], _: ReceivedTime) -> Option<Presented> {
+    let key = workspace.analytics.secret_keys.first()?;
+    Some(Presented::Header("x-api-key", key.expose().to_owned()))
 }

@@ -15,6 +15,7 @@
 
 mod authenticate;
 mod body;
+mod deliveries;
 mod device;
 mod door;
 mod fields;
@@ -36,12 +37,19 @@ pub(crate) use door::too_fast;
 use crate::http::Reply;
 use crate::{Family, Place, json};
 
+pub(crate) use authenticate::present;
+
 pub(crate) const FAMILY: Family = Family {
     source: Source::Analytics,
+    title: ("Analytics", "E-commerce events of pages and servers."),
     operations: operations::OPERATIONS,
     place,
     accept: door::accept,
     normalize: normalize::normalize,
+    present: authenticate::present,
+    #[cfg(test)]
+    vocabulary: || vocabulary().collect(),
+    deliveries: deliveries::all,
     error,
 };
 

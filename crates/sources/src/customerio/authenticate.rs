@@ -1,8 +1,11 @@
 //! Whose credentials they are: HTTP Basic, `site_id:api_key`.
 
+use crate::present::Presented;
+use crate::workspace::WorkspaceConfig;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use commerce::ReceivedTime;
 use commerce::{Mark, Source};
 
 use crate::http::Request;
@@ -36,4 +39,10 @@ pub(super) fn tenant<'w>(request: &Request<'_>, workspaces: &'w Workspaces) -> O
     let credentials = String::from_utf8(BASE64.decode(standard).ok()?).ok()?;
     let (workspace, _) = workspaces.by_key(Source::Customerio, &credentials)?;
     Some((workspace, Mark::of(&[b"customerio", credentials.as_bytes()])))
+}
+
+/// What a sender of this source puts into its requests.
+pub(super) fn present(workspace: &WorkspaceConfig, _: &[u8], _: ReceivedTime) -> Option<Presented> {
+    let credential = workspace.customerio.as_ref()?.credentials.first()?;
+    Some(Presented::basic(&credential.site_id, &credential.api_key))
 }

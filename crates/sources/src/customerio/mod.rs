@@ -17,6 +17,7 @@
 
 mod authenticate;
 mod call;
+mod deliveries;
 mod fields;
 mod names;
 mod normalize;
@@ -35,10 +36,15 @@ use validate::{Act, Fault};
 
 pub(crate) const FAMILY: Family = Family {
     source: Source::Customerio,
+    title: ("Track", "People and their events, as Customer.io's clients send them."),
     operations: operations::OPERATIONS,
     place,
     accept,
     normalize: normalize::normalize,
+    present: authenticate::present,
+    #[cfg(test)]
+    vocabulary: || vocabulary().collect(),
+    deliveries: deliveries::all,
     error,
 };
 

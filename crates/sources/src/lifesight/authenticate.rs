@@ -1,5 +1,8 @@
 //! Whose key it is.
 
+use crate::present::Presented;
+use crate::workspace::WorkspaceConfig;
+use commerce::ReceivedTime;
 use commerce::{Mark, Source};
 
 use crate::http::Request;
@@ -26,4 +29,10 @@ pub(super) fn tenant<'w>(
         Some(named) if named != workspace.id.as_str() => Err(Denied::OtherWorkspace),
         _ => Ok((workspace, Mark::of(&[b"lifesight", b"credential", key.as_bytes()]))),
     }
+}
+
+/// What a sender of this source puts into its requests.
+pub(super) fn present(workspace: &WorkspaceConfig, _: &[u8], _: ReceivedTime) -> Option<Presented> {
+    let key = workspace.lifesight.as_ref()?.keys.first()?;
+    Some(Presented::Query("key", key.expose().to_owned()))
 }

@@ -4,6 +4,7 @@
 //! letter under the first of them. `source` names the sending system: it is the space of all ids.
 
 mod authenticate;
+mod deliveries;
 mod normalize;
 mod operations;
 mod validate;
@@ -19,10 +20,15 @@ use validate::{Fault, Kind};
 
 pub(crate) const FAMILY: Family = Family {
     source: Source::Lifesight,
+    title: ("Custom backend", "Orders, checkouts and customers of a backend of one's own."),
     operations: operations::OPERATIONS,
     place,
     accept,
     normalize: normalize::normalize,
+    present: authenticate::present,
+    #[cfg(test)]
+    vocabulary: || vocabulary().collect(),
+    deliveries: deliveries::all,
     error,
 };
 

@@ -4,6 +4,7 @@
 //! join. So it is replayed with the rest, and says the same whenever it is processed. That two handles aren't one person
 //! stands for ever; a merge of them doesn't take it back.
 
+mod deliveries;
 mod normalize;
 pub(crate) mod operations;
 
@@ -17,10 +18,15 @@ use crate::{Family, Place, analytics, json};
 
 pub(crate) const FAMILY: Family = Family {
     source: Source::Operator,
+    title: ("Identity", "Who is whom, said by whoever runs the product."),
     operations: operations::OPERATIONS,
     place,
     accept,
     normalize: normalize::normalize,
+    present: crate::analytics::present,
+    #[cfg(test)]
+    vocabulary: Vec::new,
+    deliveries: deliveries::all,
     error,
 };
 

@@ -1,5 +1,8 @@
 //! Whose token it is, and what it opens.
 
+use crate::present::Presented;
+use crate::workspace::WorkspaceConfig;
+use commerce::ReceivedTime;
 use commerce::{Mark, Source};
 
 use crate::http::Request;
@@ -34,4 +37,9 @@ pub(super) fn bearer<'w>(request: &Request<'_>, workspaces: &'w Workspaces) -> O
     let (workspace, key) = workspaces.by_key(Source::Records, token)?;
     let credential = Mark::of(&[b"records credential", workspace.id.as_str().as_bytes(), token.as_bytes()]);
     Some(Bearer { workspace, key, credential })
+}
+
+/// What a sender of this source puts into its requests.
+pub(super) fn present(workspace: &WorkspaceConfig, _: &[u8], _: ReceivedTime) -> Option<Presented> {
+    Presented::bearer(&workspace.records.as_ref()?.keys)
 }

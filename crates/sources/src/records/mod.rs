@@ -10,6 +10,7 @@ mod address;
 mod answer;
 mod authenticate;
 mod canonical;
+mod deliveries;
 pub mod import;
 mod normalize;
 mod operations;
@@ -35,10 +36,15 @@ use validate::Body;
 
 pub(crate) const FAMILY: Family = Family {
     source: Source::Records,
+    title: ("Records", "Rows that are appended and profiles that are merged."),
     operations: operations::OPERATIONS,
     place,
     accept,
     normalize: normalize::normalize,
+    present: authenticate::present,
+    #[cfg(test)]
+    vocabulary: Vec::new,
+    deliveries: deliveries::all,
     error: answer::of_status,
 };
 

@@ -1,5 +1,8 @@
 //! Whose key it is.
 
+use crate::present::Presented;
+use crate::workspace::WorkspaceConfig;
+use commerce::ReceivedTime;
 use commerce::{Mark, Source};
 
 use crate::http::Request;
@@ -14,4 +17,9 @@ pub(super) fn tenant<'w>(request: &Request<'_>, workspaces: &'w Workspaces) -> O
     }
     let (workspace, _) = workspaces.by_key(Source::Sequenzy, key)?;
     Some((workspace, Mark::of(&[b"sequenzy", b"key", key.as_bytes()])))
+}
+
+/// What a sender of this source puts into its requests.
+pub(super) fn present(workspace: &WorkspaceConfig, _: &[u8], _: ReceivedTime) -> Option<Presented> {
+    Presented::bearer(&workspace.sequenzy.as_ref()?.keys)
 }

@@ -10,6 +10,7 @@
 
 mod authenticate;
 mod check;
+mod deliveries;
 mod normalize;
 mod operations;
 mod validate;
@@ -24,10 +25,15 @@ use validate::{Kind, Push, Status};
 
 pub(crate) const FAMILY: Family = Family {
     source: Source::Sequenzy,
+    title: ("Pushed orders", "Orders and checkouts, one call for each state."),
     operations: operations::OPERATIONS,
     place,
     accept,
     normalize: normalize::normalize,
+    present: authenticate::present,
+    #[cfg(test)]
+    vocabulary: || vocabulary().collect(),
+    deliveries: deliveries::all,
     error,
 };
 

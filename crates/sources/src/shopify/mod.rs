@@ -5,6 +5,7 @@
 //! is stored under `space`, because the shop that the request's header names is not signed.
 
 mod authenticate;
+mod deliveries;
 mod normalize;
 mod operations;
 mod validate;
@@ -17,10 +18,15 @@ use commerce::{Mark, Reason, Source};
 
 pub(crate) const FAMILY: Family = Family {
     source: Source::Shopify,
+    title: ("Shopify", "Signed webhooks of a shop."),
     operations: operations::OPERATIONS,
     place,
     accept,
     normalize: normalize::normalize,
+    present: authenticate::present,
+    #[cfg(test)]
+    vocabulary: || vocabulary().collect(),
+    deliveries: deliveries::all,
     error,
 };
 

@@ -1,5 +1,7 @@
 //! Who signed it: HMAC-SHA256 over the header's time, a full stop and the exact body, compared in constant time.
 
+use crate::present::{Presented, sign};
+use crate::workspace::WorkspaceConfig;
 use commerce::{ReceivedTime, time};
 use hmac::digest::CtOutput;
 use hmac::{Hmac, Mac};
@@ -80,6 +82,14 @@ fn lower_hex(text: &str) -> Option<[u8; 32]> {
         *byte = digit(high)? << 4 | digit(low)?;
     }
     Some(bytes)
+}
+
+/// What a sender of this source puts into its requests.
+pub(super) fn present(workspace: &WorkspaceConfig, body: &[u8], now: ReceivedTime) -> Option<Presented> {
+    let seconds = now.0.div_euclid(time::SECOND).to_string();
+    let signature = sign(workspace.stripe.as_ref()?.secrets.first()?, &[seconds.as_bytes(), b".", body])?;
+    let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(Presented::Header("stripe-signature", format!("t={seconds},v1={signature}")))
 }
 
 #[cfg(test)]

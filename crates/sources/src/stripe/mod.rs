@@ -9,6 +9,7 @@
 //! Everything signed is answered 200, whether it is used or not: an error would only be retried for three days.
 
 mod authenticate;
+mod deliveries;
 mod invoice;
 mod normalize;
 mod operations;
@@ -24,10 +25,15 @@ use commerce::{Mark, Reason, Source};
 
 pub(crate) const FAMILY: Family = Family {
     source: Source::Stripe,
+    title: ("Stripe", "Signed events of payments and subscriptions."),
     operations: operations::OPERATIONS,
     place,
     accept,
     normalize: normalize::normalize,
+    present: authenticate::present,
+    #[cfg(test)]
+    vocabulary: Vec::new,
+    deliveries: deliveries::all,
     error,
 };
 

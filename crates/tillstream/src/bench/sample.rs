@@ -3,16 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use commerce::{ReceivedTime, Source};
-use hmac::{Hmac, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use sha2::Sha256;
 use sources::meter::Unmetered;
-use sources::operation::{self, Example, In, Operation, Scheme};
-use sources::workspace::Secret;
-use sources::{Accepted, Decision, Refused, Request, WorkspaceConfig, Workspaces};
+use sources::operation::{self, Example, In, Operation};
+use sources::{Accepted, Decision, Presented, Refused, Request, WorkspaceConfig, Workspaces};
 
 use super::load;
 
@@ -151,24 +146,11 @@ impl Sample {
         query.extend_pairs(of_place(In::Query));
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         headers.extend(of_place(In::Header).map(|(name, value)| (name.to_owned(), value.to_owned())));
-        // Any one of them lets a request in.
-        let credential = operation.credentials.first().context("an operation that nothing opens")?;
-        let secret = secret(source)?;
-        match (source, credential.scheme) {
-            (Source::Shopify, Scheme::Header(name)) => {
-                headers.push((name.to_owned(), STANDARD.encode(sign(&secret, body.as_bytes())?)));
-            }
-            (Source::Stripe, Scheme::Header(name)) => {
-                let seconds = now.0.div_euclid(1_000_000);
-                let signature = hex::encode(sign(&secret, format!("{seconds}.{body}").as_bytes())?);
-                headers.push((name.to_owned(), format!("t={seconds},v1={signature}")));
-            }
-            (_, Scheme::Header(name)) => headers.push((name.to_owned(), secret)),
-            (_, Scheme::Query(name)) => drop(query.append_pair(name, &secret)),
-            (_, Scheme::Basic) => {
-                headers.push(("authorization".to_owned(), format!("Basic {}", STANDARD.encode(secret))));
-            }
-            (_, Scheme::Bearer) => headers.push(("authorization".to_owned(), format!("Bearer {secret}"))),
+        match sources::present(source, &workspace(), body.as_bytes(), now)
+            .with_context(|| format!("the development workspace has no credential of {source}"))?
+        {
+            Presented::Header(name, value) => headers.push((name.to_owned(), value)),
+            Presented::Query(name, value) => drop(query.append_pair(name, &value)),
         }
         Ok(Self { method: operation.method, path, query: query.finish(), headers, body: body.into_bytes() })
     }
@@ -223,33 +205,6 @@ fn shown(name: &str) -> anyhow::Result<(&'static Operation, &'static Example)> {
         Some((operation, example))
     });
     found.with_context(|| format!("the documentation has no example {name} any more"))
-}
-
-/// What opens the door of a source.
-fn secret(source: Source) -> anyhow::Result<String> {
-    let own = workspace();
-    let first = |secrets: &[Secret]| secrets.first().map(|secret| secret.expose().to_owned());
-    let secret = match source {
-        Source::Shopify => own.shopify.first().and_then(|shop| first(&shop.secrets)),
-        Source::Stripe => own.stripe.and_then(|stripe| first(&stripe.secrets)),
-        Source::Lifesight => own.lifesight.and_then(|backend| first(&backend.keys)),
-        Source::Customerio => own.customerio.and_then(|track| {
-            let credential = track.credentials.first()?;
-            Some(format!("{}:{}", credential.site_id, credential.api_key.expose()))
-        }),
-        Source::Sequenzy => own.sequenzy.and_then(|orders| first(&orders.keys)),
-        Source::Analytics => first(&own.analytics.secret_keys),
-        Source::Records => own.records.and_then(|records| first(&records.keys)),
-        // Whoever runs the product sends no traffic.
-        Source::Operator => None,
-    };
-    secret.with_context(|| format!("the development workspace has no credential of {}", source.as_str()))
-}
-
-fn sign(secret: &str, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
-    mac.update(bytes);
-    Ok(mac.finalize().into_bytes().to_vec())
 }
 
 #[cfg(test)]

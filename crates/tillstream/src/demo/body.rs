@@ -90,13 +90,14 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// The id by which its source knows the order: no two sources share one.
     pub(super) fn order_id(&self) -> String {
-        match self.source {
-            Source::Sequenzy => format!("push-{}", self.id),
-            Source::Analytics => format!("web-{}", self.id),
-            Source::Customerio => format!("app-{}", self.id),
-            Source::Records => format!("till-{}", self.id),
-            Source::Shopify | Source::Lifesight | Source::Stripe | Source::Operator => self.id.to_string(),
-        }
+        let own = [
+            (Source::Sequenzy, "push-"),
+            (Source::Analytics, "web-"),
+            (Source::Customerio, "app-"),
+            (Source::Records, "till-"),
+        ];
+        let prefix = own.into_iter().find(|(source, _)| *source == self.source);
+        format!("{}{}", prefix.map_or("", |(_, prefix)| prefix), self.id)
     }
 
     /// Sum of the lines.
