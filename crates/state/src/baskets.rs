@@ -178,21 +178,21 @@ pub(crate) fn close(
 /// Names that the open transaction has closed for the first time in their period. One of a record that came to nothing
 /// may be among them: there is nothing to be swept away of it then.
 #[derive(Default)]
-pub(crate) struct Fresh(Vec<Vec<u8>>);
+struct Fresh(Vec<Vec<u8>>);
 
 /// Stores which names the transaction has closed. To be called once, at its end.
 pub(crate) fn note_closed(ctx: &mut Context<'_>) -> Result<(), Failure> {
     let mut fresh = std::mem::take(&mut ctx.scratch::<Fresh>().0);
     fresh.sort_unstable();
     fresh.dedup();
-    let parts = |key: &'_ Vec<u8>| key.len().saturating_sub(MARK);
-    for of_period in fresh.chunk_by(|a, b| a[..parts(a)] == b[..parts(b)]) {
+    let head = |key: &Vec<u8>| key.len().saturating_sub(MARK);
+    for of_period in fresh.chunk_by(|a, b| a[..head(a)] == b[..head(b)]) {
         for names in of_period.chunks(TOGETHER) {
             let Some(first) = names.first() else { continue };
             let row = [first.as_slice(), &[MANY]].concat();
             // An earlier transaction may have begun one with this name, the record of which came to nothing there.
             let mut marks = ctx.get(CLOSED, &row).unwrap_or_default().into_owned();
-            names.iter().for_each(|key| marks.extend_from_slice(&key[parts(key)..]));
+            names.iter().for_each(|key| marks.extend_from_slice(&key[head(key)..]));
             ctx.put(CLOSED, &row, &marks)?;
         }
     }

@@ -17,6 +17,7 @@ use stream::{Context, Failure};
 
 use crate::audience::Parted;
 use crate::linked::Why;
+use crate::handles::Kept;
 use crate::people;
 use crate::processor::StateStage;
 use crate::shelf::Stored;
@@ -47,20 +48,6 @@ struct Link {
 struct LinkHead {
     _component: u128,
     person: PersonId,
-}
-
-/// One person of a component, kept under the id of the handle that stands for them.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct Kept {
-    handles: Vec<(Identifier, PersonId)>,
-    conflict: bool,
-}
-
-/// The beginning of a [`Kept`], for who needs no names: they are passed over.
-#[derive(Deserialize)]
-struct KeptHead<'a> {
-    #[serde(borrow)]
-    handles: Vec<((Kind, &'a str, &'a str), PersonId)>,
 }
 
 /// Who a delivery is about.
@@ -418,50 +405,6 @@ impl StateStage {
         ctx.emit(FACTS, Some(ctx.partition()), key, Some(&self.value))
     }
 
-    /// The handles that are one person, and the keys under which things are kept of them.
-    pub(crate) fn group_of(
-        &self,
-        ctx: &Context<'_>,
-        workspace: &WorkspaceId,
-        person: PersonId,
-        alone: impl FnOnce() -> Result<Option<Identifier>, Failure>,
-    ) -> Result<Option<Handles>, Failure> {
-        let own = tables::person(workspace.as_str(), person);
-        if let Some(Kept { handles, conflict }) = get(ctx, GROUP, &own)? {
-            let keys = handles.iter().map(|(_, id)| tables::person(workspace.as_str(), *id)).collect();
-            let stands = handles.iter().find(|(_, id)| *id == person).map(|(handle, _)| handle.clone());
-            let handles = handles.into_iter().map(|(handle, _)| handle).collect();
-            return Ok(stands.map(|representative| (Group { handles, representative, conflict }, keys)));
-        }
-        if ctx.get(LINK, &own).is_some() {
-            return Ok(None);
-        }
-        let Some(handle) = alone()? else { return Ok(None) };
-        let group = Group { handles: vec![handle.clone()], representative: handle, conflict: false };
-        Ok(Some((group, vec![own])))
-    }
-
-    /// The same without their names: the kind of the handle that stands for them, and the keys.
-    pub(crate) fn keys_of(
-        &self,
-        ctx: &Context<'_>,
-        workspace: &WorkspaceId,
-        person: PersonId,
-        alone: impl FnOnce() -> Result<Option<Identifier>, Failure>,
-    ) -> Result<Option<(Kind, Vec<Vec<u8>>)>, Failure> {
-        let own = tables::person(workspace.as_str(), person);
-        if let Some(row) = ctx.get(GROUP, &own) {
-            let KeptHead { handles } = tables::read(GROUP, &row)?;
-            let stands = handles.iter().find(|(_, id)| *id == person).map(|((kind, ..), _)| *kind);
-            let key = |(_, id): &(_, PersonId)| tables::person(workspace.as_str(), *id);
-            return Ok(stands.map(|kind| (kind, handles.iter().map(key).collect())));
-        }
-        if ctx.get(LINK, &own).is_some() {
-            return Ok(None);
-        }
-        Ok(alone()?.map(|handle| (handle.kind, vec![own])))
-    }
-
     /// Whom the handles that changed since belong to: those whose profile is to be published, and those who are found
     /// under another id now.
     pub(crate) fn changed_people(&self, ctx: &Context<'_>) -> Result<Changed, Failure> {
@@ -493,9 +436,6 @@ pub(crate) fn again(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), Failure> {
         None => Ok(()),
     }
 }
-
-/// The handles of one person, and the keys under which things are kept of them.
-pub(crate) type Handles = (Group, Vec<Vec<u8>>);
 
 /// Whose published record is to be written anew.
 #[derive(Default)]

@@ -19,6 +19,7 @@ mod audience;
 mod automations;
 mod baskets;
 mod fx;
+mod handles;
 mod identity;
 mod ids;
 mod linked;
