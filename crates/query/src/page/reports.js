@@ -29,7 +29,7 @@ const PANELS = [
     show: (a) => pairs([["Average order", total(a, a.avg_order_value)], ["Items sold", count(a.total_items_sold)], ["Refunds", count(a.total_refunds)], ["Viewers who added to cart", percent(a.add_to_cart_rate)], ["Carts abandoned", percent(a.cart_abandonment_rate)]]),
   },
   {
-    id: "hours", report: "revenue-timeseries", title: "Today by hour", wide: true, bones: 3, unranged: true, parameters: () => ({ days: 1, granularity: "hour" }),
+    id: "hours", report: "revenue-timeseries", title: "Today by hour", wide: true, bones: 3, unranged: true, parts: "An hour", parameters: () => ({ days: 1, granularity: "hour" }),
     counted: "Gross revenue of orders that count, in the hour of their payment by the workspace’s clock. The days chosen above have no effect here.",
     show: showHours,
   },
@@ -177,7 +177,7 @@ function showFresh(box) {
   const a = box.answer, s = view.summary;
   const upTo = a.as_of ? `Up to ${timeOf(a.as_of)}. ` : "";
   const last = s && s.series.at(-1);
-  box.fresh.textContent = upTo + (box.panel.unranged ? moves("1", "0", a.corrected) : last ? moves(last.date, s.today, a.corrected) : "");
+  box.fresh.textContent = upTo + (box.panel.unranged ? moves("1", "0", a.corrected, box.panel.parts) : last ? moves(last.date, s.today, a.corrected) : "");
 }
 
 // The days that are shown are known with the summary, which may come after the figures.

@@ -58,8 +58,8 @@ export function span(seconds) {
 export const perSecond = (rate) => (rate === null ? "–" : rate > 0 && rate < 0.05 ? "< 0.1" : rate < 10 ? tenth.format(rate) : count(Math.round(rate)));
 
 // Whether the figures of a range can still move, in words.
-export function moves(last, today, corrected) {
-  const after = corrected ? "A day of it changed after it had closed. " : "";
+export function moves(last, today, corrected, parts = "A day") {
+  const after = corrected ? `${parts} of it changed after it had closed. ` : "";
   return after + (last >= today ? "Its last day isn’t over: figures still move." : corrected ? "Its days are over." : "Its days are over: only late events move it, and then it says so.");
 }
 

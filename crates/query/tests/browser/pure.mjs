@@ -22,7 +22,8 @@ assert.equal(text.letterCommand("ls", { reason: "a'; rm -rf ~", source: "" }), "
 
 assert.match(text.moves("2026-03-15", "2026-03-15", false), /still move/);
 assert.match(text.moves("2026-03-14", "2026-03-15", false), /only late events/);
-assert.match(text.moves("2026-03-14", "2026-03-15", true), /after it had closed/);
+assert.match(text.moves("2026-03-14", "2026-03-15", true), /^A day of it changed after it had closed/);
+assert.match(text.moves("1", "0", true, "An hour"), /^An hour of it .* still move/);
 
 const stage = (received, latency = []) => ({ stage: "state", known: true, received, records: received, outcomes: [], latency });
 const look = (at, received, latency) => ({ at, stages: [stage(received, latency)] });
