@@ -16,8 +16,8 @@ use service::stage::encode_error;
 use stream::{Context, Failure};
 
 use crate::audience::Parted;
-use crate::linked::Why;
 use crate::handles::Kept;
+use crate::linked::Why;
 use crate::people;
 use crate::processor::StateStage;
 use crate::shelf::Stored;

@@ -139,14 +139,6 @@ fn maps() -> anyhow::Result<Map> {
     Ok(all)
 }
 
-fn is_row(text: &str) -> bool {
-    text.split_once('-').is_some_and(|(prefix, number)| {
-        MATRIX.iter().any(|source| {
-            source.prefix == prefix && number.parse().is_ok_and(|n: u32| (1..=source.rows).contains(&n))
-        })
-    })
-}
-
 /// The lines `test <name> ... ok|FAILED|ignored` of all runners. A name that ran twice has passed only if it did twice.
 /// A crate's unit tests have its name before them, too.
 fn results(log: &str) -> HashMap<String, bool> {
@@ -206,6 +198,14 @@ mod checklist;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_row(text: &str) -> bool {
+        text.split_once('-').is_some_and(|(prefix, number)| {
+            MATRIX.iter().any(|source| {
+                source.prefix == prefix && number.parse().is_ok_and(|n: u32| (1..=source.rows).contains(&n))
+            })
+        })
+    }
 
     #[test]
     fn a_row_passes_only_if_all_of_its_tests_ran_and_passed() {

@@ -62,6 +62,7 @@ impl Known {
         let range = Range::read(asked, Day(i32::try_from(FIRST + DAYS - 1).unwrap()), None).unwrap();
         let question = Question {
             exclude_flagged: false,
+            hourly: false,
             ordered: None,
             cells: snapshot.workspace("demo").map(|workspace| &workspace.cells),
             range,
@@ -78,7 +79,7 @@ impl Known {
     /// A list of a report as text by text: its columns joined, numbers in minor units.
     fn lines(&self, report: Report, source: Option<Source>) -> Vec<String> {
         let answer = self.report(report, source, top_products::GREATEST_LIMIT);
-        let table = report.table();
+        let table = report.table(false);
         let line = |row: &Value| {
             let cell = |name: &&str| match &row[*name] {
                 Value::String(text) => text.clone(),
@@ -406,7 +407,7 @@ proptest! {
                 Report::RevenueTimeseries,
             ] {
                 let answer = known.report(report, source, 0);
-                let rows = answer[report.table().rows.unwrap()].as_array().unwrap();
+                let rows = answer[report.table(false).rows.unwrap()].as_array().unwrap();
                 let sum: i128 = rows.iter().map(|row| cents(&row["revenue"])).sum();
                 prop_assert_eq!(sum, cents(&overview["total_revenue"]), "{:?}", report);
                 let orders: i64 = rows.iter().map(|row| row["orders"].as_i64().unwrap()).sum();
@@ -450,7 +451,7 @@ fn ana_c12_a_currency_without_a_rate_is_in_no_list_and_is_held() {
     let known = fold(&[vec![order]]);
     for report in BREAKDOWNS {
         let answer = known.report(report, None, 20);
-        assert_eq!(answer[report.table().rows.unwrap()], Value::Array(Vec::new()), "{report:?}");
+        assert_eq!(answer[report.table(false).rows.unwrap()], Value::Array(Vec::new()), "{report:?}");
         assert_eq!(answer["held"]["JPY"]["orders"], 1, "{report:?}");
         assert_eq!(answer["held"]["JPY"]["revenue"], 5_000, "{report:?}");
     }
