@@ -1,5 +1,5 @@
 // The calls of the provider's client for Go, in its form on the wire, by Go's own HTTP: credentials in the URL-safe
-// alphabet, identifiers escaped as a segment of a path, and any status but 200 a failure (customerio.md, lines 2 and 4).
+// alphabet, identifiers escaped as a segment of a path, and any status but 200 a failure.
 // The client itself is not in it.
 //
 // Usage: go run customerio.go ENDPOINTS

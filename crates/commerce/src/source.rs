@@ -55,7 +55,7 @@ families! {
 
 impl Source {
     /// True where a sender may say something else of a version that it has told of before: the later body is the newer
-    /// one then (lifesight.md §6.4). Elsewhere what a version is known by names one fact.
+    /// one then. Elsewhere what a version is known by names one fact.
     pub const fn corrects_versions(self) -> bool {
         matches!(self, Self::Lifesight)
     }

@@ -1,4 +1,4 @@
-//! One request with an idempotency key: what its key stands for decides what becomes of it (records.md §6.2, D-REC-1).
+//! One request with an idempotency key: what its key stands for decides what becomes of it.
 
 use bytes::Bytes;
 use commerce::{DuplicateLevel, Mark, Outcome, Reason, Source};

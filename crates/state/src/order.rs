@@ -92,7 +92,7 @@ impl Listed {
     }
 }
 
-/// The flag of what corrects a version that was told of before (lifesight.md §6.4).
+/// The flag of what corrects a version that was told of before.
 pub(crate) const CORRECTED: &str = "same_version_new_content";
 
 /// A purchase of the analytics API that comes again within this time of the one that counted is the same call.

@@ -1,4 +1,4 @@
-//! What each `Idempotency-Key` stands for, over all copies of the gateway (R9, records.md §6).
+//! What each `Idempotency-Key` stands for, over all copies of the gateway.
 //!
 //! | in | out |
 //! |---|---|

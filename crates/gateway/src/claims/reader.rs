@@ -77,8 +77,7 @@ pub(crate) fn run(view: View, client: &ClientConfig, shared: &Shared, part: &Par
                 }
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                let first_time = behind.remove(&partition);
-                if first_time && behind.is_empty() {
+                if behind.remove(&partition) && behind.is_empty() {
                     shared.forget(clock::now());
                     part.ready(format!("{topic} is read, {} keys", shared.len()));
                 }

@@ -1,4 +1,4 @@
-//! Keys of the records API over two copies of the gateway (records.md §6 and §9, R9).
+//! Keys of the records API over two copies of the gateway.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +61,11 @@ pub async fn try_once(request: RequestBuilder) -> Said {
     let correlation = header("x-correlation-id").unwrap();
     let after = header("retry-after").map(|seconds| seconds.parse::<u32>().unwrap());
     let said = Said { status, replayed, retried: false, correlation, body: answer.text().await.unwrap() };
-    assert_eq!(said.json()["correlationId"], said.correlation.as_str(), "records.md §3.1");
+    assert_eq!(
+        said.json()["correlationId"],
+        said.correlation.as_str(),
+        "the id of the answer is in its head, too"
+    );
     let code = said.json()["error"]["code"].as_str().unwrap_or_default().to_owned();
     match status {
         StatusCode::CONFLICT => assert!(code == "CDP_ETL.CONFLICT.IN_PROGRESS" && after > Some(0)),

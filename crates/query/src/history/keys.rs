@@ -1,4 +1,4 @@
-//! Keys that senders chose for their rows (records.md §6): a row that comes under one within a day of the first, with another
+//! Keys that senders chose for their rows: a row that comes under one within a day of the first, with another
 //! body, is set aside by the state stage, and stands in the history as one that was (D-REC-1).
 
 use commerce::{Event, Mark, ReceivedTime, time};

@@ -33,7 +33,7 @@ pub(super) fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
     Ok(items)
 }
 
-/// The version of which a delivery tells, whatever it says of it (lifesight.md §6.2, §6.4). The customer inside an order
+/// The version of which a delivery tells, whatever it says of it. The customer inside an order
 /// or checkout has one of its own.
 fn stated(event: &Event) -> Mark {
     Mark::of(&[

@@ -266,10 +266,6 @@ fn path_of(record: &str, field: &str) -> String {
         "matchKey" => field.to_owned(),
         _ => format!("{record}.{field}"),
     };
-    let mut end = path.len().min(LONGEST_PATH);
-    while !path.is_char_boundary(end) {
-        end -= 1;
-    }
-    path.truncate(end);
+    path.truncate(path.floor_char_boundary(LONGEST_PATH));
     path
 }

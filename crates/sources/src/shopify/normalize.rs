@@ -89,7 +89,7 @@ pub(super) fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
     Ok(items)
 }
 
-/// The event behind the delivery (shopify.md §6.3). One action of a merchant has one id in several topics and may touch
+/// The event behind the delivery. One action of a merchant has one id in several topics and may touch
 /// several resources, so the id says something only together with shop, topic and resource.
 fn stated(event: &Event, id: &str) -> Mark {
     Mark::of(&[

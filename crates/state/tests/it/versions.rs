@@ -1,4 +1,4 @@
-//! What a delivery states, whatever its content: shopify.md §6.3 and lifesight.md §6.4.
+//! What a delivery states, whatever its content.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
