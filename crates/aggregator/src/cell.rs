@@ -74,17 +74,17 @@ impl Place<'_> {
         Ok(key)
     }
 
-    /// Reads the key back.
-    pub(crate) fn read(key: &[u8]) -> Result<(WorkspaceId, Place<'static>), postcard::Error> {
-        let ((workspace, metric, day), mut rest): ((WorkspaceId, String, Day), _) =
+    /// Reads the key back, without a copy of its texts.
+    pub(crate) fn read(key: &[u8]) -> Result<(WorkspaceId, Place<'_>), postcard::Error> {
+        let ((workspace, metric, day), mut rest): ((WorkspaceId, &str, Day), _) =
             postcard::take_from_bytes(key)?;
         let mut dimensions = Vec::new();
         while !rest.is_empty() {
-            let (text, after): (String, _) = postcard::take_from_bytes(rest)?;
-            dimensions.push(Cow::Owned(text));
+            let (text, after): (&str, _) = postcard::take_from_bytes(rest)?;
+            dimensions.push(Cow::Borrowed(text));
             rest = after;
         }
-        Ok((workspace, Place { metric: Cow::Owned(metric), day, dimensions }))
+        Ok((workspace, Place { metric: Cow::Borrowed(metric), day, dimensions }))
     }
 }
 

@@ -25,6 +25,8 @@ struct KeptHead<'a> {
 
 /// The handles of one person, and the keys under which things are kept of them.
 pub(crate) type Handles = (Group, Vec<Vec<u8>>);
+/// The kind of the handle that stands for somebody, with the keys of all their handles.
+pub(crate) type Keys = (Kind, Vec<Vec<u8>>);
 
 impl StateStage {
     /// The handles that are one person, and the keys under which things are kept of them.
@@ -57,7 +59,7 @@ impl StateStage {
         workspace: &WorkspaceId,
         person: PersonId,
         alone: impl FnOnce() -> Result<Option<Identifier>, Failure>,
-    ) -> Result<Option<(Kind, Vec<Vec<u8>>)>, Failure> {
+    ) -> Result<Option<Keys>, Failure> {
         let own = tables::person(workspace.as_str(), person);
         if let Some(row) = ctx.get(GROUP, &own) {
             let KeptHead { handles } = tables::read(GROUP, &row)?;

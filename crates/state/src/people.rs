@@ -294,7 +294,6 @@ impl People {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is how `map_err` hands it over")]
 fn overflow(error: Overflow) -> Failure {
     let reason = commerce::Reason::AmountOverflow.code();
     Failure::Poison(Poison { reason, field: None, message: error.to_string() })

@@ -77,7 +77,8 @@ pub(crate) fn run(view: View, client: &ClientConfig, shared: &Shared, part: &Par
                 }
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                if behind.remove(&partition) && behind.is_empty() {
+                let first_time = behind.remove(&partition);
+                if first_time && behind.is_empty() {
                     shared.forget(clock::now());
                     part.ready(format!("{topic} is read, {} keys", shared.len()));
                 }

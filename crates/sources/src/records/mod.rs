@@ -266,6 +266,10 @@ fn path_of(record: &str, field: &str) -> String {
         "matchKey" => field.to_owned(),
         _ => format!("{record}.{field}"),
     };
-    path.truncate(path.floor_char_boundary(LONGEST_PATH));
+    let mut end = path.len().min(LONGEST_PATH);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    path.truncate(end);
     path
 }
