@@ -91,7 +91,7 @@ async fn a_record_that_is_on_its_way_when_another_runs_out_of_time_is_stored_onc
     rig.until_ready().await;
     assert_eq!(rig.shopify(b"{\"id\":1}").send().await.unwrap().status(), StatusCode::OK);
 
-    let answer = proxy.hold_answer("tillstream", ApiKey::Produce);
+    let answer = proxy.hold_answer("tillstream-unheard", ApiKey::Produce);
     let first = rig.shopify(b"{\"id\":2}").send();
     let second = async {
         // Late enough to have time left when the first one has none, early enough to be stored by then.
