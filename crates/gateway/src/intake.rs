@@ -192,6 +192,12 @@ pub(crate) async fn handle(State(intake): State<Arc<Intake>>, request: Request) 
                 intake.counts.answered("reports", None, response.status(), began.elapsed());
                 return response;
             }
+            let reply = match reply.status {
+                404 if reports::is_path(path) && !reports::is_report(&parts.method, path) => {
+                    Reply { allow: Some("GET, HEAD"), ..Reply::new(405, r#"{"error":"method not allowed"}"#) }
+                }
+                _ => reply,
+            };
             let reason = if reply.status == 405 { Reason::WrongMethod } else { Reason::UnknownPath };
             let response = intake.finish(None, Ended::rejected(reason, reply), &correlation, began);
             return response;

@@ -29,10 +29,15 @@ const NOT_FORWARDED: [HeaderName; 11] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+/// Whether it is the path of a report, which can only be read.
+pub(crate) fn is_path(path: &str) -> bool {
+    path.strip_prefix(REPORTS).is_some_and(|rest| !rest.is_empty())
+}
+
 /// Whether the query service answers this, not the gateway.
 pub(crate) fn is_report(method: &Method, path: &str) -> bool {
     let is_read = method == Method::GET || method == Method::HEAD;
-    is_read && path.strip_prefix(REPORTS).is_some_and(|rest| !rest.is_empty())
+    is_read && is_path(path)
 }
 
 /// Where reports are answered.
