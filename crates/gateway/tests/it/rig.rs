@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, Once, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -236,19 +236,44 @@ pub fn records(bootstrap: &str, topic: Topic, workspace: &str) -> Vec<Record> {
     all.into_iter().filter(|record| record.header("workspace") == Some(workspace)).collect()
 }
 
-/// All records of a topic, up to the end it has now.
-fn read(bootstrap: &str, topic: Topic) -> Vec<Record> {
-    let consumer: BaseConsumer = ClientConfig::new()
+/// A reader of committed records, or of all.
+fn consumer(bootstrap: &str, isolation: &str) -> BaseConsumer {
+    ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "never-committed")
         .set("enable.partition.eof", "true")
+        .set("isolation.level", isolation)
         .set("fetch.message.max.bytes", "16000000")
         .create()
-        .unwrap();
+        .unwrap()
+}
+
+/// Waits until every transaction is decided that is open before the end that a partition has now: another test may have
+/// left one open for a while, and to readers of committed records the partition ends there.
+fn decided(committed: &BaseConsumer, bootstrap: &str, topic: Topic, partitions: &[i32]) {
+    let wait = Duration::from_secs(10);
+    let all = consumer(bootstrap, "read_uncommitted");
+    let end = |consumer: &BaseConsumer, partition| {
+        consumer.fetch_watermarks(topic.name(), partition, wait).unwrap().1
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for partition in partitions {
+        let until = end(&all, *partition);
+        while end(committed, *partition) < until {
+            assert!(Instant::now() < deadline, "{topic:?} {partition}: a transaction stays open");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// All committed records of a topic, up to the end it has now.
+fn read(bootstrap: &str, topic: Topic) -> Vec<Record> {
+    let consumer = consumer(bootstrap, "read_committed");
     let wait = Duration::from_secs(10);
     let metadata = consumer.fetch_metadata(Some(topic.name()), wait).unwrap();
     let partitions: Vec<_> =
         metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+    decided(&consumer, bootstrap, topic, &partitions);
     let mut assignment = TopicPartitionList::new();
     for partition in &partitions {
         assignment.add_partition_offset(topic.name(), *partition, Offset::Beginning).unwrap();
