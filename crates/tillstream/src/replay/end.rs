@@ -286,9 +286,10 @@ mod tests {
         // What was deleted before it was written needs no second deletion.
         assert_eq!(tombstones.meet((0, b"gone".to_vec()), true), None);
         assert_eq!(tombstones.meet((0, b"gone".to_vec()), false), None);
+        // What is met again behind its transaction is deleted again.
         let records = outgoing(Topic::AggregatorChangelog, &tombstones.waiting).len();
-        written.extend(tombstones.waiting);
-        assert_eq!((transactions, records), (6, 0));
+        assert!(records == tombstones.waiting.len() && tombstones.waiting.is_subset(&written));
+        assert_eq!(transactions, 6);
         assert_eq!(written.len(), DELETIONS * 6);
     }
 }
