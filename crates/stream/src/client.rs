@@ -5,8 +5,8 @@
 //! takes whole milliseconds, so what is left of the last one is asked for without any wait: up to a hundredth of a core
 //! per producer, all day long. Here it is looked every [`TURN`] whether there is anything, and the rest is sleep.
 
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ const TURN: Duration = Duration::from_millis(20);
 /// A producer whose events are taken. Dropping it ends it, as soon as what was in flight is given up.
 pub(crate) struct Client<C: ProducerContext + 'static> {
     producer: Arc<BaseProducer<C>>,
+    /// Held while events are taken: who has taken all can say that nothing is on its way through the other thread.
+    taking: Arc<Mutex<()>>,
     /// `None` once the thread is to end: nothing is ever sent, and the other side sees that this one is gone.
     alive: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -34,15 +36,16 @@ impl<C: ProducerContext + 'static> Client<C> {
         let failed = |source| Error::Client { what: "producer", source };
         let producer: Arc<BaseProducer<C>> = Arc::new(config.create_with_context(context).map_err(failed)?);
         let (alive, gone) = sync_channel(1);
-        let taken = Arc::clone(&producer);
+        let taking = Arc::<Mutex<()>>::default();
+        let (taken, turn) = (Arc::clone(&producer), Arc::clone(&taking));
         let turns = move || {
             while gone.recv_timeout(TURN) == Err(RecvTimeoutError::Timeout) {
-                take(&taken);
+                take(&taken, &turn);
             }
         };
         let thread = thread::Builder::new().name("producer-events".to_owned()).spawn(turns);
         let thread = thread.map_err(|e| failed(KafkaError::ClientCreation(e.to_string())))?;
-        Ok(Self { producer, alive: Some(alive), thread: Some(thread) })
+        Ok(Self { producer, taking, alive: Some(alive), thread: Some(thread) })
     }
 
     pub(crate) fn producer(&self) -> &BaseProducer<C> {
@@ -51,11 +54,12 @@ impl<C: ProducerContext + 'static> Client<C> {
 
     /// Takes what was said before the call.
     pub(crate) fn take(&self) {
-        take(&self.producer);
+        take(&self.producer, &self.taking);
     }
 }
 
-fn take<C: ProducerContext>(producer: &BaseProducer<C>) {
+fn take<C: ProducerContext>(producer: &BaseProducer<C>, taking: &Mutex<()>) {
+    let _taking = taking.lock().unwrap_or_else(PoisonError::into_inner);
     while native::waiting(producer) > 0 {
         // One event, without waiting for it.
         producer.poll(Duration::ZERO);

@@ -102,6 +102,8 @@ impl Producer {
             }
             begun?;
         }
+        // What disturbed the start is over.
+        client.take();
         disturbance.0.store(false, Ordering::Relaxed);
         Ok(Self { client, disturbance, plain })
     }

@@ -38,6 +38,8 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 const REPORT: Duration = Duration::from_secs(1);
 /// As many times its interval a transaction may take that never was without a next record.
 const BEHIND: u32 = 3;
+/// It doesn't make one longer than that, or the broker would give it up (`transaction.timeout.ms`).
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// The open transaction.
 struct Transaction {
@@ -56,7 +58,7 @@ impl Transaction {
     /// weighs least when there is most to do: a worker that is behind takes longer transactions. What waits behind them
     /// has waited for longer than that already.
     fn longest(&self, interval: Duration) -> Duration {
-        if self.drained { interval } else { interval.saturating_mul(BEHIND) }
+        if self.drained { interval } else { interval.saturating_mul(BEHIND).min(interval.max(LONGEST)) }
     }
 }
 
