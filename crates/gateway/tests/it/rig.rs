@@ -253,10 +253,13 @@ fn consumer(bootstrap: &str, isolation: &str) -> BaseConsumer {
 fn decided(committed: &BaseConsumer, bootstrap: &str, topic: Topic, partitions: &[i32]) {
     let wait = Duration::from_secs(10);
     let all = consumer(bootstrap, "read_uncommitted");
-    let end = |consumer: &BaseConsumer, partition| {
-        consumer.fetch_watermarks(topic.name(), partition, wait).unwrap().1
-    };
     let deadline = Instant::now() + Duration::from_secs(60);
+    let end = |consumer: &BaseConsumer, partition| loop {
+        match consumer.fetch_watermarks(topic.name(), partition, wait) {
+            Ok((_, end)) => return end,
+            Err(error) => assert!(Instant::now() < deadline, "{topic:?} {partition}: {error}"),
+        }
+    };
     for partition in partitions {
         let until = end(&all, *partition);
         while end(committed, *partition) < until {
@@ -280,8 +283,13 @@ fn read(bootstrap: &str, topic: Topic) -> Vec<Record> {
     }
     consumer.assign(&assignment).unwrap();
     let (mut records, mut ended) = (Vec::new(), 0);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while ended < partitions.len() {
-        match consumer.poll(wait).expect("records or the end") {
+        let Some(next) = consumer.poll(wait) else {
+            assert!(Instant::now() < deadline, "{topic:?}: {} records, {ended} ends", records.len());
+            continue;
+        };
+        match next {
             Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ended += 1,
             Err(error) => panic!("{error}"),
             Ok(message) => {
