@@ -32,7 +32,7 @@ impl Intake {
                 },
                 other => {
                     // Not asked for, so not met.
-                    self.claims.give_up(turn.flight);
+                    drop(turn);
                     self.carry_out(source, other, delivered).await
                 }
             },
@@ -69,7 +69,7 @@ impl Intake {
     ) -> Result<(), claims::Error> {
         let stamp = Stamp::of(&delivered);
         let (mut headers, lane) = stamp.headers(accepted);
-        let round = turn.again.then(|| turn.round());
+        let round = turn.round();
         headers.extend(round.as_deref().map(|round| (sources::KEY_ROUND, round)));
         let raw_key = accepted.delivery.to_hex();
         let partition = self.producer.partition(&raw(&raw_key, lane, &delivered));

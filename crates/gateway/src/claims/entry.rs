@@ -2,7 +2,11 @@
 
 use commerce::{Mark, ReceivedTime};
 use serde::{Deserialize, Serialize};
+use service::clock;
+use topics::{Lane, Topic};
 use uuid::Uuid;
+
+use crate::producer::Record;
 
 /// One record.
 #[derive(Serialize, Deserialize)]
@@ -92,6 +96,30 @@ impl Entry {
         // None of its types can fail to be JSON; an empty value would be skipped by every reader, and its writer would
         // wait in vain and say so.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// A record of the claims topic that isn't part of a transaction.
+pub(super) struct Note {
+    key: String,
+    value: Vec<u8>,
+    at: ReceivedTime,
+}
+
+impl Note {
+    pub(super) fn new(key: Mark, entry: &Entry) -> Self {
+        Self { key: key.to_hex(), value: entry.to_bytes(), at: clock::now() }
+    }
+
+    pub(super) fn record(&self) -> Record<'_> {
+        Record {
+            topic: Topic::Claims,
+            key: &self.key,
+            value: &self.value,
+            headers: &[],
+            received_at: self.at,
+            lane: Lane::Live,
+        }
     }
 }
 

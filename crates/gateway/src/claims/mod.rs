@@ -18,43 +18,40 @@
 //! Requests without a key have nothing to do with any of it.
 
 mod entry;
+mod fence;
+mod flight;
 mod reader;
+mod shared;
 mod table;
 mod writer;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use commerce::{Mark, ReceivedTime};
-use moka::sync::Cache;
 use rdkafka::ClientConfig;
+use service::health::Part;
 use service::{Config, Readiness, Shutdown, clock};
 use sources::{Keyed, OtherContent};
-use stream::Writer;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
-use topics::{Lane, Topic};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 pub(crate) use entry::Answer;
-use entry::{Claim, Entry};
+use entry::{Claim, Entry, Note};
+use fence::Fence;
+use flight::Flight;
+pub(crate) use flight::Turn;
 use reader::View;
-use table::{Holder, Place, Standing, Table};
+use shared::{Passage, Shared, lock};
+use table::{Holder, Place, Standing};
 pub(crate) use writer::Job;
 use writer::Scribe;
 
-use crate::producer::{self, Producer, Record};
+use crate::producer::{self, Producer};
 
-/// Of answers that needn't be fetched from the topic, in bytes.
-const AT_HAND: u64 = 16 * 1024 * 1024;
-/// A larger answer is always fetched: that of a batch with many errors.
-const LARGEST_AT_HAND: usize = 64 * 1024;
-/// For fetching one that isn't at hand.
+/// For fetching an answer that isn't at hand.
 const FETCH_WITHIN: Duration = Duration::from_secs(2);
-/// The largest record of a producer that writes none.
-const SMALLEST: usize = 1_000_000;
 /// A request that meets a claim without an answer waits this long for one, before it is told to come again.
 const WAIT: Duration = Duration::from_millis(1_500);
 
@@ -64,8 +61,8 @@ pub(crate) enum Error {
     /// The claim can't be written.
     #[error("the claim can't be written")]
     Write(#[source] producer::Error),
-    /// It wasn't read back in time.
-    #[error("the claims weren't read in time")]
+    /// A record wasn't read back in time, or a step wasn't done.
+    #[error("what a key stands for wasn't found out in time")]
     Late,
     /// No producer has begun, or its end has.
     #[error("there are no transactions for keyed requests now")]
@@ -94,175 +91,6 @@ pub(crate) enum Met {
     Busy,
 }
 
-/// The right to go on, and the duty to say how it ended.
-pub(crate) struct Turn {
-    pub(crate) flight: Flight,
-    /// The key was used before, and that is over.
-    pub(crate) again: bool,
-}
-
-impl Turn {
-    /// The record of an answer to it.
-    pub(crate) fn answer(&self, answer: Answer) -> Vec<u8> {
-        Entry::Answer(answer).to_bytes()
-    }
-
-    /// Tells this use of a key from those that are over.
-    pub(crate) fn round(&self) -> String {
-        self.flight.claim.to_string()
-    }
-}
-
-/// A claim of this copy that may still get its answer, as long as this value is there.
-pub(crate) struct Flight {
-    pub(crate) key: Mark,
-    pub(crate) claim: Uuid,
-    session: u64,
-    shared: Arc<Shared>,
-}
-
-impl Flight {
-    fn begin(shared: &Arc<Shared>, key: Mark, session: u64) -> Self {
-        let claim = Uuid::new_v4();
-        lock(&shared.flying).insert(claim);
-        Self { key, claim, session, shared: Arc::clone(shared) }
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        lock(&self.shared.flying).remove(&self.claim);
-    }
-}
-
-/// What the threads share.
-pub(crate) struct Shared {
-    table: Mutex<Table>,
-    answers: Cache<Uuid, Arc<Answer>>,
-    /// Who waits until a record of theirs was read, by view.
-    waiting: [Mutex<HashMap<Uuid, oneshot::Sender<()>>>; 2],
-    flying: Mutex<HashSet<Uuid>>,
-    /// Which producer it is; the lowest bit is set while there is none.
-    session: AtomicU64,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    fn new() -> Self {
-        let weight =
-            |_: &Uuid, answer: &Arc<Answer>| u32::try_from(answer.body.len() + 200).unwrap_or(u32::MAX);
-        Self {
-            table: Mutex::default(),
-            answers: Cache::builder().max_capacity(AT_HAND).weigher(weight).build(),
-            waiting: Default::default(),
-            flying: Mutex::default(),
-            session: AtomicU64::new(1),
-        }
-    }
-
-    fn table(&self) -> MutexGuard<'_, Table> {
-        lock(&self.table)
-    }
-
-    fn keep(&self, answer: Answer) {
-        if answer.body.len() <= LARGEST_AT_HAND {
-            self.answers.insert(answer.claim, Arc::new(answer));
-        }
-    }
-
-    fn forget(&self, now: ReceivedTime) {
-        self.table().forget(now);
-    }
-
-    fn len(&self) -> usize {
-        self.table().len()
-    }
-
-    fn passed(&self, view: View, id: Uuid) {
-        if let Some(waiting) = lock(&self.waiting[view as usize]).remove(&id) {
-            // Who waited may have gone.
-            let _ = waiting.send(());
-        }
-    }
-
-    fn session(&self) -> u64 {
-        self.session.load(Ordering::SeqCst)
-    }
-
-    fn pause(&self) {
-        self.session.fetch_or(1, Ordering::SeqCst);
-    }
-
-    fn begin(&self) {
-        self.session.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-/// Two waits for one record: until it was read as it stands there, and until everything before it is decided.
-struct Passage {
-    id: Uuid,
-    views: [oneshot::Receiver<()>; 2],
-    shared: Arc<Shared>,
-}
-
-impl Passage {
-    /// To be made before the record is written.
-    fn new(shared: &Arc<Shared>, id: Uuid) -> Self {
-        let views = View::ALL.map(|view| {
-            let (passed, waits) = oneshot::channel();
-            lock(&shared.waiting[view as usize]).insert(id, passed);
-            waits
-        });
-        Self { id, views, shared: Arc::clone(shared) }
-    }
-
-    async fn passed(&mut self, view: View, deadline: Instant) -> Result<(), Error> {
-        match tokio::time::timeout_at(deadline, &mut self.views[view as usize]).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Error::Late),
-        }
-    }
-}
-
-impl Drop for Passage {
-    fn drop(&mut self) {
-        for view in View::ALL {
-            lock(&self.shared.waiting[view as usize]).remove(&self.id);
-        }
-    }
-}
-
-/// A record of the claims topic that isn't part of a transaction.
-struct Note {
-    key: String,
-    value: Vec<u8>,
-    at: ReceivedTime,
-}
-
-impl Note {
-    fn new(key: Mark, entry: &Entry) -> Self {
-        Self { key: key.to_hex(), value: entry.to_bytes(), at: clock::now() }
-    }
-
-    fn record(&self) -> Record<'_> {
-        Record {
-            topic: Topic::Claims,
-            key: &self.key,
-            value: &self.value,
-            headers: &[],
-            received_at: self.at,
-            lane: Lane::Live,
-        }
-    }
-}
-
-fn release(key: Mark, claim: Uuid) -> Note {
-    Note::new(key, &Entry::Release { claim })
-}
-
 /// One request's question.
 #[derive(Clone, Copy)]
 pub(crate) struct Question<'a> {
@@ -284,8 +112,7 @@ pub(crate) struct Claims {
     receiver: Mutex<Option<mpsc::Receiver<Job>>>,
     /// After that long a claim of another copy is ended, in microseconds.
     patience: i64,
-    /// One at a time fences another copy: it may have ended more claims than one.
-    fencing: tokio::sync::Mutex<()>,
+    fence: Fence,
     /// Large answers are fetched one at a time.
     fetching: tokio::sync::Mutex<()>,
 }
@@ -296,15 +123,16 @@ impl Claims {
         let instance = config.instance.as_deref().unwrap_or("local");
         // By then the request was told to come again, whatever became of it.
         let patience = config.gateway.commit_timeout.duration().saturating_mul(2);
+        let client = service::kafka::client_config(config);
         Self {
-            shared: Arc::new(Shared::new()),
+            shared: Arc::new(Shared::new(Arc::clone(&producer))),
             producer,
-            client: service::kafka::client_config(config),
+            fence: Fence::new(client.clone()),
+            client,
             owner: format!("tillstream-gateway-{instance}-0").into(),
             jobs,
             receiver: Mutex::new(Some(receiver)),
             patience: i64::try_from(patience.as_micros()).unwrap_or(i64::MAX),
-            fencing: tokio::sync::Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
         }
     }
@@ -327,7 +155,6 @@ impl Claims {
             client: self.client.clone(),
             id: Arc::clone(&self.owner),
             shared: Arc::clone(&self.shared),
-            producer: Arc::clone(&self.producer),
             end: end.clone(),
         };
         std::thread::Builder::new().name("claims-writer".to_owned()).spawn(move || scribe.run(jobs))?;
@@ -343,12 +170,12 @@ impl Claims {
             match self.look(question) {
                 // Of an append the first answer stands, whatever came since; an upsert's may have been replaced.
                 Standing::Answered { place, same } if certain || is_append(question.keyed) => {
-                    return Ok(Met::Answered { answer: self.stored(place).await?, same });
+                    return Ok(Met::Answered { answer: self.stored(place, deadline).await?, same });
                 }
                 Standing::Free { .. } if certain && !question.claims => return Ok(Met::Nobody),
-                Standing::Free { previous, again } if question.claims => {
+                Standing::Free { previous } if question.claims => {
                     match self.claim(question, previous, deadline).await? {
-                        Ok(flight) => return Ok(Met::Mine(Turn { flight, again })),
+                        Ok(turn) => return Ok(Met::Mine(turn)),
                         // Another one was first, and may have its answer already.
                         Err(mut passage) => certain = passage.passed(View::Answers, wait).await.is_ok(),
                     }
@@ -373,8 +200,8 @@ impl Claims {
                     if !question.claims {
                         return Ok(Met::Nobody);
                     }
-                    if let Ok(flight) = self.claim(question, Some(holder.id), deadline).await? {
-                        return Ok(Met::Mine(Turn { flight, again: false }));
+                    if let Ok(turn) = self.claim(question, Some(holder.id), deadline).await? {
+                        return Ok(Met::Mine(turn));
                     }
                     certain = false;
                 }
@@ -390,13 +217,13 @@ impl Claims {
         self.shared.table().look(keyed.key, keyed.content, keyed.other, at)
     }
 
-    /// Claims the key. `Err` within `Ok`: another claim was before it.
+    /// Claims the key. `Err` within `Ok`: another claim was before it, and this one is given up.
     async fn claim(
         &self,
         Question { keyed, at, .. }: Question<'_>,
         previous: Option<Uuid>,
         deadline: Instant,
-    ) -> Result<Result<Flight, Passage>, Error> {
+    ) -> Result<Result<Turn, Passage>, Error> {
         // Before the claim is written: it is bound to this producer, or to none.
         let session = self.shared.session();
         if session & 1 == 1 {
@@ -406,21 +233,10 @@ impl Claims {
         let mut passage = Passage::new(&self.shared, flight.claim);
         let owner = self.owner.to_string();
         let claim = Claim { id: flight.claim, owner, previous, content: keyed.content, at };
-        let read = match self.write(&Note::new(keyed.key, &Entry::Claim(claim)), deadline).await {
-            Ok(()) => passage.passed(View::Claims, deadline).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = read {
-            self.give_up(flight);
-            return Err(error);
-        }
-        let holds = self.shared.table().holds(keyed.key, flight.claim);
-        Ok(if holds { Ok(flight) } else { Err(passage) })
-    }
-
-    /// Says that nothing comes of a claim.
-    pub(crate) fn give_up(&self, flight: Flight) {
-        self.producer.tell(&release(flight.key, flight.claim).record());
+        self.write(&Note::new(keyed.key, &Entry::Claim(claim)), deadline).await?;
+        passage.passed(View::Claims, deadline).await?;
+        let round = self.shared.table().held(keyed.key, flight.claim).map(|holder| holder.round);
+        Ok(round.map(|round| Turn { flight, round }).ok_or(passage))
     }
 
     async fn write(&self, note: &Note, deadline: Instant) -> Result<(), Error> {
@@ -441,33 +257,24 @@ impl Claims {
     /// Makes sure that a claim without an answer never gets one that isn't there yet; false when it is too early for that.
     async fn end(&self, holder: &Holder, deadline: Instant) -> Result<bool, Error> {
         if holder.owner == self.owner {
-            // Of an earlier producer of this copy, or given up: either is decided, once a producer has begun.
-            return Ok(self.shared.session() > 1 && !lock(&self.shared.flying).contains(&holder.id));
+            // Of an earlier producer of this copy, or given up: either is decided once the next one has begun.
+            return Ok(self.shared.session() & 1 == 0 && !lock(&self.shared.flying).contains(&holder.id));
         }
         if clock::now().0.saturating_sub(holder.at.0) < self.patience {
             return Ok(false);
         }
-        let _turn = self.fencing.lock().await;
-        let (client, owner) = (self.client.clone(), Arc::clone(&holder.owner));
-        let fence = tokio::task::spawn_blocking(move || {
-            let late = || Instant::now() >= deadline;
-            Writer::start(&client, &owner, SMALLEST, &late).map(drop)
-        });
-        tracing::warn!(
-            owner = &*holder.owner,
-            "ends the claims of another copy, which doesn't answer one of them"
-        );
-        match fence.await {
-            Ok(Ok(())) => Ok(true),
-            Ok(Err(error)) => Err(Error::Transaction(error.to_string())),
-            Err(_) => Err(Error::NoTransactions),
-        }
+        self.fence.end(&holder.owner, holder.seen, deadline).await?;
+        Ok(true)
     }
 
-    async fn stored(&self, place: Place) -> Result<Arc<Answer>, Error> {
+    async fn stored(&self, place: Place, deadline: Instant) -> Result<Arc<Answer>, Error> {
         if let Some(answer) = self.shared.answers.get(&place.claim) {
             return Ok(answer);
         }
+        timeout_at(deadline, self.fetch(place)).await.unwrap_or(Err(Error::Late))
+    }
+
+    async fn fetch(&self, place: Place) -> Result<Arc<Answer>, Error> {
         let _turn = self.fetching.lock().await;
         let client = self.client.clone();
         let fetched = tokio::task::spawn_blocking(move || reader::fetch(&client, place, FETCH_WITHIN)).await;
@@ -491,10 +298,31 @@ impl Claims {
             self.jobs.send(job).await.map_err(|_| Error::NoTransactions)?;
             done.await.map_err(|_| Error::NoTransactions)?.map_err(Error::Transaction)
         };
-        tokio::time::timeout_at(deadline, asked).await.unwrap_or(Err(Error::Late))
+        timeout_at(deadline, asked).await.unwrap_or(Err(Error::Late))
     }
+}
+
+/// Says what a person has to mend. It doesn't make the gateway unready: only requests with a key need it.
+fn wants(part: &Part, reason: &str) {
+    part.ready(format!("requests with a key get 503: {reason}"));
 }
 
 fn is_append(keyed: &Keyed) -> bool {
     keyed.other == OtherContent::IsLetter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_requests_with_a_key_need_is_told_and_keeps_no_other_out() {
+        let readiness = Readiness::new(Shutdown::new());
+        readiness.part("kafka").ready("3 brokers");
+        let keys = readiness.part("keys");
+        assert!(!readiness.is_ready(), "it is still starting");
+        wants(&keys, "no transactions");
+        assert!(readiness.is_ready());
+        assert!(readiness.to_json().contains("requests with a key get 503: no transactions"));
+    }
 }

@@ -5,20 +5,22 @@
 //! waits for a record of its own that everything before that record has been taken in.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use commerce::Mark;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::error::RDKafkaErrorCode::TopicAuthorizationFailed;
 use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use service::health::Part;
 use service::{Shutdown, clock};
 use topics::Topic;
 
-use super::Shared;
 use super::entry::{Answer, Entry};
+use super::shared::Shared;
 use super::table::Place;
+use super::wants;
 
 /// For one look at the brokers.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
@@ -51,11 +53,22 @@ impl View {
 /// Reads until the end. Ready once all that was there at the start has been read.
 pub(crate) fn run(view: View, client: &ClientConfig, shared: &Shared, part: &Part, end: &Shutdown) {
     let topic = Topic::Claims.name();
+    let mut said = String::new();
     let consumer = loop {
         match assigned(view, client) {
             Ok(consumer) => break consumer,
-            Err(reason) => {
+            Err(Lack::Brokers(reason)) => {
                 part.not_ready(reason);
+                if end.sleep(LOOK_AGAIN) {
+                    return;
+                }
+            }
+            Err(Lack::Topic(reason)) => {
+                if said != reason {
+                    tracing::error!(?view, reason, "requests with a key can't be answered");
+                }
+                wants(part, &reason);
+                said = reason;
                 if end.sleep(LOOK_AGAIN) {
                     return;
                 }
@@ -63,7 +76,12 @@ pub(crate) fn run(view: View, client: &ClientConfig, shared: &Shared, part: &Par
         }
     };
     let (consumer, mut behind) = consumer;
-    part.not_ready(format!("reads {topic}"));
+    // Who waited for a person goes on taking the others in while it reads.
+    if said.is_empty() {
+        part.not_ready(format!("reads {topic}"));
+    } else {
+        wants(part, &format!("reads {topic}"));
+    }
     let mut since = 0;
     while !end.is_triggered() {
         match consumer.poll(POLL) {
@@ -84,29 +102,45 @@ pub(crate) fn run(view: View, client: &ClientConfig, shared: &Shared, part: &Par
                 }
             }
             // Whatever it is, librdkafka tries again by itself; who waits for a record is told to come again.
-            Some(Err(error)) => tracing::warn!(?view, %error, "reading claims"),
+            Some(Err(error)) => {
+                tracing::warn!(?view, %error, "reading claims");
+                if !behind.is_empty() && error.rdkafka_error_code() == Some(TopicAuthorizationFailed) {
+                    wants(part, &format!("this client may not read {topic}"));
+                }
+            }
         }
     }
 }
 
+/// Why there is nothing to read.
+enum Lack {
+    /// It passes.
+    Brokers(String),
+    /// A person has to mend it.
+    Topic(String),
+}
+
 /// A consumer of the whole topic from its beginning, and its partitions.
-fn assigned(view: View, client: &ClientConfig) -> Result<(BaseConsumer, HashSet<i32>), String> {
+fn assigned(view: View, client: &ClientConfig) -> Result<(BaseConsumer, HashSet<i32>), Lack> {
     let topic = Topic::Claims.name();
-    let consumer = consumer(view, client).map_err(|error| format!("no reader of {topic}: {error}"))?;
+    let lack = |error: &KafkaError| Lack::Brokers(format!("no reader of {topic}: {error}"));
+    let consumer = consumer(view, client).map_err(|error| lack(&error))?;
     let metadata = consumer
         .fetch_metadata(Some(topic), LOOK_WITHIN)
-        .map_err(|error| format!("no broker answers: {error}"))?;
+        .map_err(|error| Lack::Brokers(format!("no broker answers: {error}")))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
     let partitions: HashSet<i32> =
         found.into_iter().flat_map(|found| found.partitions()).map(|partition| partition.id()).collect();
     if partitions.is_empty() {
-        return Err(format!("topic {topic} doesn't exist: run `tillstream topics apply`"));
+        return Err(Lack::Topic(format!(
+            "topic {topic} isn't there for this client: run `tillstream topics apply`, or let it read the topic"
+        )));
     }
     let mut list = TopicPartitionList::new();
     for partition in &partitions {
-        list.add_partition_offset(topic, *partition, Offset::Beginning).map_err(|error| error.to_string())?;
+        list.add_partition_offset(topic, *partition, Offset::Beginning).map_err(|error| lack(&error))?;
     }
-    consumer.assign(&list).map_err(|error| error.to_string())?;
+    consumer.assign(&list).map_err(|error| lack(&error))?;
     Ok((consumer, partitions))
 }
 
@@ -135,7 +169,7 @@ pub(crate) fn fetch(client: &ClientConfig, place: Place, within: Duration) -> Re
     list.add_partition_offset(topic, place.partition, Offset::Offset(place.offset))
         .map_err(|error| error.to_string())?;
     consumer.assign(&list).map_err(|error| error.to_string())?;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     loop {
         let left = within.saturating_sub(began.elapsed());
         if left.is_zero() {
@@ -167,7 +201,7 @@ impl Shared {
             return;
         };
         match (view, &entry) {
-            (View::Claims, Entry::Claim(claim)) => self.table().claim(key, claim),
+            (View::Claims, Entry::Claim(claim)) => self.table().claim(key, claim, Instant::now()),
             (View::Claims, Entry::Release { claim }) => self.table().release(key, *claim),
             (View::Answers, Entry::Answer(answer)) => self.table().answer(answer, partition, offset),
             _ => {}

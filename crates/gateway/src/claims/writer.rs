@@ -14,8 +14,9 @@ use stream::{Outgoing, WriteError, Writer};
 use tokio::sync::{mpsc, oneshot};
 use topics::Topic;
 
-use super::{Flight, Shared, release};
-use crate::producer::Producer;
+use super::flight::Flight;
+use super::shared::Shared;
+use super::wants;
 use crate::room::Hold;
 
 /// Jobs that may wait; each holds a part of the room, which bounds their bytes.
@@ -57,7 +58,6 @@ pub(crate) struct Scribe {
     pub(crate) client: ClientConfig,
     pub(crate) id: Arc<str>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) producer: Arc<Producer>,
     pub(crate) end: Shutdown,
     pub(crate) part: Part,
 }
@@ -91,7 +91,10 @@ impl Scribe {
                     self.part.ready("transactions for requests with a key");
                     return Some(writer);
                 }
-                Err(error) => tracing::error!(%error, id = &*self.id, "no transactions for keyed requests"),
+                Err(error) => {
+                    tracing::error!(%error, id = &*self.id, "no transactions for keyed requests: may this client write under this transactional id?");
+                    wants(&self.part, &format!("no transactions as {}: {error}", self.id));
+                }
             }
             if self.end.sleep(SLOW) {
                 return None;
@@ -103,11 +106,12 @@ impl Scribe {
         // A claim of an earlier producer may have been ended by another copy, which fenced that one. And whoever was told
         // to come again does so, with the same key.
         let lasts = |job: &Job| job.flight.session == self.shared.session() && !job.done.is_closed();
-        let (batch, over): (Vec<_>, Vec<_>) = batch.into_iter().partition(lasts);
-        self.fail(over, "its time was over before its turn came");
+        let (mut batch, over): (Vec<_>, Vec<_>) = batch.into_iter().partition(lasts);
+        fail(over, "its time was over before its turn came");
         if batch.is_empty() {
             return Some(writer);
         }
+        mark(&mut batch, true);
         let began = Instant::now();
         let error = match attempt(&writer, &batch) {
             Ok(()) => {
@@ -124,6 +128,9 @@ impl Scribe {
         };
         tracing::warn!(%error, jobs = batch.len(), "a transaction of keyed requests failed");
         let message = error.to_string();
+        if matches!(error, WriteError::Aborted(_)) {
+            mark(&mut batch, false);
+        }
         match error {
             // One that can never be written mustn't take the others with it.
             WriteError::Aborted(_) if batch.len() > 1 => {
@@ -134,7 +141,7 @@ impl Scribe {
                 Some(writer)
             }
             WriteError::Aborted(_) => {
-                self.fail(batch, &message);
+                fail(batch, &message);
                 Some(writer)
             }
             WriteError::Fenced(_) | WriteError::Unknown(_) | WriteError::Client(_) => {
@@ -147,18 +154,23 @@ impl Scribe {
                 }
                 drop(writer);
                 let writer = self.start()?;
-                self.fail(batch, &message);
+                fail(batch, &message);
                 Some(writer)
             }
         }
     }
+}
 
-    /// Ends claims of which it is decided that they have no answer, or that somebody else knows better.
-    fn fail(&self, jobs: Vec<Job>, message: &str) {
-        for job in jobs {
-            self.producer.tell(&release(job.flight.key, job.flight.claim).record());
-            job.end(Err(message.to_owned()));
-        }
+/// Whether the answers of these may be in the log. Where that isn't known, no claim is given up: who meets it finds out.
+fn mark(jobs: &mut [Job], attempted: bool) {
+    for job in jobs {
+        job.flight.attempted = attempted;
+    }
+}
+
+fn fail(jobs: Vec<Job>, message: &str) {
+    for job in jobs {
+        job.end(Err(message.to_owned()));
     }
 }
 
