@@ -136,8 +136,10 @@ async fn just_under_24_hours_the_stored_answer_is_given_and_just_over_the_key_is
     assert!(over.is_first() && over.json()["correlationId"] != under.json()["correlationId"], "{over:?}");
     let rows = rig.records(Topic::Raw).await;
     assert_eq!(rows.len(), 1);
-    assert!(
-        rows[0].header(sources::KEY_ROUND).is_some(),
+    let before = rig.keyed(APPEND, "k", &order("1")).key.to_uuid().to_string();
+    assert_eq!(
+        rows[0].header(sources::KEY_ROUND),
+        Some(&*before),
         "stages downstream must not take it for the old one"
     );
     assert!(say(rig.row(APPEND, "k", order("1"))).await.replayed);
