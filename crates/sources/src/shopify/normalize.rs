@@ -84,7 +84,9 @@ pub(super) fn normalize(raw: &Raw<'_>) -> Result<Vec<Item>, Failure> {
     };
     let mut items = items?;
     if let Some(id) = raw.http_header("x-shopify-event-id").map(str::trim).filter(|id| !id.is_empty()) {
-        items.iter_mut().flatten().for_each(|event| event.keys.stated = Some(stated(event, id).to_hex()));
+        // Only the delivery's own object: the customer inside it is another one in the delivery of each order.
+        let own = items.iter_mut().flatten().filter(|event| event.raw_part == 0);
+        own.for_each(|event| event.keys.stated = Some(stated(event, id).to_hex()));
     }
     Ok(items)
 }

@@ -168,3 +168,19 @@ fn life_6_4_customers_and_checkouts_are_corrected_too() {
     story.lifesight("checkouts_update", &checkout("20.00"));
     assert_eq!((corrections(&story), story.count(EventName::CheckoutUpdated)), (3, 2));
 }
+
+#[test]
+fn r9_one_event_id_with_three_orders_of_one_customer_brings_all_that_is_said_of_them() {
+    let mut story = Story::new();
+    for (number, spent, minor) in [(1, "10.00", 1_000), (2, "30.00", 3_000), (3, "60.00", 6_000)] {
+        let customer = json!({"id": 7, "email": JANE, "total_spent": spent, "orders_count": number,
+            "updated_at": format!("2026-03-14T13:0{number}:00Z")});
+        let fields = json!({"id": 1000 + number, "customer": customer,
+            "updated_at": format!("2026-03-14T13:0{number}:00Z")});
+        tell(&mut story, "orders/updated", (&format!("w-{number}"), "e-1"), &order("30.49", fields));
+        let jane = story.profile(Kind::Email, JANE);
+        let reported = &jane.reported;
+        let told = (reported.orders_count, reported.total_spent.unwrap().minor);
+        assert_eq!(told, (Some(number), minor), "under {number}");
+    }
+}
