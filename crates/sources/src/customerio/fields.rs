@@ -296,13 +296,22 @@ fn refund(reader: &mut Reader, fields: &mut Fields<'_>, order: &str) -> Result<O
     if amount.minor < 0 {
         return Err(Failure::at(Reason::BadMoney, "data.value", "a refund is not negative"));
     }
-    let id = fields.id("refund_id").unwrap_or_else(|| {
-        reader.flag("refund_id_derived");
-        let at = fields.claimed.map_or(i64::MIN, |at| at.0).to_le_bytes();
-        let mark = Mark::of(&[b"refund", order.as_bytes(), &at, amount.to_string().as_bytes()]);
-        format!("derived:{}", mark.to_hex())
-    });
+    let id = refund_id(reader, fields, order, Some(amount));
     Ok(Some(Refund { id, amount, at: fields.at.for_window(reader.received_at) }))
+}
+
+/// The id of a refund of something.
+fn refund_id(reader: &mut Reader, fields: &mut Fields<'_>, of: &str, amount: Option<Money>) -> String {
+    fields.id("refund_id").unwrap_or_else(|| {
+        reader.flag("refund_id_derived");
+        derived(b"refund", of, fields.claimed, amount)
+    })
+}
+
+fn derived(kind: &[u8], of: &str, at: Option<EventTime>, amount: Option<Money>) -> String {
+    let at = at.map_or(i64::MIN, |at| at.0).to_le_bytes();
+    let amount = amount.map(|amount| amount.to_string()).unwrap_or_default();
+    format!("derived:{}", Mark::of(&[kind, of.as_bytes(), &at, amount.as_bytes()]).to_hex())
 }
 
 /// Other names of the order, by which another source may know it (R4.5). They stay among the properties.
@@ -422,20 +431,36 @@ fn period(reader: &mut Reader, fields: &mut Fields<'_>, names: &[&'static str]) 
     }
 }
 
-/// Reads money that a provider moved.
+/// Reads money that a provider moved, and the id of the payment that it is about. A payment or refund without an id of
+/// its own is known by whose it is, by its time and amount; without a time it is one each time that it is sent.
 pub(super) fn payment(
     reader: &mut Reader,
     fields: &mut Fields<'_>,
     event: EventName,
-) -> Result<Payment, Failure> {
+    (who, each): (&str, &str),
+) -> Result<(String, Payment), Failure> {
     let amount = fields.money(reader, &["amount", "value", "total", "total_price", "revenue"])?;
     fields.flag_currency(reader, false);
-    Ok(Payment {
+    // They stay among the properties.
+    let named = ["payment_id", "invoice_id", "charge_id", "transaction_id"];
+    let named = named.into_iter().find_map(|name| read::loose_id(fields.data.get(name)));
+    let order_id = fields.id("order_id");
+    let whose = if fields.claimed.is_some() { who } else { each };
+    let refund_id = (event == EventName::PaymentRefunded).then(|| {
+        let of = named.as_deref().or(order_id.as_deref()).unwrap_or(whose);
+        refund_id(reader, fields, of, amount)
+    });
+    // Without the payment's id, a refund is about nothing but itself.
+    let id = named
+        .or_else(|| refund_id.clone())
+        .unwrap_or_else(|| derived(event.as_str().as_bytes(), whose, fields.claimed, amount));
+    let payment = Payment {
         amount,
         paid_at: (event == EventName::PaymentSucceeded).then_some(fields.claimed).flatten(),
         subscription_id: fields.id("subscription_id"),
-        order_id: fields.id("order_id"),
-        refund_id: fields.id("refund_id"),
+        order_id,
+        refund_id,
         ..Payment::default()
-    })
+    };
+    Ok((id, payment))
 }

@@ -1,7 +1,8 @@
 //! A stored delivery to its events.
 //!
 //! What a semantic key is made of: an event with a business id (order, cart, checkout, the period of a subscription) is
-//! the same fact when person, name, id, time and data are the same, so that a client's retry is one. Everything else
+//! the same fact when person, name, id, time and data are the same, so that a client's retry is one. A payment is guarded
+//! by its entity, which is the payment and not its person. Everything else
 //! without an id of the sender's is an event each time: its keys name its place in the raw topic.
 
 use commerce::event::{Activity, Entity, Event, Payload, Person};
@@ -181,7 +182,10 @@ fn read(
             payload.subscription = Some(subscription);
         }
         EventName::PaymentSucceeded | EventName::PaymentFailed | EventName::PaymentRefunded => {
-            payload.payment = Some(fields::payment(reader, &mut fields, event)?);
+            let whose = (entity.id.as_str(), &*transport.to_hex());
+            let (id, payment) = fields::payment(reader, &mut fields, event, whose)?;
+            entity = envelope::entity("payment", id);
+            payload.payment = Some(payment);
         }
         EventName::CustomTracked => payload.activity = fields::lines(&track.data, base, reader),
         EventName::CustomerCreated

@@ -187,6 +187,16 @@ fn further_names_are_mapped_by_the_workspace() {
     assert_eq!((cancelled.order().cancelled_at, cancelled.order().currency), (Some(at(NOW)), None));
     let payment = mapped("charged", "payment.succeeded").track("charged", json!({"amount": "9.99"}));
     assert_eq!(payment.payload.payment.unwrap().amount, usd(999));
+    assert_eq!(payment.entity.r#type, "payment", "a person has many");
+    let named = json!({"payment_id": "p-1", "amount": "9.99"});
+    let named = mapped("charged", "payment.succeeded").track("charged", named);
+    assert_eq!(
+        (named.entity.id.as_str(), named.payload.properties["payment_id"].as_str()),
+        ("p-1", r#""p-1""#)
+    );
+    let back = mapped("returned", "payment.refunded").track("returned", json!({"amount": "9.99"}));
+    assert!(back.flags.iter().any(|flag| flag == "refund_id_derived"), "{:?}", back.flags);
+    assert_eq!(back.payload.payment.unwrap().refund_id, Some(back.entity.id));
     let search = mapped("searched", "search.performed").track("searched", json!({"search_term": "shirt"}));
     assert_eq!(search.payload.activity.unwrap().search_term.as_deref(), Some("shirt"));
 }
