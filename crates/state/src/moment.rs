@@ -17,10 +17,10 @@ struct Basket {
 }
 
 impl StateStage {
-    /// Says an event that was not seen before as facts.
+    /// Says an event that was not seen before as facts; `left_out`: it names somebody who isn't to be known by it.
     pub(crate) fn moment(
         &mut self,
-        event: &Event,
+        (event, left_out): (&Event, bool),
         tenant: &Tenant,
         ctx: &mut Context<'_>,
     ) -> Result<Outcome, Failure> {
@@ -29,20 +29,35 @@ impl StateStage {
             EventName::CustomerSuppressed | EventName::CustomerUnsuppressed => return self.bar(event, ctx),
             _ => {}
         }
-        if !payments::guard(event, ctx, &mut self.stored)? {
+        let rules = tenant.versions.at(event.received_at);
+        let owned = rules.orders.owns(event.source, event.event);
+        let counts = owned && !event.qa;
+        let names = event.person.as_ref().is_some_and(|person| !person.identifiers.is_empty());
+        let is_new = payments::is_new(event, owned, ctx, &mut self.stored)?;
+        let mut paid = payments::added(event, rules.includes_unlinked_payments()).filter(|_| counts && names);
+        if !is_new && paid.is_some() && !payments::waited(event, ctx, &mut self.stored)? {
+            paid = None;
+        }
+        if !is_new && paid.is_none() {
             return Ok(Outcome::Duplicate(DuplicateLevel::Entity));
         }
-        let owned = tenant.versions.at(event.received_at).orders.owns(event.source, event.event);
+        // Whoever isn't to be known by it isn't to have it by a repetition either.
+        if is_new && counts && paid.is_none() && !left_out {
+            payments::wait(event, ctx, &mut self.stored)?;
+        }
         let who = self.identify(event, ctx)?;
         let mut learned = false;
         if let Some(who) = &who {
             let mut people = People::default();
             learned = people.learn(ctx, event, (&who.handle, who.id))?;
-            let includes = tenant.versions.at(event.received_at).includes_unlinked_payments();
-            if let Some(paid) = payments::added(event, includes).filter(|_| owned && !event.qa) {
-                people.pay(ctx, event, who.id, &paid)?;
+            if let Some(paid) = &paid {
+                people.pay(ctx, event, who.id, paid)?;
             }
             people.store(ctx, &mut self.stored)?;
+        }
+        if !is_new {
+            // It was told before. Only whose it is was news.
+            return Ok(Outcome::Duplicate(DuplicateLevel::Entity));
         }
         let person = who.as_ref().map(|who| who.person);
         // The customer inside another delivery is news only if something changed (R3.3).

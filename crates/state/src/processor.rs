@@ -49,6 +49,8 @@ pub struct StateStage {
     pub(crate) encoded: Views,
     /// Who has become somebody else by the record in hand.
     pub(crate) parted: Vec<Parted>,
+    /// The record in hand under the id of the order that it means, where that isn't its own: see [`crate::reuse`].
+    pub(crate) meant: Option<Event>,
     /// The last tick that was written of each workspace, see [`crate::tick`]. A stage that has just started knows of
     /// none: one more than needed says nothing new.
     pub(crate) ticks: HashMap<WorkspaceId, ReceivedTime>,
@@ -110,6 +112,7 @@ impl StateStage {
             stored: Vec::new(),
             encoded: Views::default(),
             parted: Vec::new(),
+            meant: None,
             ticks: HashMap::new(),
         })
     }
@@ -136,7 +139,9 @@ impl StateStage {
             return Err(poison(Reason::UnsupportedEvent, message));
         }
         let (without, corrected);
-        let mut event = match self.leave(event, &tenant, ctx)? {
+        let leave = self.leave(event, &tenant, ctx)?;
+        let left_out = matches!(leave, Leave::Amounts);
+        let mut event = match leave {
             Leave::Whole => event,
             Leave::Without(handles) => {
                 let mut person = event.person.clone();
@@ -175,9 +180,13 @@ impl StateStage {
         }
         let outcome = if joined {
             let meant = self.reused(event, &tenant.versions, ctx)?;
-            self.order(meant.as_ref().unwrap_or(event), &tenant, ctx)?
+            let of = meant.as_ref().unwrap_or(event);
+            let outcome = self.order(of, &tenant, ctx)?;
+            self.note_bought(of, &tenant.versions, ctx)?;
+            self.meant = meant;
+            outcome
         } else {
-            self.moment(event, &tenant, ctx)?
+            self.moment((event, left_out), &tenant, ctx)?
         };
         self.tell_flagged(event, outcome, ctx)?;
         Ok(outcome)
@@ -216,6 +225,7 @@ impl Processor for StateStage {
     fn process(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Failure> {
         let event: Event = decode(&mut self.decoder, record)?;
         self.parted.clear();
+        self.meant = None;
         // Of no tenant, or of none who has sent it: not counted among what tenants have sent.
         let own = match event.event {
             EventName::FxRatesPublished => Some(self.rates(record, &event, ctx)?),
@@ -237,7 +247,8 @@ impl Processor for StateStage {
             Outcome::Duplicate(_) if event.raw_part > 0 => Outcome::Filtered(Reason::NothingNew),
             outcome => outcome,
         };
-        self.settle(Cause::Event(&event), ctx)?;
+        let meant = self.meant.take();
+        self.settle(Cause::Event(meant.as_ref().unwrap_or(&event)), ctx)?;
         outcomes::use_up(ctx, &event, outcome, &mut self.stored)?;
         outcomes::record(
             ctx,

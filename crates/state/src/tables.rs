@@ -19,7 +19,7 @@ pub(crate) const OUTCOME: Table = Table::hashed(3, "outcomes");
 pub(crate) const SEEN: Table = Table::hashed(4, "seen");
 /// The same by the hour in which they end. No value.
 pub(crate) const SEEN_END: Table = Table::ordered(5, "seen_ends");
-/// `workspace\0payment` to what guards it.
+/// `workspace`, a lane and the payment to what guards it: [`crate::payments`].
 pub(crate) const PAYMENT: Table = Table::hashed(6, "payments");
 /// `workspace\0kind\0id` of a cart or checkout to what is known of it.
 pub(crate) const BASKET: Table = Table::hashed(7, "baskets");
@@ -44,6 +44,9 @@ pub(crate) const DUE: Table = Table::ordered(19, "due");
 pub(crate) const FX_RATE: Table = Table::ordered(26, "fx_rates");
 /// A base currency, an hour, a currency and the key of an order that waits for the rate. No value.
 pub(crate) const FX_WAITING: Table = Table::ordered(27, "fx_waiting");
+
+/// `workspace:` and a mark of an order's id to when it was bought, for ids that are used again: [`crate::reuse`].
+pub(crate) const BOUGHT: Table = Table::hashed(42, "bought");
 
 /// `workspace` to the versions of its policy that the stream has brought: [`crate::policy`].
 pub(crate) const POLICY: Table = Table::hashed(40, "policies");
@@ -74,7 +77,7 @@ pub(crate) const PERSON_REFUND: Table = Table::ordered(30, "person_refunds").in_
 /// The key of a handle with very many orders to what they sum up to: [`crate::wide`].
 pub(crate) const WIDE: Table = Table::hashed(31, "wide").in_pages(&PAGES);
 
-pub(crate) const ALL: [Table; 29] = [
+pub(crate) const ALL: [Table; 30] = [
     ORDER,
     PERSON,
     PERSON_ORDER,
@@ -102,6 +105,7 @@ pub(crate) const ALL: [Table; 29] = [
     FX_RATE,
     FX_WAITING,
     POLICY,
+    BOUGHT,
     PERSON_REFUND,
     WIDE,
 ];

@@ -269,3 +269,16 @@ fn a_purchase_that_came_before_the_tick_calls_the_reminder_off() {
     let (_, said_then) = world.wake(days(1));
     assert_eq!(said_then, []);
 }
+
+#[test]
+fn of_an_id_that_is_used_again_the_order_that_is_meant_is_named() {
+    let mut world = World::configured(|config| config.reuse_transaction_id_after_s = Some(86_400));
+    let purchase = |minor: i64, after: i64| Event {
+        event: EventName::OrderPlaced,
+        source: commerce::Source::Analytics,
+        ..bought(&[user("jane")], "t-1", minor, after)
+    };
+    assert_eq!(send(&mut world, &purchase(1_000, 0)), []);
+    assert_eq!(send(&mut world, &purchase(60_000, days(10))), [said(ENTERED, "high_value_paid")]);
+    assert_eq!(world.signals.last().unwrap().order_id.as_deref(), Some("t-1~2"));
+}

@@ -95,3 +95,38 @@ fn d_ana_1_orders_of_other_sources_keep_their_ids() {
     story.at("2026-04-14T16:00:00Z").sequenzy(&with(push, json!({"totalCents": 1200})));
     assert_eq!(story.all_orders().len(), 1);
 }
+
+/// Two buyers of one id, the first of whom is forgotten then.
+fn forgotten() -> Story {
+    let mut story = reusing(1);
+    story.analytics(&purchase(10.0));
+    story.at("2026-03-20T16:00:00Z").analytics(&with(purchase(20.0), json!({"user_id": "6"})));
+    let line = (http::Method::DELETE, "/v1/api/analytics/user/5", None);
+    assert_eq!(story.at("2026-03-20T17:00:00Z").call(line, &[("x-api-key", "sk_dev_demo")], ""), 200);
+    assert_eq!((story.has_order("t-1"), story.has_order("t-1~2")), (false, true));
+    story
+}
+
+#[test]
+fn d_ana_1_where_the_buyer_of_the_first_order_is_erased_the_second_keeps_its_refunds_and_repetitions() {
+    let mut story = forgotten();
+    let of_john = |event: Value| with(event, json!({"user_id": "6"}));
+    story.at("2026-03-20T18:00:00Z").analytics(&of_john(refund(5.0)));
+    story.analytics(&of_john(purchase(21.0)));
+    assert!(!story.has_order("t-1"), "nothing is bought anew");
+    assert_eq!(story.order("t-1~2").refunded_total.unwrap().minor, 500);
+    let john = story.profile(Kind::User, "6");
+    assert_eq!((john.orders_count, story.all_orders().len()), (1, 1));
+    story.at("2026-04-20T18:00:00Z").analytics(&of_john(purchase(30.0)));
+    assert_eq!((total(&story, "t-1~3"), story.profile(Kind::User, "6").orders_count), (3_000, 2));
+}
+
+#[test]
+fn d_ana_1_an_erased_order_keeps_its_number() {
+    let mut story = reusing(1);
+    story.analytics(&purchase(10.0));
+    let line = (http::Method::DELETE, "/v1/api/analytics/user/5", None);
+    assert_eq!(story.at("2026-03-14T17:00:00Z").call(line, &[("x-api-key", "sk_dev_demo")], ""), 200);
+    story.at("2026-03-20T16:00:00Z").analytics(&with(purchase(20.0), json!({"user_id": "6"})));
+    assert_eq!((story.has_order("t-1"), total(&story, "t-1~2")), (false, 2_000));
+}
