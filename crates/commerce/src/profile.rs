@@ -183,6 +183,8 @@ fn add<K: Ord + Copy>(all: &mut BTreeMap<K, Sums>, key: K, part: Sums, sign: i64
 pub struct Dated {
     /// Event time of the delivery.
     pub at: EventTime,
+    /// When it arrived, as [`Event::turn`](crate::Event::turn) says.
+    pub turn: ReceivedTime,
     /// The value.
     pub value: String,
 }

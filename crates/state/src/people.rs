@@ -25,6 +25,9 @@ const LONGEST_TEXT: usize = 512;
 /// More attributes of one person aren't kept; those that are known go on changing.
 const MOST_ATTRIBUTES: usize = 300;
 
+/// How new a statement is: its time, and its arrival where that decides between two of one time ([`Event::turn`]).
+type When = (EventTime, ReceivedTime);
+
 /// What is kept of one handle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Person {
@@ -40,11 +43,11 @@ pub(crate) struct Person {
     first_name: Option<Dated>,
     last_name: Option<Dated>,
     attributes: BTreeMap<String, Dated>,
-    consent: BTreeMap<Channel, (EventTime, Consent)>,
-    tags: Option<(EventTime, Vec<String>)>,
+    consent: BTreeMap<Channel, (When, Consent)>,
+    tags: Option<(When, Vec<String>)>,
     created_at: Option<EventTime>,
-    reported_count: Option<(EventTime, i64)>,
-    reported_spent: Option<(EventTime, Money)>,
+    reported_count: Option<(When, i64)>,
+    reported_spent: Option<(When, Money)>,
     reported_last_order: Option<EventTime>,
     as_of: i64,
     /// The newest arrival of a delivery that named them and was news. What is worked out anew of their orders without
@@ -64,7 +67,8 @@ impl Person {
         changed |= !self.asserted && !said.update_only;
         self.asserted |= !said.update_only;
         // A claim from the far future must not pin what is known for ever.
-        let at = said.attributes_at.unwrap_or(event.occurred_at).for_window(event.received_at);
+        let at =
+            (said.attributes_at.unwrap_or(event.occurred_at).for_window(event.received_at), event.turn());
         // An upsert clears a name with `null`, an identifier never.
         let named = |given: &Option<String>, name: &str| {
             let cleared =
@@ -100,8 +104,8 @@ impl Person {
             }
         }
         for consent in &said.consent {
-            let since = consent.updated_at.unwrap_or(at).for_window(event.received_at);
-            let new = (since, Consent { updated_at: Some(since), ..consent.clone() });
+            let since = consent.updated_at.unwrap_or(at.0).for_window(event.received_at);
+            let new = ((since, at.1), Consent { updated_at: Some(since), ..consent.clone() });
             if self.consent.get(&consent.channel).is_none_or(|known| *known < new) {
                 self.consent.insert(consent.channel, new);
                 changed = true;
@@ -126,7 +130,7 @@ impl Person {
     /// The newest report wins, by its own time (R11.3); of equal times the greater figure.
     fn learn_totals(&mut self, event: &Event) -> bool {
         let Some(said) = &event.person else { return false };
-        let at = said.reported_at.unwrap_or(event.occurred_at).for_window(event.received_at);
+        let at = (said.reported_at.unwrap_or(event.occurred_at).for_window(event.received_at), event.turn());
         let before = (self.reported_count, self.reported_spent, self.reported_last_order);
         if let Some(count) = said.reported_orders_count {
             self.reported_count = self.reported_count.max(Some((at, count)));
@@ -144,15 +148,15 @@ impl Person {
     }
 }
 
-fn dated(at: EventTime, value: &str) -> Dated {
-    Dated { at, value: value.chars().take(LONGEST_TEXT * 2).collect() }
+fn dated((at, turn): When, value: &str) -> Dated {
+    Dated { at, turn, value: value.chars().take(LONGEST_TEXT * 2).collect() }
 }
 
-fn write(known: &mut Option<Dated>, at: EventTime, value: &str) -> bool {
-    if known.as_ref().is_some_and(|known| known.at > at) {
+fn write(known: &mut Option<Dated>, (at, turn): When, value: &str) -> bool {
+    if known.as_ref().is_some_and(|known| (known.at, known.turn) > (at, turn)) {
         return false;
     }
-    let new = Some(Dated { at, value: value.chars().take(LONGEST_TEXT).collect() });
+    let new = Some(Dated { at, turn, value: value.chars().take(LONGEST_TEXT).collect() });
     let newer = new > *known;
     if newer {
         *known = new;
@@ -161,11 +165,11 @@ fn write(known: &mut Option<Dated>, at: EventTime, value: &str) -> bool {
 }
 
 /// Of two payment events of one instant the success counts (D-STR-5); everything else goes by value.
-fn write_attribute(known: &mut Option<Dated>, name: &str, at: EventTime, value: &str) -> bool {
+fn write_attribute(known: &mut Option<Dated>, name: &str, at: When, value: &str) -> bool {
     let new = dated(at, value);
     let newer = match known {
         None => true,
-        Some(known) if known.at == new.at && name == PAYMENT_STATUS => {
+        Some(known) if (known.at, known.turn) == at && name == PAYMENT_STATUS => {
             known.value != new.value && new.value.contains("current")
         }
         Some(known) => *known < new,
@@ -384,9 +388,9 @@ pub(crate) fn known(
     known.payments = all.payments;
     known.reported = Reported {
         orders_count: all.reported_count.map(|(_, count)| count),
-        orders_count_at: all.reported_count.map(|(at, _)| at),
+        orders_count_at: all.reported_count.map(|((at, _), _)| at),
         total_spent: all.reported_spent.map(|(_, spent)| spent),
-        total_spent_at: all.reported_spent.map(|(at, _)| at),
+        total_spent_at: all.reported_spent.map(|((at, _), _)| at),
         last_order_at: all.reported_last_order,
     };
     let attributes = all.attributes.into_iter().filter(|(_, dated)| dated.value != "null");
@@ -406,10 +410,7 @@ pub(crate) fn known(
 }
 
 /// Takes in what was agreed to under another handle: the newest word counts.
-fn agree(
-    ours: &mut BTreeMap<Channel, (EventTime, Consent)>,
-    theirs: BTreeMap<Channel, (EventTime, Consent)>,
-) {
+fn agree(ours: &mut BTreeMap<Channel, (When, Consent)>, theirs: BTreeMap<Channel, (When, Consent)>) {
     for (channel, theirs) in theirs {
         if ours.get(&channel).is_none_or(|ours| *ours < theirs) {
             ours.insert(channel, theirs);
@@ -434,7 +435,7 @@ impl Person {
         }
         for (name, theirs) in other.attributes {
             let mut ours = self.attributes.remove(&name);
-            write_attribute(&mut ours, &name, theirs.at, &theirs.value);
+            write_attribute(&mut ours, &name, (theirs.at, theirs.turn), &theirs.value);
             if let Some(ours) = ours {
                 self.attributes.insert(name, ours);
             }
@@ -446,7 +447,7 @@ impl Person {
             (a, b) => a.or(b),
         };
         self.reported_count = self.reported_count.max(other.reported_count);
-        let key = |spent: &Option<(EventTime, Money)>| spent.map(|(at, money)| (at, money.minor));
+        let key = |spent: &Option<(When, Money)>| spent.map(|(at, money)| (at, money.minor));
         if key(&other.reported_spent) > key(&self.reported_spent) {
             self.reported_spent = other.reported_spent;
         }

@@ -3,7 +3,7 @@
 //! A mark and what the event brings about are in one transaction, so "seen" can't outrun "stored". A mark counts until
 //! the hour in which it ends, whether or not it has been swept away by then; a repetition doesn't prolong it.
 
-use commerce::{DuplicateLevel, Event, EventTime, Mark, time};
+use commerce::{DuplicateLevel, Event, Mark, time};
 use stream::{Context, Failure};
 
 use crate::order::CORRECTED;
@@ -65,17 +65,10 @@ pub(crate) fn look(ctx: &mut Context<'_>, event: &Event, buffer: &mut Vec<u8>) -
     Ok(Seen::New)
 }
 
-/// A correction as it is taken in: marked, and later than what it corrects. Versions have whole seconds, so that between
-/// two of them there is room for when a correction came.
+/// A correction as it is taken in: marked. That it is the newer one follows from its arrival ([`Event::turn`]).
 pub(crate) fn corrected(event: &Event) -> Event {
     let mut event = event.clone();
     event.flags.push(CORRECTED.to_owned());
-    let delay = event.received_at.0.saturating_sub(event.occurred_at.0) / time::SECOND;
-    let later = |at: EventTime| EventTime(at.0.saturating_add(delay.clamp(1, time::SECOND - 1)));
-    if let Some(person) = &mut event.person {
-        person.attributes_at = Some(later(person.attributes_at.unwrap_or(event.occurred_at)));
-        person.reported_at = Some(later(person.reported_at.unwrap_or(event.occurred_at)));
-    }
     event
 }
 

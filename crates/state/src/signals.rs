@@ -94,7 +94,9 @@ impl StateStage {
 
     /// Says that a fraud rule blocked an event, once however often it comes.
     pub(crate) fn tell_blocked(&mut self, event: &Event, ctx: &mut Context<'_>) -> Result<(), Failure> {
-        if event.raw_part > 0 || seen::look(ctx, event, &mut self.stored)? != Seen::New {
+        // What corrects a version is another delivery that was blocked.
+        let new = |seen| matches!(seen, Seen::New | Seen::Corrected);
+        if event.raw_part > 0 || !new(seen::look(ctx, event, &mut self.stored)?) {
             return Ok(());
         }
         self.tell_fraud(SignalName::EventBlocked, event, ctx)

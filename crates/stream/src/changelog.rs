@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The format of keys and values: the second one knows pages ([`crate::page`]). A reader refuses what is newer.
-pub(crate) const FORMAT: u16 = 2;
+/// The format of keys and values: the second one knows pages ([`crate::page`]), the third one bodies that correct each
+/// other. A reader refuses what is newer, and what is older: values don't say in which form they are.
+pub(crate) const FORMAT: u16 = 3;
 
 /// The key of the input offset.
 pub(crate) const OFFSET_KEY: &[u8] = b"\xFFoffset";

@@ -57,6 +57,18 @@ pub enum Error {
         /// Then.
         expected: i32,
     },
+    /// The changelog was written by an older version of the program, in a form that is read no more.
+    #[error(
+        "changelog {topic} was written in format {found}, this version reads only {known}: run the older version, or replay into new topics"
+    )]
+    OlderChangelog {
+        /// The topic.
+        topic: String,
+        /// Its format.
+        found: u16,
+        /// Ours.
+        known: u16,
+    },
     /// The changelog was written by a newer version of the program.
     #[error(
         "changelog {topic} was written in format {found}, this version reads up to {known}: run the newer version"

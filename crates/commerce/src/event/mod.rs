@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Stamp;
+use crate::order::Version;
 use crate::{EventTime, ReceivedTime, Source, WorkspaceId};
 
 pub use activity::{Activity, Context};
@@ -113,6 +114,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// Decides between two statements of one time: the arrival where the source corrects what it has said of a version,
+    /// elsewhere nothing.
+    pub const fn turn(&self) -> ReceivedTime {
+        if self.source.corrects_versions() { self.received_at } else { Version::NO_TURN }
+    }
+
     /// The place and time of the delivery.
     pub fn stamp(&self) -> Stamp {
         Stamp {

@@ -17,6 +17,7 @@ pub mod links;
 mod name;
 mod refund;
 mod register;
+mod rivals;
 mod state;
 mod steps;
 mod view;

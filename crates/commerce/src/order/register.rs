@@ -14,7 +14,8 @@ pub struct Version {
     pub at: EventTime,
     /// Lifecycle rank of the payment state, 0 where the delivery has none.
     pub rank: u8,
-    /// When it arrived; [`Version::NO_TURN`] of a source that corrects no version, where the arrival decides nothing.
+    /// When this body of it arrived first; [`Version::NO_TURN`] of a source that corrects no version, where the arrival
+    /// decides nothing.
     pub turn: ReceivedTime,
     /// Content hash: decides what whole seconds can't.
     pub hash: u64,
@@ -23,6 +24,28 @@ pub struct Version {
 impl Version {
     /// Stands where the arrival decides nothing.
     pub const NO_TURN: ReceivedTime = ReceivedTime(0);
+
+    /// What bodies that correct each other have in common.
+    pub(super) const fn place(self) -> (EventTime, u8) {
+        (self.at, self.rank)
+    }
+
+    /// True when both are the same, whenever they arrived.
+    pub(super) fn is_body_of(self, other: Self) -> bool {
+        self.place() == other.place() && self.hash == other.hash
+    }
+}
+
+/// When each body arrived first, by place and content.
+#[derive(Default)]
+pub(super) struct Turns(BTreeMap<((EventTime, u8), u64), ReceivedTime>);
+
+impl Turns {
+    /// True when there is another body of the version.
+    pub(super) fn have_rival(&self, version: Version) -> bool {
+        let place = version.place();
+        self.0.range((place, u64::MIN)..=(place, u64::MAX)).any(|((_, hash), _)| *hash != version.hash)
+    }
 }
 
 /// A value and the version that set it; `None` until some delivery had it.
@@ -54,6 +77,44 @@ impl Versions {
         all.sort_unstable();
         all.dedup();
         Self(all)
+    }
+
+    /// True when its source corrects versions.
+    pub(super) fn take_turns(&self) -> bool {
+        self.0.iter().any(|version| version.turn != Version::NO_TURN)
+    }
+
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (u16, Version)> {
+        (0..=u16::MAX).zip(self.0.iter().copied())
+    }
+
+    /// Says when its bodies arrived.
+    pub(super) fn tell(&self, turns: &mut Turns) {
+        for version in &self.0 {
+            let turn = turns.0.entry((version.place(), version.hash)).or_insert(version.turn);
+            *turn = version.turn.min(*turn);
+        }
+    }
+
+    pub(super) fn turn_of(&self, version: Version) -> Option<ReceivedTime> {
+        self.0.iter().find(|known| known.is_body_of(version)).map(|known| known.turn)
+    }
+
+    /// Gives each version its turn and sorts them; returns where each is now.
+    pub(super) fn retune(&mut self, turns: &Turns) -> Vec<u16> {
+        for version in &mut self.0 {
+            if let Some(turn) = turns.0.get(&(version.place(), version.hash)) {
+                version.turn = *turn;
+            }
+        }
+        let before = self.0.clone();
+        self.0.sort_unstable();
+        before.iter().map(|version| self.index_of(*version)).collect()
+    }
+
+    /// Leaves of each version what it is known by whenever it arrived.
+    pub(super) fn forget_turns(&mut self) {
+        self.0.iter_mut().for_each(|version| version.turn = Version::NO_TURN);
     }
 
     fn index_of(&self, version: Version) -> u16 {

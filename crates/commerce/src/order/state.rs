@@ -48,7 +48,7 @@ impl Space {
 /// What one source knows of the order.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct SourceOrder {
-    versions: Versions,
+    pub(super) versions: Versions,
     pub(super) financial_status: Register<FinancialStatus>,
     pub(super) fulfillment_status: Register<FulfillmentStatus>,
     pub(super) total: Register<Money>,
@@ -66,7 +66,7 @@ pub struct SourceOrder {
     pub(super) context: Register<Context>,
     /// Identifiers of the buyer, the newest of each kind and space being the one that counts: an update without an e-mail
     /// doesn't take the e-mail away, and where the newest is erased the one before it counts again.
-    identifiers: BTreeMap<Identifier, (u16, ())>,
+    pub(super) identifiers: BTreeMap<Identifier, (u16, ())>,
     /// Refunds by id: amount and instant.
     pub(super) refunds: BTreeMap<String, (u16, (Money, EventTime))>,
     /// Earliest evidence of each instant, also from versions that lost.
@@ -90,9 +90,11 @@ pub struct SourceOrder {
     /// Carts that it came of.
     pub(super) carts: BTreeSet<String>,
     /// Arrival of the last purchase that the analytics API brought: see [`SourceOrder::purchased_at`].
-    purchased_at: Option<ReceivedTime>,
+    pub(super) purchased_at: Option<ReceivedTime>,
     /// True once a fraud rule has marked a delivery that says that it was placed or paid.
     pub(super) flagged: bool,
+    /// Bodies of one version, each with what it alone said, by version: see [`super::rivals`].
+    pub(super) rivals: Vec<Self>,
 }
 
 impl SourceOrder {
@@ -148,11 +150,12 @@ impl SourceOrder {
             purchased_at: (event.source == Source::Analytics && event.event == EventName::OrderPlaced)
                 .then_some(event.received_at),
             flagged: event.fraud.is_some() && (order.placed_at.is_some() || order.paid_at.is_some()),
+            rivals: Vec::new(),
         }
     }
 
-    /// The join of two.
-    fn merge(&self, other: &Self) -> Self {
+    /// The join of two whose versions have the same turns, without their rivals.
+    pub(super) fn plain(&self, other: &Self) -> Self {
         let union = self.versions.union(&other.versions);
         let join = Join { left: &self.versions, right: &other.versions, union: &union };
         let mut merged = Self {
@@ -188,6 +191,7 @@ impl SourceOrder {
             purchased_at: self.purchased_at.max(other.purchased_at),
             flagged: self.flagged || other.flagged,
             versions: Versions::default(),
+            rivals: Vec::new(),
         };
         merged.versions = union;
         merged.bound_identifiers();
@@ -197,34 +201,7 @@ impl SourceOrder {
 
     fn prune(&mut self) {
         let mut versions = std::mem::take(&mut self.versions);
-        prune(&mut versions, |visit| {
-            let mut visit_register = |index: Option<&mut u16>| {
-                if let Some(index) = index {
-                    visit(index);
-                }
-            };
-            visit_register(self.financial_status.as_mut().map(|r| &mut r.0));
-            visit_register(self.fulfillment_status.as_mut().map(|r| &mut r.0));
-            visit_register(self.total.as_mut().map(|r| &mut r.0));
-            visit_register(self.subtotal.as_mut().map(|r| &mut r.0));
-            visit_register(self.discount_total.as_mut().map(|r| &mut r.0));
-            visit_register(self.shipping_total.as_mut().map(|r| &mut r.0));
-            visit_register(self.tax_total.as_mut().map(|r| &mut r.0));
-            visit_register(self.item_count.as_mut().map(|r| &mut r.0));
-            visit_register(self.items.as_mut().map(|r| &mut r.0));
-            visit_register(self.refunded_rest.as_mut().map(|r| &mut r.0));
-            visit_register(self.coupon_codes.as_mut().map(|r| &mut r.0));
-            visit_register(self.tags.as_mut().map(|r| &mut r.0));
-            visit_register(self.campaign.as_mut().map(|r| &mut r.0));
-            visit_register(self.country.as_mut().map(|r| &mut r.0));
-            visit_register(self.context.as_mut().map(|r| &mut r.0));
-            for register in self.identifiers.values_mut() {
-                visit_register(Some(&mut register.0));
-            }
-            for register in self.refunds.values_mut() {
-                visit_register(Some(&mut register.0));
-            }
-        });
+        prune(&mut versions, |visit| self.each_index(visit));
         self.versions = versions;
     }
 
@@ -253,6 +230,9 @@ impl SourceOrder {
     pub fn forget(&mut self, handles: &[Identifier]) -> bool {
         let before = self.identifiers.len();
         self.identifiers.retain(|identifier, _| !handles.contains(identifier));
+        for rival in &mut self.rivals {
+            rival.identifiers.retain(|identifier, _| !handles.contains(identifier));
+        }
         self.identifiers.len() != before
     }
 
@@ -404,7 +384,7 @@ impl State {
         let version = Version {
             at: order.version,
             rank: order.financial_status.map_or(0, FinancialStatus::rank),
-            turn: if event.source.corrects_versions() { event.received_at } else { Version::NO_TURN },
+            turn: event.turn(),
             hash: content(order),
         };
         let stated = event.keys.stated.as_deref().map(|stated| (mark(stated), STATED));
@@ -416,28 +396,28 @@ impl State {
         // Of one fact that is told twice: what the second says is joined in, whatever an unsigned header says of it.
         let seen_semantic = self.remembered.iter().any(|(_, semantic)| *semantic == marks.1)
             || (told_before && !event.source.corrects_versions());
-        // What was corrected since is no news when it comes again, but when the order was heard of first may be.
-        let said = if event.source.corrects_versions() && seen_semantic {
+        let known = self.sources.get(&space);
+        // When this body arrived first: that it comes again makes it no newer.
+        let told = known.and_then(|known| known.turn_of(version));
+        let version = Version { turn: told.map_or(version.turn, |told| told.min(version.turn)), ..version };
+        // A call without a time of its own would be a new version each time. When the order was heard of first is news.
+        let said = if event.source.corrects_versions() && seen_semantic && told.is_none() {
             SourceOrder { first: said.first, ..SourceOrder::default() }
         } else {
             said
         };
-        let known = self.sources.get(&space);
-        let newest = known.and_then(SourceOrder::version);
+        let newest = known.and_then(SourceOrder::version).filter(|newest| !newest.is_body_of(version));
         let merged = match known {
             None => Some(said),
             Some(known) => Some(known.merge(&said)).filter(|merged| merged != known),
         };
-        // An earlier stamp alone says nothing of the order.
-        let bare = |order: &SourceOrder| SourceOrder { first: None, ..order.clone() };
-        let earlier = match (known, &merged) {
-            (Some(known), Some(merged)) => known.first != merged.first,
-            _ => false,
-        };
+        // An earlier arrival alone says nothing of the order.
         let learned = match (known, &merged) {
-            (Some(known), Some(merged)) if earlier => bare(known) != bare(merged),
+            (Some(known), Some(merged)) => known.timeless() != merged.timeless(),
             (_, merged) => merged.is_some(),
         };
+        let moved = merged.is_some();
+        let known_body = told.is_some() && event.source.corrects_versions();
         if let Some(merged) = merged {
             self.sources.insert(space, merged);
         }
@@ -455,11 +435,15 @@ impl State {
             (true, _, _) => Outcome::Published,
             (false, true, _) => Outcome::Duplicate(DuplicateLevel::Transport),
             (false, false, true) => Outcome::Duplicate(DuplicateLevel::Semantic),
+            (false, false, false) if known_body => Outcome::Duplicate(DuplicateLevel::Entity),
             // Nothing to learn, but a version that wasn't seen: history, not a repetition.
             (false, false, false) if stale => Outcome::Stale,
             (false, false, false) => Outcome::Duplicate(DuplicateLevel::Entity),
         };
-        let new_version = !seen_transport && !seen_semantic && !matches!(outcome, Outcome::Duplicate(_));
+        // Its first arrival may be what makes another body the one that counts.
+        let turned = known_body && learned;
+        let unseen = turned || (!seen_transport && !seen_semantic);
+        let new_version = unseen && !matches!(outcome, Outcome::Duplicate(_));
         let repeats = match (seen_transport, seen_semantic) {
             // A sender's own key may come again with another body.
             (_, false) => None,
@@ -467,7 +451,7 @@ impl State {
             (false, true) => Some(DuplicateLevel::Semantic),
         };
         let corrects = told_before && new_version && event.source.corrects_versions();
-        Observed { outcome, new_version, corrects, changed: learned || earlier || !remembered, repeats }
+        Observed { outcome, new_version, corrects, changed: moved || !remembered, repeats }
     }
 
     /// Joins two states of one order: commutative, associative, idempotent.

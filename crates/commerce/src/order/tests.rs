@@ -244,11 +244,11 @@ fn deliveries() -> impl Strategy<Value = Vec<Event>> {
         FinancialStatus::Voided,
     ]);
     let refunds = prop::collection::vec((prop::sample::select(vec!["a", "b", "c"]), 0_i64..8000), 0..3);
-    let one = (0_i64..6, status, refunds, any::<[bool; 6]>(), 0_i64..3, 0_i64..4);
+    let one = (0_i64..6, status, refunds, any::<[bool; 6]>(), 0_i64..3, (0_i64..4, 0_i64..4));
     prop::collection::vec(one, 1..7).prop_map(|list| {
         let mut events: Vec<Event> = list
             .into_iter()
-            .map(|(t, status, refunds, drop, source, n)| {
+            .map(|(t, status, refunds, drop, source, (n, turn))| {
                 let mut event = delivery(t, status, &refunds);
                 let order = event.payload.order.as_mut().unwrap();
                 if drop[0] {
@@ -270,6 +270,7 @@ fn deliveries() -> impl Strategy<Value = Vec<Event>> {
                 order.refunded_rest = drop[5].then_some(n % 2 == 0);
                 event.source = Source::ALL[usize::try_from(source).unwrap()];
                 event.entity.aliases = vec![format!("number:{n}")];
+                event.received_at = ReceivedTime(BASE + DAY + turn * SECOND);
                 event
             })
             .collect();

@@ -169,6 +169,13 @@ pub(super) fn read(
                                 known: FORMAT,
                             });
                         }
+                        if progress.format < FORMAT {
+                            return Err(Error::OlderChangelog {
+                                topic: stage.changelog.clone(),
+                                found: progress.format,
+                                known: FORMAT,
+                            });
+                        }
                         (state.progress, state.said) = (Some(progress), Some(progress));
                     }
                     (Key::Offset, None) => {}

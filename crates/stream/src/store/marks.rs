@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Reached;
 
-/// The format of what is stored: the second one knows pages ([`crate::page`]). Another one is rebuilt, not read.
-pub(crate) const FORMAT: u16 = 2;
+/// The format of what is stored: the one of the changelog ([`crate::changelog`]). Another one is rebuilt, not read.
+pub(crate) const FORMAT: u16 = crate::changelog::FORMAT;
 
 /// Whose state it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

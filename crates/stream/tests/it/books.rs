@@ -45,7 +45,7 @@ pub fn expected(job: &Job) -> Books {
             books.out.entry(*partition).or_default().push((key.clone(), line));
         }
         // The input offset: key 255 "offset", value the format, the number of partitions and the offset.
-        let mut progress = vec![2];
+        let mut progress = vec![3];
         varint(u64::from(partitions.unsigned_abs()) * 2, &mut progress);
         varint(records.len() as u64 * 2, &mut progress);
         books.state.insert((*partition, b"\xFFoffset".to_vec()), progress);

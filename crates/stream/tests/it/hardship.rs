@@ -115,20 +115,25 @@ fn an_input_that_is_given_more_partitions_stops_a_running_stage() {
 }
 
 #[test]
-fn a_changelog_of_a_newer_version_stops_the_stage_with_what_to_do() {
-    let job = Job::new("newer", 1);
-    let producer = producer();
-    // Format 3, then whatever that version writes.
-    let newer = BaseRecord::to(&job.stage.changelog).key(&b"\xFFoffset"[..]).payload(&[3_u8, 9, 9, 9, 9][..]);
-    producer.send(newer).map_err(|(e, _)| e).unwrap();
-    producer.flush(Duration::from_secs(10)).unwrap();
-    produce(&job.stage.input, 0, 10, 1);
-    let error = job.start("a").end().unwrap_err().to_string();
-    assert!(
-        error.contains("written in format 3, this version reads up to 2: run the newer version"),
-        "{error}"
+fn a_changelog_of_another_version_stops_the_stage_with_what_to_do() {
+    // Format 4, then whatever that version writes; format 2, of one partition and the offset 0.
+    let newer =
+        (&[4_u8, 9, 9, 9, 9][..], "written in format 4, this version reads up to 3: run the newer version");
+    let older = (
+        &[2_u8, 2, 0][..],
+        "written in format 2, this version reads only 3: run the older version, or replay",
     );
-    assert_eq!(read(job.out()).len(), 0);
+    for (name, (progress, message)) in [("newer", newer), ("older", older)] {
+        let job = Job::new(name, 1);
+        let producer = producer();
+        let record = BaseRecord::to(&job.stage.changelog).key(&b"\xFFoffset"[..]).payload(progress);
+        producer.send(record).map_err(|(e, _)| e).unwrap();
+        producer.flush(Duration::from_secs(10)).unwrap();
+        produce(&job.stage.input, 0, 10, 1);
+        let error = job.start("a").end().unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+        assert_eq!(read(job.out()).len(), 0);
+    }
 }
 
 #[test]
