@@ -290,7 +290,10 @@ fn refresh(open: &mut Open, event: &Event, activity: &Activity, (at, window): (E
             open.value = worth(&items).or(open.value);
             open.fill(items);
         }
+        // What was corrected since may be processed behind its correction.
+        (..) if event.source.corrects_versions() && (at, event.turn()) < open.said => {}
         (_, items) => {
+            open.said = open.said.max((at, event.turn()));
             if let Some(items) = items {
                 open.fill(items.clone());
             }

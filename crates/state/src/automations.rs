@@ -65,6 +65,8 @@ pub(crate) struct Open {
     pub(crate) reachable: bool,
     pub(crate) items: Vec<Item>,
     pub(crate) value: Option<Money>,
+    /// How new the statement is that set items and value: its time, and its turn.
+    pub(crate) said: (EventTime, ReceivedTime),
     pub(crate) recovery_url: Option<String>,
     pub(crate) qa: bool,
     pub(crate) trigger: (EventName, String, Source),
@@ -92,6 +94,7 @@ impl Open {
             reachable: false,
             items: Vec::new(),
             value: None,
+            said: (EventTime(i64::MIN), ReceivedTime(i64::MIN)),
             recovery_url: None,
             qa: event.qa,
             trigger: (event.event, event.event_id.clone(), event.source),

@@ -1,8 +1,8 @@
 //! Carts and checkouts that are left, and what calls them off.
 
 use commerce::signal::Automation;
-use commerce::time::DAY;
-use commerce::{Event, EventName, Signal, SignalName};
+use commerce::time::{DAY, SECOND};
+use commerce::{Currency, Event, EventName, Money, ReceivedTime, Signal, SignalName, Source};
 
 use crate::sums::absorbing;
 use crate::world::*;
@@ -293,6 +293,40 @@ fn a_fraud_rule_that_matched_is_said_once_and_what_it_blocks_opens_nothing() {
     let Signal { reason, trigger_event, .. } = world.last().clone();
     assert_eq!((reason.as_str(), trigger_event), ("velocity", Some(EventName::CheckoutStarted)));
     assert_eq!(world.pass(2 * HOUR), said(ABANDONED, "c2"));
+}
+
+/// A body of one version of a checkout of the backend.
+fn body(seconds: i64, value: i64) -> Event {
+    let mut event = checkout(&[user("u1")], "c1", 0);
+    event.source = Source::Lifesight;
+    event.received_at = ReceivedTime(event.received_at.0 + seconds * SECOND);
+    event.keys.stated = Some("c1 as of then".to_owned());
+    let activity = event.payload.activity.as_mut().unwrap();
+    activity.value = Some(Money::new(value, Currency::USD));
+    event
+}
+
+#[test]
+fn a_correction_that_a_fraud_rule_blocks_is_said_too() {
+    let mut world = World::new();
+    for blocked in [body(1, 1_000), body(2, 2_000)].map(|event| Event { fraud: fraud(2), ..event }) {
+        assert_eq!(world.send(&blocked)[0].0, SignalName::EventBlocked);
+        assert!(world.send(&blocked).is_empty());
+    }
+}
+
+#[test]
+fn of_two_bodies_of_one_version_of_a_checkout_the_later_one_is_what_was_left_in_any_order() {
+    for turned in [false, true] {
+        let mut bodies = [body(1, 1_000), body(2, 2_000)];
+        if turned {
+            bodies.reverse();
+        }
+        let mut world = World::new();
+        bodies.iter().for_each(|body| assert!(world.send(body).is_empty()));
+        assert_eq!(world.pass(2 * HOUR), said(ABANDONED, "c1"));
+        assert_eq!(world.last().value, Some(Money::new(2_000, Currency::USD)), "turned: {turned}");
+    }
 }
 
 #[test]

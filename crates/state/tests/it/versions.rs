@@ -119,22 +119,56 @@ fn life_6_4_another_body_of_one_version_is_the_newer_one_and_is_marked() {
 
 #[test]
 fn life_6_4_what_was_corrected_stays_so_in_whatever_order_it_is_processed() {
-    let mut door = Story::new();
-    let line = "key=dev-backend-key&workspace=demo&source=shop&event_name=orders_updated";
-    let mut stored = Vec::new();
-    for (minute, total) in [(1, "30.49"), (2, "12.00"), (3, "99.00"), (4, "30.49"), (5, "12.00")] {
-        let request = (Method::POST, "/transform-webhook-data", Some(line));
-        let body = order(total, json!({})).to_string();
-        stored.push(door.at(&format!("2026-03-14T16:{minute:02}:00Z")).store(request, &[], &body).1.unwrap());
+    let stored = bodies("orders_updated", &[(1, "30.49"), (2, "12.00"), (3, "30.49")], |total| {
+        order(total, json!({}))
+    });
+    let others: Vec<Value> = (10..30)
+        .map(|second| order("5.00", json!({"updated_at": format!("2026-03-14T13:04:{second}Z")})))
+        .collect();
+    // The third repeats what was corrected.
+    for places in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        for between in [&[][..], &others] {
+            let mut story = Story::new();
+            for place in places {
+                story.take(&stored[place]);
+                between.iter().for_each(|other| {
+                    story.lifesight("orders_updated", other);
+                });
+            }
+            assert_eq!(total(&story), 1_200, "{places:?}, {} between", between.len());
+            let facts = story.facts.len();
+            stored.iter().for_each(|again| story.take(again));
+            assert_eq!((total(&story), story.facts.len()), (1_200, facts), "{places:?}");
+            assert_eq!(story.profile(Kind::Email, JANE).total_spent.minor, 1_200);
+            story.assert_chain("1001");
+        }
     }
-    // Two more repeat what was corrected: they come behind it.
-    for places in
-        [[0, 1, 2, 3, 4], [2, 1, 0, 4, 3], [1, 2, 0, 3, 4], [2, 0, 1, 4, 3], [0, 2, 1, 3, 4], [1, 0, 2, 4, 3]]
-    {
-        let mut story = Story::new();
-        places.iter().for_each(|place| story.take(&stored[*place]));
-        assert_eq!(total(&story), 9_900, "{places:?}");
-        story.assert_chain("1001");
+}
+
+/// Bodies that arrived at those tenths of a second, each with its text in it.
+fn bodies(event: &str, texts: &[(u32, &str)], body: impl Fn(&str) -> Value) -> Vec<Stored> {
+    let mut door = Story::new();
+    let line = format!("key=dev-backend-key&workspace=demo&source=shop&event_name={event}");
+    let store = |(tenth, text): &(u32, &str)| {
+        let request = (Method::POST, "/transform-webhook-data", Some(line.as_str()));
+        let body = body(text).to_string();
+        door.at(&format!("2026-03-14T16:00:00.{tenth}Z")).store(request, &[], &body).1.unwrap()
+    };
+    texts.iter().map(store).collect()
+}
+
+#[test]
+fn life_6_4_of_corrections_of_a_customer_within_a_second_the_last_arrival_counts_in_any_order() {
+    let customer = |name: &str| json!({"id": 7, "email": JANE, "first_name": name, "updated_at": "2026-03-14T13:05:00Z"});
+    for names in [["Janette", "Anna", "Jane"], ["Jane", "Janette", "Anna"]] {
+        let stored = bodies("customers_update", &[(1, names[0]), (2, names[1]), (3, names[2])], customer);
+        for places in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut story = Story::new();
+            places.iter().for_each(|place| story.take(&stored[*place]));
+            let known = story.profile(Kind::Email, JANE).contact.first_name.clone();
+            assert_eq!(known.as_deref(), Some(names[2]), "{places:?}");
+            assert_eq!(corrections(&story), 2);
+        }
     }
 }
 
