@@ -208,13 +208,16 @@ impl Cluster {
     pub fn wait_registry(&self) -> Result<(), Error> {
         self.wait_kafka()?;
         let deadline = Instant::now() + self.options.ready_within;
-        let path = format!("{REGISTRY_PATH}/subjects");
+        // It answers requests before it has read what it knows, as if it knew nothing; its health says when that is over.
+        let paths = [format!("{REGISTRY_PATH}/subjects"), "/health/ready".to_owned()];
         loop {
             if !self.state().wants_registry {
                 return Err(Error::NoRegistry);
             }
             self.check()?;
-            if http::status(self.registry_port, &path, ANSWER).is_ok_and(|status| status == 200) {
+            let is_ok =
+                |path| http::status(self.registry_port, path, ANSWER).is_ok_and(|status| status == 200);
+            if paths.iter().all(|path| is_ok(path)) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
