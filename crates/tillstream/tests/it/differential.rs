@@ -16,7 +16,16 @@ const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/differential
 /// For how long a cart rests until it is abandoned, in seconds, in both workspaces: the shortest that still leaves some
 /// open.
 const QUIET: &str = "3";
-const CONFIG: &str = "TILLSTREAM_CONFIG";
+/// The development workspace, in which it does so. A file would be another cluster's to the tools.
+const WORKSPACES: (&str, &str) = (
+    "TILLSTREAM_WORKSPACES",
+    "[{id = 'demo', base_currency = 'USD', abandoned_after_s = 3,\
+       shopify = [{shop = 'demo-shop.myshopify.com', secrets = ['dev-shopify-secret']}],\
+       lifesight = {keys = ['dev-backend-key']}, stripe = {secrets = ['whsec_dev']},\
+       analytics = {publishable_keys = ['pk_dev_demo'], secret_keys = ['sk_dev_demo']},\
+       customerio = {credentials = [{site_id = 'dev-site', api_key = 'dev-track-key'}]},\
+       sequenzy = {keys = ['dev-orders-key']}, records = {keys = ['dev-records-key']}}]",
+);
 
 /// A zone whose clock is changed twice a year, so that some days have 23 and 25 hours.
 const ZONE: &str = "America/New_York";
@@ -82,9 +91,7 @@ fn every_cell_of_every_report_is_what_sql_makes_of_the_facts() {
     let _turn = turn();
     let dir = folder();
     let scripts = Scripts::new(dir.path());
-    let config = dir.path().join("demo.toml");
-    std::fs::write(&config, include_str!("differential/demo.toml")).unwrap();
-    let up = Up::start_with(dir.path(), &[], &[(CONFIG, config.to_str().unwrap())]);
+    let up = Up::start_with(dir.path(), &[], &[WORKSPACES]);
     // The demo shop first, with its repetitions, forgeries and late news, then lives that are made up.
     up.ok(&["demo", "--orders", "250", "--rate", "0"]);
     scripts.run("check.py", &[QUIET]);
@@ -94,7 +101,7 @@ fn every_cell_of_every_report_is_what_sql_makes_of_the_facts() {
     scripts.run("check.py", &[QUIET, "--varied"]);
 
     // The services' own core agrees as well, with people who were joined and erased in any cut of transactions.
-    let audit = command(dir.path(), &["audit"]).env(CONFIG, &config).output().unwrap();
+    let audit = command(dir.path(), &["audit"]).env(WORKSPACES.0, WORKSPACES.1).output().unwrap();
     assert!(audit.status.success(), "{audit:?}");
 }
 
@@ -106,7 +113,7 @@ fn with_rates_of_exchange_and_days_of_another_zone_every_cell_is_what_sql_makes_
     let config = dir.path().join("zone.toml");
     let workspace = include_str!("differential/zone.toml").replace("ZONE", ZONE);
     std::fs::write(&config, workspace).unwrap();
-    let up = Up::start_with(dir.path(), &[], &[(CONFIG, config.to_str().unwrap())]);
+    let up = Up::start_with(dir.path(), &[], &[("TILLSTREAM_CONFIG", config.to_str().unwrap())]);
     // One life before the rates are there, so that its orders wait for them, one after it.
     scripts.live(&up, "3");
     let rates = rates(dir.path(), service::clock::now());

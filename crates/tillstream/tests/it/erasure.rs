@@ -40,8 +40,15 @@ fn bought(orders: &str, revenue: &str) -> (String, String) {
     (orders.to_owned(), revenue.to_owned())
 }
 
-/// Writes every record of the raw topic once more behind what is there, as a replay of it does. Gives their partitions.
-fn replay_raw(up: &Up) -> Vec<i32> {
+/// How many records the stages have not read yet.
+fn behind(up: &Up) -> i64 {
+    let list = up.ok(&["lag", "-o", "json"]);
+    let places = list.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    places.map(|place| place["lag"].as_i64().unwrap()).sum()
+}
+
+/// Writes every record of the raw topic once more behind what is there, as a replay of it does. Gives their number.
+fn replay_raw(up: &Up) -> usize {
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", &up.endpoints.kafka);
     let producer: BaseProducer = client.create().unwrap();
@@ -70,7 +77,7 @@ fn replay_raw(up: &Up) -> Vec<i32> {
         producer.send(again).map_err(|(error, _)| error).unwrap();
     }
     producer.flush(time).unwrap();
-    records.iter().map(Message::partition).collect()
+    records.len()
 }
 
 #[test]
@@ -92,12 +99,11 @@ fn ana_c25_after_a_deletion_the_journey_is_empty_the_totals_fall_and_a_replay_of
     buy(&up, "user_8", "w-8", 10.00);
     wait("a purchase behind the deletion", || totals(&up) == bought("1", "10.00"));
 
-    // The deliveries of one workspace are in one order, so when the last one was found to be known, all were read.
-    let partitions = replay_raw(&up);
-    assert_eq!((partitions.len(), partitions.iter().all(|one| *one == partitions[0])), (3, true));
-    wait("the purchase behind the deletion to be known", || {
-        up.metrics().contains(r#"tillstream_duplicates_total{level="semantic",source="analytics"} 1"#)
-    });
+    assert_eq!(replay_raw(&up), 3);
+    // Twice: what one stage had just handed on, the next one had yet to read when it was looked at.
+    for _ in 0..2 {
+        wait("every stage to have read all", || behind(&up) == 0);
+    }
     assert_eq!((events(&up, "user_7"), events(&up, "user_8")), (0, 1));
     assert_eq!(totals(&up), bought("1", "10.00"));
 }
